@@ -1,0 +1,1 @@
+"""Any published form of a BELLE checkpoint in, one verified GGUF out."""

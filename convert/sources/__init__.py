@@ -1,0 +1,1 @@
+"""One module per published file form; each yields lazily readable named tensors."""

@@ -1,0 +1,170 @@
+"""Everything the engine can refuse or fail at, one class per thing a person can act on.
+
+Errors carry fields, not sentences: the front ends turn them into zh-CN or en by class name and fields.
+
+EngineError
+├── ModelFileError            the file named by `path` can't be used
+│   ├── ModelFileMissing
+│   ├── NotGguf
+│   ├── UnsupportedGgufVersion
+│   ├── DamagedHeader
+│   ├── TruncatedModel
+│   ├── UnsupportedArchitecture
+│   └── LoadFailed
+├── NotEnoughMemory
+├── NoModelLoaded
+├── EngineBusy
+├── InvalidConversation
+├── InvalidSampling
+├── UnknownPromptFormat
+├── ChatTemplateFailed
+├── PromptTooLong
+├── GenerationFailed
+└── NativeLibraryMissing
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(eq=False)
+class EngineError(Exception):
+    """Base of all engine errors; its dataclass fields are what a message may use."""
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"{type(self).__name__}({values})"
+
+
+@dataclass(eq=False)
+class ModelFileError(EngineError):
+    """A model file can't be used."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class ModelFileMissing(ModelFileError):
+    """There is no readable file at `path`; `reason` is the system's (missing, no permission, a folder)."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class NotGguf(ModelFileError):
+    """The file does not begin with the GGUF magic; `found` shows its first bytes."""
+
+    found: str
+
+
+@dataclass(eq=False)
+class UnsupportedGgufVersion(ModelFileError):
+    """The container version is not one this engine reads."""
+
+    found: int
+
+
+@dataclass(eq=False)
+class DamagedHeader(ModelFileError):
+    """The header contradicts itself or a sane bound; `detail` names the field."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class TruncatedModel(ModelFileError):
+    """The file is shorter than its header says, as an interrupted download leaves it."""
+
+    expected_bytes: int
+    found_bytes: int
+
+
+@dataclass(eq=False)
+class UnsupportedArchitecture(ModelFileError):
+    """This llama.cpp has no code for the model's architecture."""
+
+    architecture: str
+
+
+@dataclass(eq=False)
+class LoadFailed(ModelFileError):
+    """llama.cpp refused the file; `reason` is its own last error line."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class NotEnoughMemory(EngineError):
+    """The model and its context need more memory than is available now (bytes)."""
+
+    path: Path
+    needed_bytes: int
+    available_bytes: int
+    context_tokens: int
+    smaller_context_tokens: int | None
+
+
+@dataclass(eq=False)
+class NoModelLoaded(EngineError):
+    """A chat was asked for before a model was loaded."""
+
+
+@dataclass(eq=False)
+class EngineBusy(EngineError):
+    """Another answer is still running."""
+
+
+@dataclass(eq=False)
+class InvalidConversation(EngineError):
+    """The messages do not form a conversation that ends with a user message; `detail` says why."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class InvalidSampling(EngineError):
+    """A sampling setting is outside its range."""
+
+    setting: str
+    value: float
+    allowed: str
+
+
+@dataclass(eq=False)
+class UnknownPromptFormat(EngineError):
+    """The prompt format asked for does not exist."""
+
+    name: str
+    known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ChatTemplateFailed(EngineError):
+    """The GGUF's own chat template can't be rendered."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class PromptTooLong(EngineError):
+    """A single message can't fit the context together with room for the answer (tokens)."""
+
+    message_tokens: int
+    available_tokens: int
+    context_tokens: int
+
+
+@dataclass(eq=False)
+class GenerationFailed(EngineError):
+    """llama.cpp failed while evaluating tokens; `code` is its return value."""
+
+    code: int
+
+
+@dataclass(eq=False)
+class NativeLibraryMissing(EngineError):
+    """llama-cpp-python is not installed or can't be loaded on this machine."""
+
+    detail: str

@@ -1,0 +1,145 @@
+"""Plain data that crosses the engine's boundary.
+
+Everything here is frozen and made of built-in types only, so that the same values can travel between
+processes. Nothing here knows llama.cpp, files or screens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """Token ids of one answer as they were generated, and the vocabulary they belong to.
+
+    `vocabulary` is `ModelInfo.vocabulary`; ids of another vocabulary are ignored and the text is tokenized.
+    """
+
+    vocabulary: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; `text` is exact (never trimmed), `tokens` only on generated answers."""
+
+    role: Role
+    text: str
+    tokens: TokenIds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; the defaults are those of the BELLE-7B model card.
+
+    temperature: 0 is greedy (always the most probable token). top_k: 0 turns it off. top_p and min_p: 1.0 and
+    0.0 turn them off. repetition_penalty: 1.0 is off; its window is the whole context, prompt included.
+    seed: None draws a new one. max_tokens: the answer's limit in tokens. stop: further stop strings.
+    """
+
+    temperature: float = 0.35
+    top_k: int = 30
+    top_p: float = 0.85
+    min_p: float = 0.0
+    repetition_penalty: float = 1.2
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    max_tokens: int = 200
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model is loaded; None leaves the choice to the engine.
+
+    context_tokens: None is what the model was trained with, at most 4,096. threads: None is the number of
+    performance cores. gpu_layers: None offloads all layers where a GPU backend was built in (Metal).
+    prompt_format: one of `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. ignore_memory: load
+    although the model does not seem to fit.
+    """
+
+    context_tokens: int | None = None
+    threads: int | None = None
+    gpu_layers: int | None = None
+    prompt_format: str | None = None
+    ignore_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What was loaded. Sizes in bytes; `vocabulary` is a fingerprint of the token list (hexadecimal)."""
+
+    path: str
+    name: str
+    architecture: str
+    quantization: str
+    n_parameters: int
+    size_bytes: int
+    n_vocab: int
+    trained_context_tokens: int
+    context_tokens: int
+    n_threads: int
+    prompt_format: str
+    vocabulary: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChunk:
+    """A piece of the answer: whole UTF-8 characters that will not be taken back."""
+
+    text: str
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    END = "end"
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What one answer took. Seconds are wall-clock; prompt_tokens counts all of the prompt, reused_tokens those
+    of it that were still in the KV cache, forgotten_turns the earliest turns that no longer fitted."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    generated_tokens: int
+    prompt_s: float
+    generation_s: float
+    first_token_s: float | None
+    context_used: int
+    context_tokens: int
+    forgotten_turns: int
+    seed: int
+
+    @property
+    def prompt_tokens_per_s(self) -> float:
+        """Newly evaluated prompt tokens a second; 0.0 when nothing was evaluated."""
+        n_evaluated = self.prompt_tokens - self.reused_tokens
+        return n_evaluated / self.prompt_s if self.prompt_s > 0 else 0.0
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generated tokens a second; 0.0 when nothing was generated."""
+        return self.generated_tokens / self.generation_s if self.generation_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of an answer; `message` is what to keep in the conversation."""
+
+    reason: FinishReason
+    message: Message
+    statistics: Statistics
+
+
+Event = TokenChunk | Finished
