@@ -1,0 +1,1 @@
+"""One module per model family: names, metadata and tensor transforms."""

@@ -1,0 +1,57 @@
+"""What an architecture has to say: which GGUF tensors exist, where they come from, and its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.sources.tensors import Tensor
+
+MetadataValue = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
+
+
+@dataclass(frozen=True)
+class MappedTensor:
+    """One tensor of the GGUF: `shape` is row-major (slowest axis first).
+
+    `row_order` (int64, one entry a row) says which row of `source` each output row is; None keeps the order.
+    """
+
+    name: str
+    source: Tensor
+    row_order: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+
+class Architecture(Protocol):
+    """A model family, read from one config.json."""
+
+    gguf_name: str
+    """`general.architecture` in the GGUF."""
+
+    n_vocab: int
+    """Rows of the embedding."""
+
+    @classmethod
+    def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
+        """Read what is needed from config.json at `path`; raises `InvalidConfig` or `UnsupportedModel`."""
+        ...
+
+    def metadata(self) -> dict[str, MetadataValue]:
+        """The `<arch>.*` keys of the GGUF."""
+        ...
+
+    def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
+        """GGUF tensors in file order, each shape checked against the config before anything is read.
+
+        Raises `MissingTensor` or `TensorShapeMismatch`; `path` names the checkpoint in them.
+        """
+        ...
