@@ -45,7 +45,7 @@ class ConvertError(Exception):
 
 @dataclass(eq=False)
 class SourceError(ConvertError):
-    """The checkpoint can't be used; `path` is the file or folder at fault (a `Path`, or a source's own name)."""
+    """The checkpoint can't be used; `path` is the file or folder at fault."""
 
     path: Path
 

@@ -6,10 +6,33 @@ them. Nothing here knows file layouts or target types.
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from convert.errors import UnsupportedDtype
+from convert.sources.byte_source import ByteSource
+
+STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
+    "f64": np.dtype("<f8"),
+    "f32": np.dtype("<f4"),
+    "f16": np.dtype("<f2"),
+    "bf16": np.dtype("<u2"),  # numpy has no bfloat16: the upper half of a float32
+    "i64": np.dtype("<i8"),
+    "i32": np.dtype("<i4"),
+    "i16": np.dtype("<i2"),
+    "i8": np.dtype("i1"),
+    "u8": np.dtype("u1"),
+    "bool": np.dtype("?"),
+}
+"""Element types as they lie in files, by the name used in `Tensor.dtype`."""
+
+# Below this a strided read fetches everything between its first and last element at once.
+_SMALL_SPAN_BYTES = 1 << 20
 
 
 class Tensor(Protocol):
@@ -22,17 +45,71 @@ class Tensor(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Row-major, slowest axis first, as PyTorch prints it; at least one axis."""
+        """Row-major, slowest axis first, as PyTorch prints it."""
         ...
 
     @property
     def dtype(self) -> str:
-        """As stored: "f32", "f16", "bf16", or an integer type ("i8", "u8", "i32", "i64", "bool")."""
+        """The element type as stored, a key of `STORAGE_DTYPES`."""
         ...
 
     def read_rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows `start` to `stop` of the first axis as float32, shape `(stop - start, *shape[1:])`, C-contiguous.
+        """Rows `start` to `stop` of the first axis as C-contiguous float32, `(stop - start, *shape[1:])`.
 
-        float16 and bfloat16 are widened exactly. Raises `TruncatedFile` or `DamagedFile`.
+        float16 and bfloat16 are widened exactly. Raises `TruncatedFile`, `SourceMissing`, `UnsupportedDtype`.
         """
         ...
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that lies uncompressed in a source: `offset` in bytes, `strides` in elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    source: ByteSource
+    offset: int
+    strides: tuple[int, ...]
+
+    def read_rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        if self.dtype not in ("f32", "f16", "bf16"):
+            raise UnsupportedDtype(self.source.path, self.name, self.dtype)
+        stored = self.read_stored(start, stop)
+        if self.dtype == "bf16":
+            return (stored.astype(np.uint32) << 16).view(np.float32)
+        return np.ascontiguousarray(stored, dtype=np.float32)
+
+    def read_stored(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows `start` to `stop` in the stored type (bfloat16 as uint16), C-contiguous."""
+        item_bytes = STORAGE_DTYPES[self.dtype].itemsize
+        offset = self.offset + start * self.strides[0] * item_bytes
+        return self._read_block(offset, (stop - start, *self.shape[1:]), self.strides)
+
+    def _read_block(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[Any]:
+        dtype = STORAGE_DTYPES[self.dtype]
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        span = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        n_elements = math.prod(shape)
+        if span <= 2 * n_elements or span * dtype.itemsize <= _SMALL_SPAN_BYTES:
+            flat = np.frombuffer(self.source.read_at(offset, span * dtype.itemsize), dtype)
+            byte_strides = tuple(stride * dtype.itemsize for stride in strides)
+            view = np.lib.stride_tricks.as_strided(flat, shape, byte_strides, writeable=False)
+            return np.ascontiguousarray(view)
+        # Too sparse to fetch whole (a transposed matrix): walk the axis with the widest steps.
+        axis = max((i for i in range(len(shape)) if shape[i] > 1), key=lambda i: strides[i])
+        inner_shape = shape[:axis] + (1,) + shape[axis + 1 :]
+        step_bytes = strides[axis] * dtype.itemsize
+        blocks = [self._read_block(offset + i * step_bytes, inner_shape, strides) for i in range(shape[axis])]
+        return np.concatenate(blocks, axis=axis)
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Element strides of a C-contiguous tensor of this shape."""
+    strides: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))

@@ -1,0 +1,76 @@
+"""The safetensors container.
+
+| field        | type            |                                                               |
+|--------------|-----------------|---------------------------------------------------------------|
+| header size  | u64             | bytes of the header that follows                              |
+| header       | JSON object     | `{name: {"dtype", "shape", "data_offsets": [begin, end]}, …}` |
+| data         | the rest        | offsets count from here                                       |
+
+Source: the format description of the safetensors project.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+from convert.errors import DamagedFile, TruncatedFile
+from convert.sources.byte_source import ByteSource
+from convert.sources.json_object import parse_json_object
+from convert.sources.tensors import STORAGE_DTYPES, StoredTensor, contiguous_strides
+
+MAX_HEADER_BYTES = 16 << 20
+_MAX_TENSORS = 100_000
+_MAX_AXES = 8
+_MAX_AXIS = 1 << 40
+
+_DTYPES = {
+    "F64": "f64",
+    "F32": "f32",
+    "F16": "f16",
+    "BF16": "bf16",
+    "I64": "i64",
+    "I32": "i32",
+    "I16": "i16",
+    "I8": "i8",
+    "U8": "u8",
+    "BOOL": "bool",
+}
+
+
+def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
+    """Tensors of a safetensors file by name, in file order; only the header is read.
+
+    Raises `TruncatedFile`, `DamagedFile`.
+    """
+    (header_bytes,) = struct.unpack("<Q", source.read_at(0, 8))
+    if header_bytes > MAX_HEADER_BYTES:
+        raise DamagedFile(source.path, f"header size {header_bytes}")
+    header = parse_json_object(source.path, source.read_at(8, header_bytes))
+    header.pop("__metadata__", None)
+    if len(header) > _MAX_TENSORS:
+        raise DamagedFile(source.path, f"{len(header)} tensors")
+    data_start = 8 + header_bytes
+    return {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
+
+
+def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> StoredTensor:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        numbers = [*shape, begin, end]
+    except (TypeError, KeyError, ValueError) as error:
+        raise DamagedFile(source.path, f"header entry of tensor {name!r}") from error
+    if dtype not in _DTYPES:
+        raise DamagedFile(source.path, f"tensor {name!r} has the unknown type {dtype!r}")
+    # bool is an int in Python, and JSON numbers may be floats.
+    if any(type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers):
+        raise DamagedFile(source.path, f"header numbers of tensor {name!r}")
+    item_bytes = STORAGE_DTYPES[_DTYPES[dtype]].itemsize
+    if len(shape) > _MAX_AXES or end - begin != math.prod(shape) * item_bytes:
+        raise DamagedFile(source.path, f"tensor {name!r} of shape {shape} in {end - begin} bytes")
+    if data_start + end > source.size_bytes:
+        raise TruncatedFile(source.path, data_start + end, source.size_bytes)
+    # A scalar is kept as one row of one element.
+    axes = tuple(shape) or (1,)
+    return StoredTensor(name, axes, _DTYPES[dtype], source, data_start + begin, contiguous_strides(axes))
