@@ -1,0 +1,87 @@
+"""Text catalogs in zh-CN and en, and the language of this system.
+
+A catalog is a pair of JSON files in a package: flat keys, values in `str.format` syntax. A value may use the
+format `{n:size}` for a number of bytes and `{n:count}` for a number with thousands separators.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import string
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.resources import files
+from typing import Any, Literal
+
+Language = Literal["zh-CN", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "size":
+            return size_text(int(value))
+        if format_spec == "count":
+            return f"{int(value):,}"
+        if isinstance(value, tuple):
+            value = ", ".join(str(item) for item in value)
+        return str(super().format_field(value, format_spec))
+
+
+class Catalog:
+    """The texts of one package in both languages."""
+
+    def __init__(self, package: str) -> None:
+        self._texts: dict[Language, Mapping[str, str]] = {
+            language: json.loads(files(package).joinpath(f"{language}.json").read_text(encoding="utf-8"))
+            for language in LANGUAGES
+        }
+
+    def keys(self, language: Language) -> frozenset[str]:
+        """All keys of one language."""
+        return frozenset(self._texts[language])
+
+    def template(self, key: str, language: Language) -> str:
+        """The unformatted text."""
+        return self._texts[language][key]
+
+    def text(self, key: str, language: Language, **values: Any) -> str:
+        """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field."""
+        return _Formatter().vformat(self._texts[language][key], (), values)
+
+    def error_text(self, error: Any, language: Language) -> str:
+        """The sentence for a dataclass exception: key `error.<ClassName>`, its fields as values."""
+        values = {field.name: getattr(error, field.name) for field in fields(error)}
+        return self.text(f"error.{type(error).__name__}", language, **values)
+
+
+def size_text(size_bytes: int) -> str:
+    """Bytes as people read them, in decimal units: `4.68 GB`."""
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def system_language() -> Language:
+    """zh-CN on a Chinese system, else en; the first of LC_ALL, LC_MESSAGES, LANG decides where set."""
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(variable)
+        if value:
+            return _language_of(value)
+    if sys.platform == "win32":
+        import ctypes
+
+        # The user's display language; the low ten bits are the primary language, 4 is Chinese.
+        language_id = ctypes.windll.kernel32.GetUserDefaultUILanguage()
+        return "zh-CN" if language_id & 0x3FF == 0x04 else "en"
+    return _language_of(locale.getlocale()[0] or "")
+
+
+def _language_of(name: str) -> Language:
+    return "zh-CN" if name.lower().startswith(("zh", "chinese")) else "en"
