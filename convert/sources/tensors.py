@@ -61,6 +61,19 @@ class Tensor(Protocol):
         ...
 
 
+class PackedTensor(Tensor, Protocol):
+    """A tensor whose file already holds blocks of a ggml type: copied, not quantized again."""
+
+    @property
+    def packed_type(self) -> str:
+        """The ggml type of the blocks, in lower case ("q4_1", "q8_0", …)."""
+        ...
+
+    def read_packed_rows(self, start: int, stop: int) -> bytes:
+        """Rows `start` to `stop` as blocks of `packed_type` in today's layout, without padding."""
+        ...
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor that lies uncompressed in a source: `offset` in bytes, `strides` in elements."""
