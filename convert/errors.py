@@ -6,6 +6,9 @@ ConvertError
 ├── SourceError                 the checkpoint can't be used
 │   ├── SourceMissing
 │   ├── NotACheckpoint
+│   ├── AlreadyGguf
+│   ├── NotTorchZip
+│   ├── NoTensors
 │   ├── MissingShard
 │   ├── MissingTensor
 │   ├── TruncatedFile
@@ -59,9 +62,24 @@ class SourceMissing(SourceError):
 
 @dataclass(eq=False)
 class NotACheckpoint(SourceError):
-    """Nothing at `path` looks like a checkpoint; `found` says what is there instead."""
+    """Nothing at `path` looks like a checkpoint; `found` holds the first names in a folder, or is empty."""
 
-    found: str
+    found: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class AlreadyGguf(SourceError):
+    """The file is a GGUF: nothing is left to convert."""
+
+
+@dataclass(eq=False)
+class NotTorchZip(SourceError):
+    """A `.bin`, `.pt` or `.pth` that is no ZIP file: not a checkpoint, or saved by PyTorch before 1.6."""
+
+
+@dataclass(eq=False)
+class NoTensors(SourceError):
+    """A readable container without a dictionary of tensors in it."""
 
 
 @dataclass(eq=False)

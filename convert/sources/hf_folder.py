@@ -99,7 +99,7 @@ def open_weights(folder: Path, only_file: Path | None = None) -> WeightFiles:
         shards = sorted(folder.glob(f"{stem}-[0-9]*-of-[0-9]*{single.suffix}"))
         if shards:
             return WeightFiles(weight_format, _shard_set(shards[0]))
-    raise NotACheckpoint(folder, _describe(folder))
+    raise NotACheckpoint(folder, _first_names(folder))
 
 
 def _open_file(path: Path) -> WeightFiles:
@@ -109,7 +109,7 @@ def _open_file(path: Path) -> WeightFiles:
             if _SHARD_NAME.fullmatch(path.name) and index.is_file():
                 return _open_index(weight_format, index)
             return WeightFiles(weight_format, _shard_set(path))
-    raise NotACheckpoint(path, f"a file ending in {path.suffix or 'nothing'}")
+    raise NotACheckpoint(path, ())
 
 
 def _open_index(weight_format: WeightFormat, index: Path) -> WeightFiles:
@@ -147,9 +147,6 @@ def _shard_set(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(name) for name in names)
 
 
-def _describe(folder: Path) -> str:
+def _first_names(folder: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in folder.iterdir())
-    if not names:
-        return "an empty folder"
-    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-    return f"a folder with {shown}"
+    return (*names[:6], "…") if len(names) > 6 else tuple(names)

@@ -16,7 +16,7 @@ import struct
 import zipfile
 from typing import Any
 
-from convert.errors import DamagedFile, NotACheckpoint, TruncatedFile
+from convert.errors import DamagedFile, NoTensors, NotTorchZip, TruncatedFile
 from convert.sources.byte_source import ByteSource, SourceStream
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, TensorRecord, read_pickle
 from convert.sources.tensors import STORAGE_DTYPES, StoredTensor, contiguous_strides
@@ -30,12 +30,12 @@ _WRAPPER_KEYS = ("state_dict", "model", "module")
 def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
     """Tensors of a torch checkpoint by name; reads the directory, the pickle and the member headers only.
 
-    Raises `TruncatedFile`, `DamagedFile`, `ForbiddenPickle` or `NotACheckpoint`.
+    Raises `NotTorchZip`, `NoTensors`, `TruncatedFile`, `DamagedFile`, `ForbiddenPickle`.
     """
     members = _members(source)
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise NotACheckpoint(source.path, "a ZIP file without a data.pkl")
+        raise NoTensors(source.path)
     prefix = pickles[0].removesuffix("data.pkl")
     byte_order = members.get(f"{prefix}byteorder")
     if byte_order is not None and _read_member(source, byte_order, 16).strip() != b"little":
@@ -55,7 +55,7 @@ def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
 
 def _members(source: ByteSource) -> dict[str, zipfile.ZipInfo]:
     if source.read_at(0, min(2, source.size_bytes)) != b"PK":
-        raise NotACheckpoint(source.path, "no ZIP file; torch files of before version 1.6 are not read")
+        raise NotTorchZip(source.path)
     stream = SourceStream(source, _MAX_DIRECTORY_BYTES)
     try:
         # The directory stands at the end: a download cut short has none.
@@ -106,7 +106,7 @@ def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
         }
         if found:
             return found
-    raise NotACheckpoint(source.path, "a torch file that holds no dictionary of tensors")
+    raise NoTensors(source.path)
 
 
 def _tensor(
