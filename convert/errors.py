@@ -16,6 +16,7 @@ ConvertError
 │   ├── ForbiddenPickle
 │   ├── UnsupportedDtype
 │   ├── UnknownArchitecture
+│   ├── ConfigMissing
 │   ├── InvalidConfig
 │   ├── UnsupportedModel
 │   └── TensorShapeMismatch
@@ -132,6 +133,11 @@ class UnknownArchitecture(SourceError):
 
     architecture: str
     known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ConfigMissing(SourceError):
+    """There are weights in the folder `path`, but no config.json that describes them."""
 
 
 @dataclass(eq=False)
