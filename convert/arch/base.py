@@ -34,11 +34,15 @@ class MappedTensor:
 class Architecture(Protocol):
     """A model family, read from one config.json."""
 
-    gguf_name: str
-    """`general.architecture` in the GGUF."""
+    @property
+    def gguf_name(self) -> str:
+        """`general.architecture` in the GGUF."""
+        ...
 
-    n_vocab: int
-    """Rows of the embedding."""
+    @property
+    def n_vocab(self) -> int:
+        """Rows of the embedding."""
+        ...
 
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
@@ -52,6 +56,7 @@ class Architecture(Protocol):
     def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
         """GGUF tensors in file order, each shape checked against the config before anything is read.
 
-        Raises `MissingTensor` or `TensorShapeMismatch`; `path` names the checkpoint in them.
+        Raises `MissingTensor`, `TensorShapeMismatch`, `UnsupportedDtype` or, for a tensor that has no
+        place in this family, `UnsupportedModel`; `path` names the checkpoint in them.
         """
         ...
