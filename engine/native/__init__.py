@@ -1,0 +1,1 @@
+"""All that opens llama.cpp's libraries: `kernels` for ggml-base, `binding` for llama_cpp itself."""
