@@ -1,0 +1,146 @@
+"""Row chunks of checkpoint tensors in, bytes of the target type out, on a pool of threads.
+
+Chunks come out in order and only a few are in flight, so memory does not grow with the model. A row never
+depends on its neighbours, so the bytes do not depend on the number of threads or the size of a chunk.
+Nothing here knows files, names of targets or the order of a GGUF's sections.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.arch.base import MappedTensor
+from convert.errors import QuantizationUnsupported
+from engine.native.kernels import GgmlType, is_valid, quantize_rows
+
+_MAX_CHUNK_BYTES = 4 * 2**20
+_MIN_CHUNK_BYTES = 2**19
+# float32 bytes that all threads work on together; a chunk lives about four times (read, widened, reordered,
+# quantized), so the whole takes at most four times this.
+_WORKING_SET_BYTES = 64 * 2**20
+
+_SOURCE_ITEM_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1, "bool": 1, "i32": 4, "i64": 8}
+# float16 also holds the block scales of every quantized type.
+_FLOAT16_MAX = 65504.0
+_LARGEST = {GgmlType.F32: float(np.finfo(np.float32).max), GgmlType.BF16: 3.3895313892515355e38}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One tensor to write as `type`."""
+
+    mapped: MappedTensor
+    type: GgmlType
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of `job` in its target type; chunks of a tensor come in order, `is_last` ends it.
+
+    n_source_bytes: how much of the checkpoint this was. n_nonfinite: weights that were NaN or infinite
+    (written as 0) or beyond what the type can hold (written as its largest number).
+    """
+
+    job: Job
+    data: NDArray[np.uint8]
+    n_source_bytes: int
+    n_nonfinite: int
+    is_last: bool
+
+
+def default_threads() -> int:
+    """Threads that this process may run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def source_size_bytes(mapped: MappedTensor) -> int:
+    """Bytes that this tensor takes in the checkpoint."""
+    return prod(mapped.shape) * _SOURCE_ITEM_BYTES.get(mapped.source.dtype, 4)
+
+
+def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk, None, None]:
+    """All rows of all `jobs`, in order.
+
+    Closing the generator drops what is queued and waits for the few chunks at work. Raises what the sources
+    raise, and `QuantizationUnsupported` if a kernel's result is not finite.
+    """
+    chunk_bytes = max(_MIN_CHUNK_BYTES, min(_MAX_CHUNK_BYTES, _WORKING_SET_BYTES // n_threads))
+    pending: deque[Future[Chunk]] = deque()
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="quantize")
+    try:
+        for job, start, stop in _pieces(jobs, chunk_bytes):
+            pending.append(pool.submit(_quantize_piece, job, start, stop))
+            if len(pending) > n_threads + 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_mapped_rows(mapped: MappedTensor, start: int, stop: int) -> NDArray[np.float32]:
+    """Rows `start` to `stop` of the tensor as the GGUF orders them, as float32.
+
+    Reads each run of neighbouring source rows once, and nothing else: the rows of a chunk may be scattered
+    (BLOOM's Q, K and V) or interleaved (LLaMA's rotary order). Vectors are short and read whole.
+    """
+    source, order = mapped.source, mapped.row_order
+    if order is None:
+        return source.read_rows(start, stop)
+    wanted = order[start:stop]
+    if len(mapped.shape) == 1:
+        return source.read_rows(0, mapped.shape[0])[wanted]
+    rows = np.unique(wanted)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    parts = [source.read_rows(int(run[0]), int(run[-1]) + 1) for run in runs]
+    block = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return block if np.array_equal(rows, wanted) else block[np.searchsorted(rows, wanted)]
+
+
+def _pieces(jobs: Sequence[Job], chunk_bytes: int) -> Iterator[tuple[Job, int, int]]:
+    for job in jobs:
+        n_rows = job.mapped.shape[0]
+        row_bytes = max(1, 4 * prod(job.mapped.shape[1:]))
+        n_rows_a_chunk = max(1, chunk_bytes // row_bytes)
+        for start in range(0, n_rows, n_rows_a_chunk):
+            yield job, start, min(n_rows, start + n_rows_a_chunk)
+
+
+def _quantize_piece(job: Job, start: int, stop: int) -> Chunk:
+    rows, n_nonfinite = _bound(read_mapped_rows(job.mapped, start, stop), job.type)
+    width = job.mapped.shape[-1] if len(job.mapped.shape) > 1 else rows.size
+    data = quantize_rows(job.type, rows.reshape(-1, width)).reshape(-1)
+    if not is_valid(job.type, data):
+        raise QuantizationUnsupported(job.type.name.lower(), job.mapped.name)
+    n_rows = job.mapped.shape[0]
+    return Chunk(
+        job=job,
+        data=data,
+        n_source_bytes=source_size_bytes(job.mapped) // n_rows * (stop - start),
+        n_nonfinite=n_nonfinite,
+        is_last=stop == n_rows,
+    )
+
+
+def _bound(rows: NDArray[np.float32], type_: GgmlType) -> tuple[NDArray[np.float32], int]:
+    """The rows with nothing in them that the kernels can't take, and how many weights that changed.
+
+    One NaN would spoil all weights of its block, and llama.cpp refuses to load such a file.
+    """
+    largest = np.float32(_LARGEST.get(type_, _FLOAT16_MAX))
+    with np.errstate(invalid="ignore"):
+        if rows.min() >= -largest and rows.max() <= largest:  # both false when there is a NaN
+            return rows, 0
+        is_kept = np.abs(rows) <= largest
+    bounded = np.where(np.isfinite(rows), np.clip(rows, -largest, largest), np.float32(0))
+    return np.ascontiguousarray(bounded, dtype=np.float32), int(rows.size - np.count_nonzero(is_kept))
