@@ -1,0 +1,158 @@
+"""The header of a GGUF file: built by the gguf library, and read back by code of our own.
+
+The tensors' data is not this module's business: it is streamed behind the header by `convert.pipeline`.
+
+GGUF version 3 (little-endian; https://github.com/ggml-org/ggml/blob/master/docs/gguf.md):
+
+| field        | content                                                                              |
+|--------------|--------------------------------------------------------------------------------------|
+| magic        | "GGUF"                                                                               |
+| version      | u32 = 3                                                                              |
+| n_tensors    | u64                                                                                  |
+| n_keys       | u64                                                                                  |
+| keys         | string key, u32 type, value; a string is u64 length and UTF-8                         |
+| tensor infos | string name, u32 n_dims, u64 dims (fastest first), u32 type, u64 offset from the data |
+| padding      | zeros up to a multiple of 32; then the data, each tensor padded likewise              |
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+
+from convert.arch.base import MetadataValue
+
+ALIGNMENT = 32
+QUANTIZATION_VERSION = 2
+
+_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as the header describes it: row-major shape, ggml type number, offset into the data."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    offset: int
+
+
+class HeaderError(ValueError):
+    """The bytes are not the header of a GGUF file."""
+
+
+def pad(size_bytes: int) -> int:
+    """The next multiple of the alignment."""
+    return -(-size_bytes // ALIGNMENT) * ALIGNMENT
+
+
+def build_header(
+    architecture: str,
+    metadata: Mapping[str, MetadataValue],
+    tensors: Sequence[tuple[TensorInfo, int]],
+) -> bytes:
+    """Everything before the data, padding included.
+
+    metadata: all keys but `general.architecture`, in file order; int becomes u32 (i32 in arrays), float f32,
+    empty strings and lists are left out. tensors: in file order, each with its size in bytes (unpadded).
+    """
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.gguf_writer import WriterState
+
+    writer = GGUFWriter(None, architecture)
+    for key, value in metadata.items():
+        _add_key(writer, key, value)
+    for info, size_bytes in tensors:
+        # The NumPy type is ignored when a ggml type is given, except uint8, which means "shape in bytes".
+        writer.add_tensor_info(
+            info.name, info.shape, np.dtype(np.float32), size_bytes, GGMLQuantizationType(info.type)
+        )
+    buffer = BytesIO()
+    writer.fout, writer.state = [buffer], WriterState.EMPTY
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    buffer.write(bytes(pad(buffer.tell()) - buffer.tell()))
+    return buffer.getvalue()
+
+
+def _add_key(writer: object, key: str, value: MetadataValue) -> None:
+    add = {
+        bool: "add_bool",
+        int: "add_uint32",
+        float: "add_float32",
+        str: "add_string",
+    }.get(type(value), "add_array")
+    getattr(writer, add)(key, list(value) if add == "add_array" and isinstance(value, Sequence) else value)
+
+
+def parse_tensor_infos(header: bytes) -> tuple[TensorInfo, ...]:
+    """The tensors that a whole header lists; raises `HeaderError` for anything else, trailing bytes too."""
+    try:
+        return _HeaderParser(header).parse()
+    except (struct.error, UnicodeDecodeError, KeyError) as error:
+        raise HeaderError(f"unreadable header: {error}") from error
+
+
+class _HeaderParser:
+    """A cursor over a header; every read beyond its end is a `struct.error`."""
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+        self._offset = 0
+
+    def parse(self) -> tuple[TensorInfo, ...]:
+        magic = self._take(4)
+        version, n_tensors, n_keys = self._unpack("<IQQ")
+        if magic != b"GGUF" or version != 3:
+            raise HeaderError(f"magic {magic!r}, version {version}")
+        for _ in range(n_keys):
+            self._string()
+            (kind,) = self._unpack("<I")
+            self._skip_value(kind)
+        tensors = tuple(self._tensor_info() for _ in range(n_tensors))
+        if pad(self._offset) != len(self._header):
+            raise HeaderError(f"{len(self._header)} bytes, of which {self._offset} are used")
+        return tensors
+
+    def _tensor_info(self) -> TensorInfo:
+        name = self._string().decode()
+        (n_dims,) = self._unpack("<I")
+        if n_dims > 4:
+            raise HeaderError(f"{name} has {n_dims} dimensions")
+        dims = self._unpack(f"<{n_dims}Q")
+        kind, offset = self._unpack("<IQ")
+        return TensorInfo(name, tuple(reversed(dims)), kind, offset)
+
+    def _skip_value(self, kind: int) -> None:
+        if kind == _STRING:
+            self._string()
+        elif kind == _ARRAY:
+            item_kind, n_items = self._unpack("<IQ")
+            if item_kind == _STRING:
+                for _ in range(n_items):
+                    self._string()
+            else:
+                self._take(n_items * _SCALAR_BYTES[item_kind])
+        else:
+            self._take(_SCALAR_BYTES[kind])
+
+    def _string(self) -> bytes:
+        (length,) = self._unpack("<Q")
+        return self._take(length)
+
+    def _take(self, size: int) -> bytes:
+        taken = self._header[self._offset : self._offset + size]
+        if len(taken) != size:
+            raise struct.error(f"ends at {len(self._header)}")
+        self._offset += size
+        return taken
+
+    def _unpack(self, layout: str) -> tuple[int, ...]:
+        return struct.unpack(layout, self._take(struct.calcsize(layout)))

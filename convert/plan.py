@@ -1,0 +1,191 @@
+"""A conversion, decided in full before any weight is read: keys, tensors, types, and the output's exact size.
+
+Nothing of the checkpoint's whereabouts enters the plan's keys (no path, time, repository or hash), so the
+same checkpoint gives the same bytes wherever it is read from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+from convert.arch.base import Architecture, MappedTensor, MetadataValue
+from convert.errors import UnsupportedTokenizer, VocabularyTooLong
+from convert.gguf_file import QUANTIZATION_VERSION, TensorInfo, build_header, pad
+from convert.recipes import ModelTraits, Target, choose_type, find_target, read_traits
+from convert.vocab import TokenType, Vocabulary
+from engine.native.kernels import GgmlType, row_size
+
+CONVERTER_VERSION = 1
+"""Written into the file; raised whenever the same checkpoint would give other bytes."""
+
+_PADDING_SCORE = -1000.0
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """A tensor of the output: `offset` from the start of the data, `size_bytes` without padding."""
+
+    mapped: MappedTensor
+    type: GgmlType
+    offset: int
+    size_bytes: int
+
+    @property
+    def info(self) -> TensorInfo:
+        return TensorInfo(self.mapped.name, self.mapped.shape, int(self.type), self.offset)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `convert` will write. metadata: every key but `general.architecture`, in file order.
+
+    vocabulary: padded to the embedding's rows with `n_padding_tokens` unused tokens.
+    """
+
+    architecture: str
+    target: Target
+    name: str
+    license: str | None
+    chat_template: str | None
+    metadata: Mapping[str, MetadataValue]
+    vocabulary: Vocabulary
+    n_padding_tokens: int
+    tensors: tuple[PlannedTensor, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights in the model; a tied embedding counts once."""
+        return sum(prod(tensor.mapped.shape) for tensor in self.tensors)
+
+    @cached_property
+    def header(self) -> bytes:
+        """The output's first bytes, up to its data; the length does not depend on the target."""
+        infos = [(tensor.info, tensor.size_bytes) for tensor in self.tensors]
+        return build_header(self.architecture, self.metadata, infos)
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size of the output."""
+        return len(self.header) + _data_size_bytes(self.tensors)
+
+
+def make_plan(
+    architecture: Architecture,
+    mapped: Sequence[MappedTensor],
+    vocabulary: Vocabulary,
+    *,
+    target: str,
+    name: str,
+    license: str | None,
+    chat_template: str | None,
+    tokenizer_path: Path,
+) -> Plan:
+    """Decide the output for these tensors and this vocabulary.
+
+    target: a name in `TARGETS`. name and license: `general.name` and `general.license`. tokenizer_path: named
+    in errors. Raises `VocabularyTooLong`, `UnsupportedTokenizer` (a token that exists twice: llama.cpp would
+    abort) and `QuantizationUnsupported`.
+    """
+    chosen = find_target(target)
+    padded = _pad_vocabulary(vocabulary, architecture.n_vocab, tokenizer_path)
+    own_keys = architecture.metadata()
+    metadata: dict[str, MetadataValue] = {
+        "general.type": "model",
+        "general.name": name,
+        "general.license": license or "",
+        "general.file_type": chosen.file_type,
+        "general.quantization_version": QUANTIZATION_VERSION,
+        "chatbelle.converter_version": CONVERTER_VERSION,
+        **own_keys,
+        **_vocabulary_keys(padded),
+        "tokenizer.chat_template": chat_template or "",
+    }
+    traits = read_traits(architecture.gguf_name, own_keys, [tensor.name for tensor in mapped])
+    return Plan(
+        architecture=architecture.gguf_name,
+        target=chosen,
+        name=name,
+        license=license,
+        chat_template=chat_template,
+        metadata=metadata,
+        vocabulary=padded,
+        n_padding_tokens=len(padded.tokens) - len(vocabulary.tokens),
+        tensors=_place_tensors(mapped, chosen, traits),
+    )
+
+
+def output_size_bytes(plan: Plan, target: str) -> int:
+    """How large the same model would be as another target, exactly."""
+    mapped = [tensor.mapped for tensor in plan.tensors]
+    traits = read_traits(plan.architecture, plan.metadata, [tensor.name for tensor in mapped])
+    return len(plan.header) + _data_size_bytes(_place_tensors(mapped, find_target(target), traits))
+
+
+def _place_tensors(
+    mapped: Sequence[MappedTensor], target: Target, traits: ModelTraits
+) -> tuple[PlannedTensor, ...]:
+    placed: list[PlannedTensor] = []
+    offset = 0
+    for tensor in mapped:
+        chosen = choose_type(target, tensor.name, tensor.shape, traits)
+        size_bytes = prod(tensor.shape[:-1]) * row_size(chosen, tensor.shape[-1])
+        placed.append(PlannedTensor(tensor, chosen, offset, size_bytes))
+        offset += pad(size_bytes)
+    return tuple(placed)
+
+
+def _data_size_bytes(tensors: Sequence[PlannedTensor]) -> int:
+    return tensors[-1].offset + pad(tensors[-1].size_bytes) if tensors else 0
+
+
+def _pad_vocabulary(vocabulary: Vocabulary, n_embeddings: int, path: Path) -> Vocabulary:
+    n_tokens = len(vocabulary.tokens)
+    if n_tokens > n_embeddings:
+        raise VocabularyTooLong(path, n_tokens, n_embeddings)
+    known = set(vocabulary.tokens)
+    if len(known) != n_tokens:
+        raise UnsupportedTokenizer(path, f"two tokens are the same: {_first_repeated(vocabulary.tokens)!r}")
+    padding = [_padding_token(index, known) for index in range(n_tokens, n_embeddings)]
+    scores = vocabulary.scores
+    return replace(
+        vocabulary,
+        tokens=[*vocabulary.tokens, *padding],
+        types=[*vocabulary.types, *[TokenType.UNUSED] * len(padding)],
+        scores=None if scores is None else [*scores, *[_PADDING_SCORE] * len(padding)],
+    )
+
+
+def _padding_token(index: int, known: set[str]) -> str:
+    token = f"[PAD{index}]"
+    while token in known:
+        token = f"[{token}]"
+    return token
+
+
+def _first_repeated(tokens: Sequence[str]) -> str:
+    counts = Counter(tokens)
+    return next(token for token in tokens if counts[token] > 1)
+
+
+def _vocabulary_keys(vocabulary: Vocabulary) -> dict[str, MetadataValue]:
+    """The `tokenizer.ggml.*` keys; what the vocabulary leaves open is left out."""
+    keys: dict[str, MetadataValue | None] = {
+        "model": vocabulary.model,
+        "pre": vocabulary.pre,
+        "tokens": vocabulary.tokens,
+        "scores": vocabulary.scores,
+        "token_type": [int(kind) for kind in vocabulary.types],
+        "merges": vocabulary.merges,
+        "bos_token_id": vocabulary.bos_id,
+        "eos_token_id": vocabulary.eos_id,
+        "unknown_token_id": vocabulary.unk_id,
+        "padding_token_id": vocabulary.pad_id,
+        "add_bos_token": vocabulary.add_bos,
+        "add_space_prefix": vocabulary.add_space_prefix,
+    }
+    return {f"tokenizer.ggml.{key}": value for key, value in keys.items() if value is not None}
