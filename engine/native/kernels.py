@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import NativeLibraryMissing
+from engine.errors import NativeLibraryMissing as NativeLibraryMissing
 
 
 class GgmlType(IntEnum):

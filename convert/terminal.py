@@ -1,0 +1,130 @@
+"""How `belle-convert` speaks: results on stdout, everything else on stderr, in one language.
+
+The one module of the converter that knows rich.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from convert.i18n import Catalog, Language, size_text
+from convert.pipeline import Progress
+from convert.recipes import DEFAULT_TARGET
+
+
+class ProgressBar:
+    """The bar of one conversion: phase, rate, time left and the tensor at work."""
+
+    def __init__(self, bar: RichProgress, catalog: Catalog, language: Language) -> None:
+        self._bar = bar
+        self._labels = {
+            "convert": catalog.text("progress.convert", language),
+            "verify": catalog.text("progress.verify", language),
+        }
+        self._phase = ""
+        self._task = bar.add_task("", tensor="")
+
+    def update(self, progress: Progress) -> None:
+        """Show this state; a new phase starts the bar, and its clock, again."""
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            self._bar.reset(self._task, total=progress.total_bytes, description=self._labels[progress.phase])
+        self._bar.update(self._task, completed=progress.done_bytes, tensor=escape(progress.tensor))
+
+
+class Terminal:
+    """The two output streams in one language; `as_json` keeps stdout to one JSON object."""
+
+    def __init__(self, catalog: Catalog, language: Language, *, as_json: bool) -> None:
+        self._catalog = catalog
+        self._language = language
+        self._as_json = as_json
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a Windows console's code page can't say Chinese
+                stream.reconfigure(encoding="utf-8", errors="replace")
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def _text(self, key: str, **values: Any) -> str:
+        return self._catalog.text(key, self._language, **values)
+
+    def note(self, text: str) -> None:
+        """One line on stderr."""
+        self._err.print(escape(text))
+
+    def fail(self, error: Any) -> None:
+        """The sentence for a refusal, on stderr."""
+        self.note(self._catalog.error_text(error, self._language))
+
+    @contextmanager
+    def progress(self) -> Iterator[ProgressBar]:
+        """A progress bar on stderr; invisible where stderr is no terminal or JSON was asked for."""
+        with RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[tensor]}"),
+            console=self._err,
+            transient=True,
+            disable=self._as_json or not self._err.is_terminal,
+        ) as bar:
+            yield ProgressBar(bar, self._catalog, self._language)
+
+    def show_inspection(self, report: dict[str, Any]) -> None:
+        """What `inspect` found."""
+        if self._as_json:
+            return write_json(report)
+        rows = {
+            "source": report["source"],
+            "form": self._text(
+                "inspect.form_value",
+                form=report["form"],
+                n_files=len(report["files"]),
+                size_bytes=report["size_bytes"],
+            ),
+            "architecture": report["architecture"],
+            "parameters": self._text("inspect.parameters_value", n=report["n_parameters"]),
+            "stored": ", ".join(report["dtypes"]),
+            "tokenizer": self._text("inspect.tokenizer_value", **report["tokenizer"]),
+            "prompt_format": f"{report['prompt_format']['name']} ({self._prompt_reason(report)})",
+        }
+        table = Table.grid(padding=(0, 2))
+        for key, value in rows.items():
+            table.add_row(self._text(f"inspect.{key}"), escape(value))
+        self._out.print(table)
+        self._out.print()
+        sizes = Table(self._text("inspect.type"), self._text("inspect.size"), box=None, padding=(0, 2, 0, 0))
+        for target, size_bytes in report["outputs"].items():
+            mark = f"  {self._text('inspect.default')}" if target == DEFAULT_TARGET else ""
+            sizes.add_row(target + mark, size_text(size_bytes))
+        self._out.print(sizes)
+
+    def show_conversion(self, report: dict[str, Any]) -> None:
+        """What `to-gguf` made; weights that are no numbers are a warning."""
+        for tensor, count in report["n_nonfinite"].items():
+            self.note(self._text("convert.nonfinite", tensor=tensor, count=count))
+        if self._as_json:
+            return write_json(report)
+        self._out.print(
+            escape(self._text("convert.done", reason=self._prompt_reason(report), **report)), soft_wrap=True
+        )
+
+    def _prompt_reason(self, report: dict[str, Any]) -> str:
+        return self._text(f"prompt_reason.{report['prompt_format']['reason']}")
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """One JSON object, as a line on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
