@@ -1,41 +1,47 @@
-"""A tokenizer's vocabulary as GGUF stores it, whatever file it came from."""
+"""The tokenizer of a checkpoint, read into what GGUF stores.
+
+Chooses the reader; knows no file layout itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.errors import TokenizerMissing
+from convert.tokenizers.bpe import read_bpe
+from convert.tokenizers.files import TokenizerFiles
+from convert.tokenizers.sentencepiece import read_sentencepiece
+from convert.tokenizers.vocabulary import TokenType, Vocabulary
 
 
-class TokenType(IntEnum):
-    """GGUF's `tokenizer.ggml.token_type` values."""
+def read_vocabulary(path: Path, *, config: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary of the tokenizer at `path`: a folder, or tokenizer.json or tokenizer.model itself.
 
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Tokens in id order with what llama.cpp needs to tokenize as the original did.
-
-    model: "gpt2" (byte-level BPE; tokens in GPT-2's printable byte alphabet, `merges` set) or "llama"
-    (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None.
+    `config` is the model's config.json, asked last for special token ids. The files beside the tokenizer
+    (tokenizer_config.json, special_tokens_map.json, added_tokens.json) are read where they exist.
+    Raises `TokenizerMissing`, `UnsupportedTokenizer` or `DamagedFile`. Not yet padded to the embedding: see
+    `Vocabulary.padded`.
     """
+    return parse_vocabulary(TokenizerFiles.from_path(path), config=config)
 
-    model: Literal["gpt2", "llama"]
-    pre: str | None
-    tokens: Sequence[str]
-    types: Sequence[TokenType]
-    scores: Sequence[float] | None = None
-    merges: Sequence[str] | None = None
-    bos_id: int | None = None
-    eos_id: int | None = None
-    unk_id: int | None = None
-    pad_id: int | None = None
-    add_bos: bool = False
-    add_space_prefix: bool | None = None
+
+def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Vocabulary:
+    """As `read_vocabulary`, from files already in memory, wherever they came from."""
+    if "tokenizer.model" in files:
+        return read_sentencepiece(files, config)
+    if "tokenizer.json" in files:
+        return read_bpe(files, config)
+    raise TokenizerMissing(files.path, _expected(config))
+
+
+def _expected(config: Mapping[str, Any]) -> str:
+    names = config.get("architectures")
+    name = str(names[0]).lower() if isinstance(names, list) and names else ""
+    if name.startswith("bloom"):
+        return "tokenizer.json"
+    return "tokenizer.model" if name.startswith("llama") else "tokenizer.json or tokenizer.model"
+
+
+__all__ = ["TokenType", "TokenizerFiles", "Vocabulary", "parse_vocabulary", "read_vocabulary"]

@@ -1,0 +1,1 @@
+"""One module per tokenizer file form; each yields a `Vocabulary`."""

@@ -1,0 +1,64 @@
+"""Which tokens begin, end, pad or stand for the unknown: four files can say so, and they do not always agree.
+
+Order: tokenizer_config.json, special_tokens_map.json, the tokenizer's own file, config.json last: several
+LLaMA checkpoints of 2023 carry wrong ids in config.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convert.tokenizers.files import TokenizerFiles
+
+KINDS = ("bos", "eos", "unk", "pad")
+
+
+def special_ids(
+    files: TokenizerFiles,
+    ids: Mapping[str, int],
+    own: Mapping[str, int | None],
+    config: Mapping[str, Any],
+) -> dict[str, int | None]:
+    """`bos_id`, `eos_id`, `unk_id`, `pad_id`, from every token's id by text and the tokenizer's own choice."""
+    named = [files.json("tokenizer_config.json"), files.json("special_tokens_map.json")]
+    result: dict[str, int | None] = {}
+    for kind in KINDS:
+        candidates = [ids.get(_content(source.get(f"{kind}_token"))) for source in named]
+        candidates += [own.get(kind), _config_id(config.get(f"{kind}_token_id"), len(ids))]
+        result[f"{kind}_id"] = next((token for token in candidates if token is not None), None)
+    return result
+
+
+def special_texts(files: TokenizerFiles) -> frozenset[str]:
+    """Texts of all tokens that the neighbour files call special."""
+    texts: set[str] = set()
+    for source in (files.json("tokenizer_config.json"), files.json("special_tokens_map.json")):
+        texts.update(_content(source.get(f"{kind}_token")) for kind in KINDS)
+        more = source.get("additional_special_tokens")
+        texts.update(_content(entry) for entry in (more if isinstance(more, list) else ()))
+    for entry in added_tokens_decoder(files).values():
+        if entry.get("special") is True:
+            texts.add(_content(entry))
+    return frozenset(texts - {""})
+
+
+def added_tokens_decoder(files: TokenizerFiles) -> dict[str, dict[str, Any]]:
+    """tokenizer_config.json's own list of added tokens, by id as text."""
+    value = files.json("tokenizer_config.json").get("added_tokens_decoder")
+    entries = value if isinstance(value, dict) else {}
+    return {str(token): entry for token, entry in entries.items() if isinstance(entry, dict)}
+
+
+def _content(entry: Any) -> str:
+    """A token is written as its text, or as an object that holds it."""
+    value = entry.get("content") if isinstance(entry, dict) else entry
+    return value if isinstance(value, str) else ""
+
+
+def _config_id(value: Any, n_tokens: int) -> int | None:
+    """config.json holds one id, or a list of them; -1 and other impossible ids stand for none."""
+    first: Any = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    if isinstance(first, bool) or not isinstance(first, int):
+        return None
+    return first if 0 <= first < n_tokens else None

@@ -1,0 +1,107 @@
+"""A tokenizer's vocabulary as GGUF stores it, whatever file it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal
+
+from convert.errors import DamagedFile, VocabularyTooLong
+
+MAX_TOKENS = 1 << 19
+"""Twice BLOOM's 250,880; the bound on everything that a tokenizer file may count."""
+
+MAX_TOKEN_BYTES = 1 << 12
+
+
+class TokenType(IntEnum):
+    """GGUF's `tokenizer.ggml.token_type` values."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens in id order with what llama.cpp needs to tokenize as the original did.
+
+    model: "gpt2" (byte-level BPE; tokens in GPT-2's printable byte alphabet, `merges` set) or "llama"
+    (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None.
+    """
+
+    model: Literal["gpt2", "llama"]
+    pre: str | None
+    tokens: Sequence[str]
+    types: Sequence[TokenType]
+    scores: Sequence[float] | None = None
+    merges: Sequence[str] | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+    unk_id: int | None = None
+    pad_id: int | None = None
+    add_bos: bool = False
+    add_space_prefix: bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def padded(self, n_embeddings: int, path: Path) -> Vocabulary:
+        """With unused tokens up to one for each row of the embedding, as llama.cpp demands.
+
+        Raises `VocabularyTooLong`, naming `path`, when there are more tokens than rows.
+        """
+        n_missing = n_embeddings - len(self.tokens)
+        if n_missing < 0:
+            raise VocabularyTooLong(path, len(self.tokens), n_embeddings)
+        taken = set(self.tokens)
+        missing = range(len(self.tokens), n_embeddings)
+        return dataclasses.replace(
+            self,
+            tokens=[*self.tokens, *(padding_name(token, taken) for token in missing)],
+            types=[*self.types, *[TokenType.UNUSED] * n_missing],
+            scores=None if self.scores is None else [*self.scores, *[PADDING_SCORE] * n_missing],
+        )
+
+
+PADDING_SCORE = -10000.0
+
+
+def padding_name(token: int, taken: set[str]) -> str:
+    """`[PAD<id>]`, kept clear of `taken` and added to it: llama.cpp aborts when two tokens are equal."""
+    name = f"[PAD{token}]"
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def check_tokens(path: Path, tokens: Sequence[str], scores: Sequence[float] | None = None) -> None:
+    """Refuse, as `DamagedFile`, what would make llama.cpp stop the process or misread the list.
+
+    It aborts when two tokens are equal, and cuts strings at a NUL byte.
+    """
+    seen: set[str] = set()
+    for token, text in enumerate(tokens):
+        if not text or len(text) > MAX_TOKEN_BYTES or "\0" in text or not _is_encodable(text):
+            raise DamagedFile(path, f"token {token} is empty, too long or not text")
+        if text in seen:
+            raise DamagedFile(path, f"token {token} repeats an earlier one")
+        seen.add(text)
+    if scores is not None and not all(map(math.isfinite, scores)):
+        raise DamagedFile(path, "a score is not a finite number")
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
