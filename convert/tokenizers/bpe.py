@@ -160,7 +160,7 @@ def _check_alphabet(path: Path, vocab: Mapping[str, int]) -> None:
 def _read_merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> list[str]:
     """Merges as `left right`; a merge listed twice counts at its last place, as in the tokenizers library."""
     entries = model.get("merges")
-    if not isinstance(entries, list) or len(entries) > MAX_TOKENS:
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_TOKENS:
         raise DamagedFile(path, "merges is not a list of sane length")
     merges = []
     for rank, entry in enumerate(entries):

@@ -15,7 +15,7 @@ from convert.errors import DamagedFile, TokenizerMissing
 
 SIZE_LIMITS = {
     "tokenizer.model": 16 << 20,
-    "tokenizer.json": 64 << 20,
+    "tokenizer.json": 32 << 20,
     "tokenizer_config.json": 16 << 20,
     "special_tokens_map.json": 1 << 20,
     "added_tokens.json": 1 << 20,
@@ -23,7 +23,7 @@ SIZE_LIMITS = {
 """Bytes. BLOOM's tokenizer.json, the largest known, has 14.5 MB."""
 
 MAX_CONTAINERS = 1 << 20
-MAX_ITEMS = 4 << 20
+MAX_ITEMS = 2 << 20
 """Brackets and commas a JSON file may have, counted before parsing: each costs memory many times its size."""
 
 

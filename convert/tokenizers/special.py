@@ -20,7 +20,7 @@ def special_ids(
     own: Mapping[str, int | None],
     config: Mapping[str, Any],
 ) -> dict[str, int | None]:
-    """`bos_id`, `eos_id`, `unk_id`, `pad_id`, from every token's id by text and the tokenizer's own choice."""
+    """`bos_id`, `eos_id`, `unk_id`, `pad_id`, from all tokens' ids by text and the tokenizer's own choice."""
     named = [files.json("tokenizer_config.json"), files.json("special_tokens_map.json")]
     result: dict[str, int | None] = {}
     for kind in KINDS:
