@@ -6,24 +6,20 @@ same checkpoint gives the same bytes wherever it is read from.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
 
 from convert.arch.base import Architecture, MappedTensor, MetadataValue
-from convert.errors import UnsupportedTokenizer, VocabularyTooLong
 from convert.gguf_file import QUANTIZATION_VERSION, TensorInfo, build_header, pad
 from convert.recipes import ModelTraits, Target, choose_type, find_target, read_traits
-from convert.vocab import TokenType, Vocabulary
+from convert.tokenizers.vocabulary import Vocabulary
 from engine.native.kernels import GgmlType, row_size
 
 CONVERTER_VERSION = 1
 """Written into the file; raised whenever the same checkpoint would give other bytes."""
-
-_PADDING_SCORE = -1000.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +84,10 @@ def make_plan(
     """Decide the output for these tensors and this vocabulary.
 
     target: a name in `TARGETS`. name and license: `general.name` and `general.license`. tokenizer_path: named
-    in errors. Raises `VocabularyTooLong`, `UnsupportedTokenizer` (a token that exists twice: llama.cpp would
-    abort) and `QuantizationUnsupported`.
+    in errors. Raises `VocabularyTooLong` and `QuantizationUnsupported`.
     """
     chosen = find_target(target)
-    padded = _pad_vocabulary(vocabulary, architecture.n_vocab, tokenizer_path)
+    padded = vocabulary.padded(architecture.n_vocab, tokenizer_path)
     own_keys = architecture.metadata()
     metadata: dict[str, MetadataValue] = {
         "general.type": "model",
@@ -141,35 +136,6 @@ def _place_tensors(
 
 def _data_size_bytes(tensors: Sequence[PlannedTensor]) -> int:
     return tensors[-1].offset + pad(tensors[-1].size_bytes) if tensors else 0
-
-
-def _pad_vocabulary(vocabulary: Vocabulary, n_embeddings: int, path: Path) -> Vocabulary:
-    n_tokens = len(vocabulary.tokens)
-    if n_tokens > n_embeddings:
-        raise VocabularyTooLong(path, n_tokens, n_embeddings)
-    known = set(vocabulary.tokens)
-    if len(known) != n_tokens:
-        raise UnsupportedTokenizer(path, f"two tokens are the same: {_first_repeated(vocabulary.tokens)!r}")
-    padding = [_padding_token(index, known) for index in range(n_tokens, n_embeddings)]
-    scores = vocabulary.scores
-    return replace(
-        vocabulary,
-        tokens=[*vocabulary.tokens, *padding],
-        types=[*vocabulary.types, *[TokenType.UNUSED] * len(padding)],
-        scores=None if scores is None else [*scores, *[_PADDING_SCORE] * len(padding)],
-    )
-
-
-def _padding_token(index: int, known: set[str]) -> str:
-    token = f"[PAD{index}]"
-    while token in known:
-        token = f"[{token}]"
-    return token
-
-
-def _first_repeated(tokens: Sequence[str]) -> str:
-    counts = Counter(tokens)
-    return next(token for token in tokens if counts[token] > 1)
 
 
 def _vocabulary_keys(vocabulary: Vocabulary) -> dict[str, MetadataValue]:
