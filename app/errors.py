@@ -1,0 +1,85 @@
+"""Everything the front ends can refuse by themselves, one class per thing a person can act on.
+
+Errors carry fields, not sentences: `app.i18n` turns them into zh-CN or en by class name and fields.
+
+AppError
+├── DataFolderNotWritable
+├── DemoMissing
+├── ModelNotFound
+├── ModelIsFolder
+└── SaveError                 a conversation can't be written to `path`
+    ├── SaveExists
+    ├── SaveFormatUnknown
+    └── SaveFailed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(eq=False)
+class AppError(Exception):
+    """Base of the front ends' own errors; its dataclass fields are what a message may use."""
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"{type(self).__name__}({values})"
+
+
+@dataclass(eq=False)
+class DataFolderNotWritable(AppError):
+    """The data folder can't be made or written to; `reason` is the system's."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(eq=False)
+class DemoMissing(AppError):
+    """This installation has no demo checkpoint at `path`."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class ModelNotFound(AppError):
+    """`name` is neither a file nor a model in `folder`; `known` are the names that would work."""
+
+    name: str
+    folder: Path
+    known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ModelIsFolder(AppError):
+    """`path` is a folder, perhaps a checkpoint that was not converted yet."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class SaveError(AppError):
+    """A conversation can't be written to `path`."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class SaveExists(SaveError):
+    """Something is there already; saving never replaces it."""
+
+
+@dataclass(eq=False)
+class SaveFormatUnknown(SaveError):
+    """The suffix names no known format; `known` are the ones there are."""
+
+    known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class SaveFailed(SaveError):
+    """The system refused to write; `reason` is its own."""
+
+    reason: str

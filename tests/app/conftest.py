@@ -1,0 +1,62 @@
+"""A data folder with a Chinese name, a tiny real model, and `chatbelle` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders.checkpoints import write_bloom
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def home_folder(tmp_path: Path) -> Path:
+    """Where CHATBELLE_HOME points; not made yet."""
+    return tmp_path / "数据 文件夹"
+
+
+@pytest.fixture
+def environ(home_folder: Path) -> dict[str, str]:
+    """The environment of a process under test: English, no colours, its own data folder."""
+    return {**os.environ, "CHATBELLE_HOME": str(home_folder), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def chatbelle(environ: dict[str, str], tmp_path: Path) -> Run:
+    """Run `chatbelle` with arguments and wait for it; text in and out is UTF-8."""
+    root = Path(__file__).resolve().parents[2]
+
+    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        settings = {"capture_output": True, "encoding": "utf-8", "timeout": 60, "cwd": tmp_path} | options
+        if "input" not in settings and "stdin" not in settings:
+            settings["stdin"] = subprocess.DEVNULL
+        settings["env"] = environ | {"PYTHONPATH": str(root)} | options.get("env", {})
+        return subprocess.run([sys.executable, "-m", "app.cli", *arguments], **settings)  # noqa: PLW1510
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BLOOM checkpoint that can be converted and run."""
+    return write_bloom(tmp_path_factory.mktemp("checkpoint") / "小模型", dtype="f16").folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a GGUF, made by our converter."""
+    from convert.detect import open_checkpoint
+    from convert.pipeline import convert
+
+    path = tmp_path_factory.mktemp("models") / "小模型.gguf"
+    with open_checkpoint(tiny_checkpoint) as checkpoint:
+        plan = checkpoint.plan("q8_0", checkpoint.prompt("belle"))
+        for _ in convert(plan, path):
+            pass
+    return path
