@@ -1,0 +1,53 @@
+"""The front ends' texts in zh-CN and en, and sentences for every expected error.
+
+Errors of the engine and of `app` are worded here, those of the converter in `convert.i18n`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from app.errors import AppError
+from convert.errors import ConvertError
+from convert.i18n import Catalog, Language
+from engine.errors import EngineError, NotEnoughMemory
+
+ExpectedError = EngineError | ConvertError | AppError
+EXPECTED_ERRORS = (EngineError, ConvertError, AppError)
+
+
+@cache
+def catalog() -> Catalog:
+    """The texts of the front ends."""
+    return Catalog("app.i18n")
+
+
+@cache
+def _convert_catalog() -> Catalog:
+    return Catalog("convert.i18n")
+
+
+class Texts:
+    """All texts in one language."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def text(self, key: str, **values: Any) -> str:
+        """The text for `key` with its fields filled in."""
+        return catalog().text(key, self.language, **values)
+
+    def error(self, error: ExpectedError) -> str:
+        """What went wrong, where, and what to do next, in one or two sentences."""
+        if isinstance(error, ConvertError):
+            return _convert_catalog().error_text(error, self.language)
+        sentence = catalog().error_text(error, self.language)
+        if isinstance(error, NotEnoughMemory):
+            return f"{sentence} {self._memory_advice(error)}"
+        return sentence
+
+    def _memory_advice(self, error: NotEnoughMemory) -> str:
+        if error.smaller_context_tokens is None:
+            return self.text("advice.memory")
+        return self.text("advice.memory_context", context_tokens=error.smaller_context_tokens)

@@ -1,0 +1,110 @@
+"""Both languages say the same things, and every expected error has a sentence."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import app.errors
+import engine.errors
+import pytest
+from app.errors import AppError
+from app.i18n import Texts, catalog
+from convert.errors import OutputExists
+from convert.i18n import LANGUAGES, Language
+from engine.errors import EngineError, NotEnoughMemory
+
+_SAMPLES: dict[str, Any] = {
+    "str": "某物",
+    "int": 123_456_789,
+    "int | None": 512,
+    "float": 0.5,
+    "Path": Path("模型") / "贝拉.gguf",
+    "tuple[str, ...]": ("one", "two"),
+    "tuple[int, ...]": (3, 4),
+}
+
+
+def _errors(base: type[Any]) -> Iterator[type[Any]]:
+    """Every class below `base` that is raised itself, not only its children."""
+    for error in base.__subclasses__():
+        children = list(_errors(error))
+        yield from children or [error]
+
+
+ERRORS = [error for base in (EngineError, AppError) for error in _errors(base)]
+
+
+def _sample(error: type[Any]) -> Any:
+    return error(**{field.name: _SAMPLES[str(field.type)] for field in fields(error)})
+
+
+def _field_names(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+def test_both_catalogs_have_the_same_keys_and_fields() -> None:
+    assert catalog().keys("en") == catalog().keys("zh-CN")
+    for key in catalog().keys("en"):
+        assert _field_names(catalog().template(key, "en")) == _field_names(
+            catalog().template(key, "zh-CN")
+        ), key
+
+
+def test_chinese_texts_are_chinese() -> None:
+    for key in catalog().keys("zh-CN"):
+        assert re.search(r"[\u4e00-\u9fff]", catalog().template(key, "zh-CN")), key
+
+
+def test_english_texts_are_not() -> None:
+    for key in catalog().keys("en"):
+        assert not re.search(r"[\u3000-\u9fff\uff00-\uffef]", catalog().template(key, "en")), key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_has_a_sentence(error: type[Any], language: Language) -> None:
+    sentence = Texts(language).error(_sample(error))
+
+    assert sentence.endswith((".", "。", ".gguf"))
+    assert "{" not in sentence
+    if "path" in {field.name for field in fields(error)}:
+        assert "贝拉.gguf" in sentence or "某物" in sentence
+
+
+def test_every_error_class_is_drawn_in_its_tree() -> None:
+    for module in (engine.errors, app.errors):
+        drawn = set(re.findall(r"\b[A-Z]\w+", (module.__doc__ or "").partition("\n\n")[2]))
+        classes = {
+            name
+            for name, member in inspect.getmembers(module, inspect.isclass)
+            if member.__module__ == module.__name__
+        }
+        assert classes <= drawn, module.__name__
+
+
+def test_sizes_are_in_human_units() -> None:
+    error = NotEnoughMemory(Path("big.gguf"), 5_200_000_000, 3_100_000_000, 4096, 1024)
+
+    assert Texts("en").error(error) == (
+        "big.gguf needs 5.20 GB of memory with a context of 4,096 tokens, and 3.10 GB are available. "
+        "--ctx 1024 would fit; or close other programs, or try it nevertheless with --ignore-memory."
+    )
+
+
+def test_advice_without_a_smaller_context_names_other_ways() -> None:
+    error = NotEnoughMemory(Path("big.gguf"), 5_200_000_000, 3_100_000_000, 512, None)
+
+    sentence = Texts("zh-CN").error(error)
+
+    assert "--ctx" not in sentence
+    assert "--ignore-memory" in sentence
+
+
+def test_the_converters_errors_speak_through_its_own_catalog() -> None:
+    assert "贝拉.gguf" in Texts("zh-CN").error(OutputExists(Path("贝拉.gguf")))
