@@ -1,0 +1,122 @@
+"""What the subcommands' options share: checked numbers, the model options, help in wide characters."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import unicodedata
+from collections.abc import Iterator
+
+from convert.i18n.arguments import LocalizedParser
+from engine.prompt import PROMPT_FORMATS
+from engine.types import LoadOptions
+
+
+def add_command(
+    commands: argparse._SubParsersAction[LocalizedParser],  # noqa: SLF001 - argparse has no public name for it
+    parent: LocalizedParser,
+    name: str,
+) -> LocalizedParser:
+    """A parser for the subcommand `name`, worded by the texts `<name>.summary` and `<name>.description`."""
+    parser = commands.add_parser(
+        name,
+        help=parent.text(f"{name}.summary"),
+        description=parent.text(f"{name}.description"),
+        catalog=parent.catalog,
+        language=parent.language,
+    )
+    wrap_wide_text(parser)
+    parser.add_language_option()
+    return parser
+
+
+def add_model_options(parser: LocalizedParser) -> None:
+    """`--model` and how to load it; `load_options` reads them."""
+    add = parser.options.add_argument
+    add("--model", metavar="NAME_OR_PATH", help=parser.text("option.model"))
+    add("--threads", metavar="N", type=positive, help=parser.text("option.threads"))
+    add("--ctx", metavar="N", type=positive, help=parser.text("option.ctx"))
+    add("--prompt-format", choices=PROMPT_FORMATS, help=parser.text("option.prompt_format"))
+    add("--ignore-memory", action="store_true", help=parser.text("option.ignore_memory"))
+
+
+def load_options(options: argparse.Namespace) -> LoadOptions:
+    """What `add_model_options` was given."""
+    return LoadOptions(
+        context_tokens=options.ctx,
+        threads=options.threads,
+        prompt_format=options.prompt_format,
+        ignore_memory=options.ignore_memory,
+    )
+
+
+def positive(value: str) -> int:
+    """A whole number of at least 1."""
+    number = int(value)
+    if number < 1:
+        raise ValueError(value)
+    return number
+
+
+def temperature(value: str) -> float:
+    """A finite number of at least 0."""
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(value)
+    return number
+
+
+def seed(value: str) -> int:
+    """A whole number of 32 bits."""
+    number = int(value)
+    if not 0 <= number < 2**32:
+        raise ValueError(value)
+    return number
+
+
+def wrap_wide_text(parser: argparse.ArgumentParser) -> None:
+    """Break the help's lines by columns on the screen, of which a Chinese character takes two."""
+    base = parser.formatter_class
+
+    class WideFormatter(base):  # type: ignore[valid-type, misc] # the localized parser makes its own class
+        def _split_lines(self, text: str, width: int) -> list[str]:
+            return list(wrap_columns(text, width))
+
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            return "\n".join(indent + line for line in wrap_columns(text, width - len(indent)))
+
+    parser.formatter_class = WideFormatter
+
+
+def wrap_columns(text: str, width: int) -> Iterator[str]:
+    """Lines of at most `width` columns, broken at blanks or beside wide characters."""
+    line, columns = "", 0
+    for piece in _pieces(" ".join(text.split())):
+        size = sum(map(_columns, piece))
+        if columns + size - piece.endswith(" ") > width:
+            if line.strip():
+                yield line.rstrip()
+            line, columns = "", 0
+        line += piece
+        columns += size
+    if line.strip():
+        yield line.rstrip()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """What must not be broken: a word and the blank after it, or a wide character and its punctuation."""
+    piece = ""
+    for character in text:
+        is_wide = _columns(character) == 2
+        closes = unicodedata.category(character) in ("Pe", "Po", "Pf")
+        breaks_here = piece.endswith(" ") or is_wide or (piece and _columns(piece[-1]) == 2)
+        if piece and breaks_here and not closes:
+            yield piece
+            piece = ""
+        piece += character
+    if piece:
+        yield piece
+
+
+def _columns(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

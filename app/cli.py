@@ -1,0 +1,95 @@
+"""chatbelle: the program's command line.
+
+Exit codes: 0; 1 after a failure, with one sentence on stderr; 2 for usage; 130 when interrupted.
+Anything heavy is imported by the subcommand that needs it, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from app.arguments import wrap_wide_text
+from app.commands import bench, chat
+from app.crash_report import keep_recent_log, write_report
+from app.home import find_home
+from app.i18n import EXPECTED_ERRORS, Texts, catalog
+from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Shell, make_backend
+from app.terminal import OutputClosed, abandon_stdout, open_terminal
+from convert.i18n import Language, system_language
+from convert.i18n.arguments import LocalizedParser, requested_language
+from engine.backend import Backend
+
+_COMMANDS = (chat, bench)
+
+
+def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Backend] = make_backend) -> int:
+    """Run the command line and return the exit code; usage errors raise SystemExit(2) as argparse does."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    terminal = open_terminal()
+    texts = Texts(requested_language(given, system_language()))
+    shell = Shell(texts, terminal, find_home(), make_backend)
+    recent_log = keep_recent_log()
+    try:
+        return _run(given, shell)
+    except KeyboardInterrupt:
+        terminal.note(shell.texts.text("cli.interrupted"))
+        return EXIT_INTERRUPTED
+    except OutputClosed:
+        abandon_stdout()
+        return EXIT_OK
+    except EXPECTED_ERRORS as error:
+        terminal.complain(shell.texts.error(error))
+        return EXIT_FAILED
+    except MemoryError:
+        terminal.complain(shell.texts.text("cli.out_of_memory"))
+        return EXIT_FAILED
+    except Exception as error:
+        path = write_report(error, shell.home, recent_log)
+        terminal.complain(shell.texts.text("cli.unexpected", kind=type(error).__name__, path=path))
+        return EXIT_FAILED
+
+
+def _run(given: Sequence[str], shell: Shell) -> int:
+    parser = _parser(shell.texts.language)
+    options = parser.parse_args(given)
+    if options.version:
+        shell.terminal.write_raw(f"chatbelle {_version()}\n")
+        return EXIT_OK
+    if options.command is None:
+        shell.terminal.complain(parser.format_help().rstrip())
+        return EXIT_USAGE
+    exit_code: int = options.run(options, shell)
+    return exit_code
+
+
+def _parser(language: Language) -> LocalizedParser:
+    texts = Texts(language)
+    parser = LocalizedParser(
+        catalog=catalog(), language=language, prog="chatbelle", description=texts.text("cli.description")
+    )
+    wrap_wide_text(parser)
+    parser.options.add_argument("--version", action="store_true", help=texts.text("cli.version"))
+    parser.add_language_option()
+    commands = parser.add_subparsers(
+        dest="command",
+        title=texts.text("cli.commands"),
+        metavar=texts.text("cli.command"),
+        parser_class=LocalizedParser,
+    )
+    for command in _COMMANDS:
+        command.add_parser(commands, parser)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("chatbelle")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "?"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

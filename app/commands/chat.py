@@ -1,0 +1,128 @@
+"""`chatbelle chat`: one answer, or a conversation, in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from app.answers import answer_json, collect_answer, remarks, stream_answer, summary_line
+from app.arguments import add_command, add_model_options, load_options, positive, seed, temperature
+from app.dialogue import Dialogue
+from app.errors import DataFolderNotWritable
+from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
+from app.terminal import remove_surrogates
+from convert.i18n.arguments import LocalizedParser
+from engine.types import Finished, FinishReason, ModelInfo, Sampling
+
+NAME = "chat"
+_LARGE_BYTES = 500_000_000
+
+
+def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: LocalizedParser) -> None:
+    """Describe the subcommand."""
+    parser = add_command(commands, parent, NAME)
+    parser.arguments.add_argument("prompt", nargs="?", metavar="PROMPT", help=parser.text("chat.prompt"))
+    add_model_options(parser)
+    add = parser.options.add_argument
+    add("--system", metavar="TEXT", help=parser.text("chat.system"))
+    add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
+    add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
+    add("--max-tokens", metavar="N", type=positive, help=parser.text("chat.max_tokens"))
+    add("--json", action="store_true", help=parser.text("chat.json"))
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(options: argparse.Namespace, shell: Shell) -> int:
+    """Answer the prompt, or chat. Raises EngineError, ConvertError, AppError, OutputClosed."""
+    question = _question(options, shell)
+    model = shell.choose_model(options.model)
+    backend = shell.make_backend()
+    try:
+        if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
+            shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
+        info = backend.load(model.path, load_options(options))
+        dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
+        if question is None:
+            return _converse(dialogue, info, model, shell)
+        return _answer_once(dialogue, question, info, model, shell, as_json=options.json)
+    finally:
+        backend.unload()
+
+
+def _question(options: argparse.Namespace, shell: Shell) -> str | None:
+    """The PROMPT, from stdin where it is `-`; None for a conversation. Exits with 2 if empty."""
+    if options.prompt is None:
+        if options.json:
+            options.parser.error(shell.texts.text("chat.json_needs_prompt"))
+        return None
+    text: str = shell.terminal.stdin.read() if options.prompt == "-" else options.prompt
+    text = remove_surrogates(text).removeprefix("\ufeff").rstrip("\r\n")
+    if not text.strip():
+        options.parser.error(shell.texts.text("chat.empty_prompt"))
+    return text
+
+
+def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
+    """The model's defaults with what was asked for; a temperature on the demo brings all the usual ones."""
+    chosen = model.sampling if options.temperature is None else Sampling(temperature=options.temperature)
+    if options.max_tokens is not None:
+        chosen = replace(chosen, max_tokens=options.max_tokens)
+    return replace(chosen, seed=options.seed)
+
+
+def _answer_once(
+    dialogue: Dialogue, question: str, info: ModelInfo, model: ChosenModel, shell: Shell, *, as_json: bool
+) -> int:
+    if as_json:
+        finished = collect_answer(dialogue, question)
+        shell.terminal.write_raw(answer_json(info, finished, is_demo=model.is_demo))
+    else:
+        finished = stream_answer(dialogue, question, shell.terminal)
+        _comment(finished, _name(info, model, shell), shell)
+    return EXIT_INTERRUPTED if finished.reason is FinishReason.CANCELLED else EXIT_OK
+
+
+def _comment(finished: Finished, model_name: str, shell: Shell) -> None:
+    for remark in remarks(shell.texts, finished):
+        shell.terminal.note(remark)
+    shell.terminal.note(summary_line(shell.texts, model_name, finished.statistics))
+
+
+def _converse(dialogue: Dialogue, info: ModelInfo, model: ChosenModel, shell: Shell) -> int:
+    from app.chat_loop import COMMANDS, ChatLoop
+    from app.questions import open_reader
+
+    for line in _greeting(info, model, shell):
+        shell.terminal.note(line)
+    try:
+        shell.home.make()
+    except DataFolderNotWritable:
+        history_path = None
+    else:
+        history_path = shell.home.terminal_history
+    reader = open_reader(shell.terminal, history_path, tuple(COMMANDS))
+    return ChatLoop(dialogue, reader, shell.terminal, shell.texts, _name(info, model, shell)).run()
+
+
+def _greeting(info: ModelInfo, model: ChosenModel, shell: Shell) -> list[str]:
+    """Which model answers, what can be expected of it, and what to do next."""
+    from convert.detect import parameters_text
+
+    values = {
+        "name": _name(info, model, shell),
+        "parameters": parameters_text(info.n_parameters),
+        "quantization": info.quantization,
+        "context_tokens": info.context_tokens,
+        "threads": info.n_threads,
+    }
+    lines = [shell.texts.text("chat.model", **values)]
+    if model.is_demo:
+        lines += [
+            shell.texts.text("chat.demo"),
+            shell.texts.text("chat.better_models", folder=shell.home.models),
+        ]
+    return [*lines, shell.texts.text("chat.hint")]
+
+
+def _name(info: ModelInfo, model: ChosenModel, shell: Shell) -> str:
+    return shell.texts.text("demo.name") if model.is_demo else info.name or model.path.stem

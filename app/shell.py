@@ -1,0 +1,60 @@
+"""What every subcommand is given: texts in one language, the terminal, the data folder, an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.demo_model import DEMO_SAMPLING, prepare_demo
+from app.home import Home
+from app.i18n import Texts
+from app.models import DEMO_NAME, find_model
+from app.terminal import Terminal
+from engine.backend import Backend
+from engine.types import Sampling
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def make_backend() -> Backend:
+    """The engine that this front end uses."""
+    from engine.in_process import InProcessBackend
+
+    return InProcessBackend()
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A GGUF, and whether it is the built-in demo."""
+
+    path: Path
+    is_demo: bool
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it answers when nothing else is asked for."""
+        return DEMO_SAMPLING if self.is_demo else Sampling()
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The surroundings of a subcommand."""
+
+    texts: Texts
+    terminal: Terminal
+    home: Home
+    make_backend: Callable[[], Backend]
+
+    def choose_model(self, name: str | None) -> ChosenModel:
+        """The model that `--model` names, by default the demo, which is made if need be.
+
+        Raises ModelNotFound, ModelIsFolder, and what `prepare_demo` raises.
+        """
+        if name is None or name.casefold() == DEMO_NAME:
+            path = prepare_demo(self.home, lambda: self.terminal.note(self.texts.text("demo.making")))
+            return ChosenModel(path, is_demo=True)
+        return ChosenModel(find_model(name, self.home), is_demo=False)

@@ -1,0 +1,98 @@
+"""The terminal as the commands see it: answers go to stdout, everything about them to stderr.
+
+Knows encodings, colours, and pipes whose reader has gone; knows nothing about chats.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TextIO
+
+# What a model must never send to a terminal: escape sequences and other controls, but tab and newline.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class OutputClosed(Exception):  # noqa: N818 - not an error: the reader has all it wanted
+    """Whoever reads our stdout has closed it, as `head` does."""
+
+
+class Terminal:
+    """The three standard streams; `stdout` carries answers only."""
+
+    def __init__(self, stdin: TextIO, stdout: TextIO, stderr: TextIO) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self._styles_notes = stderr.isatty() and _styles_wanted()
+
+    @property
+    def is_interactive(self) -> bool:
+        """A person types and reads here: lines can be edited."""
+        return self.stdin.isatty() and self.stdout.isatty()
+
+    def write(self, text: str) -> None:
+        """Show a piece of an answer at once; control characters are left out. Raises OutputClosed."""
+        self.write_raw(_CONTROLS.sub("", text))
+
+    def write_raw(self, text: str) -> None:
+        """Like `write`, for text that we made ourselves."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except OSError as error:
+            # Windows reports a closed pipe as EINVAL.
+            if error.errno in (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN):
+                raise OutputClosed from error
+            raise
+
+    def prompt(self, text: str) -> None:
+        """An invitation to type, without a newline."""
+        self._write_stderr(text)
+
+    def note(self, text: str) -> None:
+        """A line beside the answers, dimmed where that is possible."""
+        text = _CONTROLS.sub("", text)
+        self._write_stderr(f"\x1b[2m{text}\x1b[0m\n" if self._styles_notes else f"{text}\n")
+
+    def complain(self, text: str) -> None:
+        """A line about something that failed."""
+        self._write_stderr(_CONTROLS.sub("", text) + "\n")
+
+    def _write_stderr(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # nobody reads it: nothing is lost
+            self.stderr.write(text)
+            self.stderr.flush()
+
+
+def open_terminal() -> Terminal:
+    """The standard streams of this process, made safe for any character."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Windows pipes use an old code page by default; elsewhere the terminal's encoding is right.
+            encoding = "utf-8" if sys.platform == "win32" else None
+            stream.reconfigure(encoding=encoding, errors="replace")
+    return Terminal(sys.stdin, sys.stdout, sys.stderr)
+
+
+def remove_surrogates(text: str) -> str:
+    """Text that can be encoded: bytes on a command line that were no UTF-8 become `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def abandon_stdout() -> None:
+    """Send what is still buffered for a closed stdout nowhere, so that Python does not fail at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _styles_wanted() -> bool:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.platform != "win32" or "WT_SESSION" in os.environ or "ANSICON" in os.environ
