@@ -106,7 +106,8 @@ class _Added:
 
 def _read_added_tokens(path: Path, root: Mapping[str, Any], vocab: Mapping[str, int]) -> dict[str, _Added]:
     """Added tokens by their text; one that is in the vocabulary too must have the same id there."""
-    entries = root.get("added_tokens") or []
+    entries = root.get("added_tokens")
+    entries = [] if entries is None else entries
     if not isinstance(entries, list) or len(entries) > MAX_HOLES:
         raise DamagedFile(path, "added_tokens is not a list of sane length")
     added: dict[str, _Added] = {}

@@ -14,7 +14,7 @@ from typing import Any
 from convert.errors import DamagedFile, TokenizerMissing
 
 SIZE_LIMITS = {
-    "tokenizer.model": 16 << 20,
+    "tokenizer.model": 8 << 20,
     "tokenizer.json": 32 << 20,
     "tokenizer_config.json": 16 << 20,
     "special_tokens_map.json": 1 << 20,

@@ -19,10 +19,13 @@ class WireError(ValueError):
     """The bytes are not a protobuf message; the text says where."""
 
 
-def read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) pairs in file order; raises `WireError`."""
-    place, end = 0, len(message)
+def read_fields(message: memoryview, *, limit: int) -> Iterator[tuple[int, int | memoryview]]:
+    """(field number, value) pairs in file order, at most `limit` of them; raises `WireError`."""
+    place, end, n_fields = 0, len(message), 0
     while place < end:
+        n_fields += 1
+        if n_fields > limit:
+            raise WireError(f"more than {limit} fields before byte {place}")
         tag, place = _varint(message, place)
         number, wire_type = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:

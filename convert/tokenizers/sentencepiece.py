@@ -38,6 +38,9 @@ from convert.tokenizers.vocabulary import (
 )
 
 MAX_HOLES = 1 << 16
+MAX_PIECES = 1 << 18
+MAX_OTHERS = 16
+MAX_SPEC_FIELDS = 10_000
 ADDED_SCORE = -1000.0
 """What llama.cpp's converter gives tokens that have no score of their own."""
 
@@ -53,6 +56,7 @@ class _Model:
     """What a tokenizer.model says, gathered piece by piece."""
 
     tokens: list[str] = field(default_factory=list)
+    texts: set[str] = field(default_factory=set)
     scores: list[float] = field(default_factory=list)
     types: list[TokenType] = field(default_factory=list)
     model_type: int = 1
@@ -103,12 +107,17 @@ def read_sentencepiece(files: TokenizerFiles, config: Mapping[str, Any]) -> Voca
 
 def _read_model(path: Path, data: memoryview) -> _Model:
     model = _Model()
-    for number, value in read_fields(data):
+    n_others = 0
+    for number, value in read_fields(data, limit=MAX_PIECES + MAX_OTHERS):
+        if number == 1 and isinstance(value, memoryview):
+            _read_piece(path, model, value)
+            continue
+        n_others += 1
+        if n_others > MAX_OTHERS:
+            raise DamagedFile(path, f"more than {MAX_OTHERS} parts beside the pieces")
         if not isinstance(value, memoryview):
             continue
-        if number == 1:
-            _read_piece(path, model, value)
-        elif number == 2:
+        if number == 2:
             _read_trainer_spec(model, value)
         elif number in (3, 5):
             _read_normalizer_spec(model, value, is_decoder=number == 5)
@@ -119,7 +128,7 @@ def _read_model(path: Path, data: memoryview) -> _Model:
 
 def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
     text, score, kind = "", 0.0, 1
-    for number, value in read_fields(message):
+    for number, value in read_fields(message, limit=16):
         if number == 1 and isinstance(value, memoryview) and len(value) <= MAX_TOKEN_BYTES:
             text = str(value, "utf-8")
         elif number == 2 and isinstance(value, memoryview) and len(value) == 4:
@@ -128,8 +137,9 @@ def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
             kind = value
     if not text or not 1 <= kind <= 6:
         raise DamagedFile(path, f"piece {len(model.tokens)} has no text or no known type")
-    if len(model.tokens) >= MAX_TOKENS:
-        raise DamagedFile(path, f"more than {MAX_TOKENS} pieces")
+    if text in model.texts:
+        raise DamagedFile(path, f"piece {len(model.tokens)} repeats an earlier one")
+    model.texts.add(text)
     kind = TokenType(kind)
     # A piece that the user defined is matched in the text as typed, before spaces are marked.
     model.tokens.append(text.replace(SPACE_MARK, " ") if kind == TokenType.USER_DEFINED else text)
@@ -138,7 +148,7 @@ def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
 
 
 def _read_trainer_spec(model: _Model, message: memoryview) -> None:
-    for number, value in read_fields(message):
+    for number, value in read_fields(message, limit=MAX_SPEC_FIELDS):
         if number == 3 and isinstance(value, int):
             model.model_type = value
         elif number == 24 and isinstance(value, int):
@@ -148,7 +158,7 @@ def _read_trainer_spec(model: _Model, message: memoryview) -> None:
 
 
 def _read_normalizer_spec(model: _Model, message: memoryview, *, is_decoder: bool) -> None:
-    for number, value in read_fields(message):
+    for number, value in read_fields(message, limit=MAX_SPEC_FIELDS):
         if number == 2 and isinstance(value, memoryview) and len(value):
             model.rewrites_text = True
         elif number in model.flags and isinstance(value, int) and not is_decoder:

@@ -53,7 +53,7 @@ def bloom_tokenizer_json(n_vocab: int = 400) -> str:
 
 
 @functools.cache
-def llama_tokenizer_model(n_vocab: int = 520, model_type: str = "bpe") -> bytes:
+def llama_tokenizer_model(n_vocab: int = 520, *, byte_fallback: bool = True) -> bytes:
     """A tokenizer.model with LLaMA's recipe: BPE, byte fallback, no normalization, dummy prefix."""
     import sentencepiece
 
@@ -61,9 +61,9 @@ def llama_tokenizer_model(n_vocab: int = 520, model_type: str = "bpe") -> bytes:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([line for text in SENTENCES * 2 for line in text.split("\n") if line]),
         model_writer=out,
-        model_type=model_type,
+        model_type="bpe",
         vocab_size=n_vocab,
-        byte_fallback=True,
+        byte_fallback=byte_fallback,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
         split_digits=True,

@@ -1,0 +1,230 @@
+"""tokenizer.model: llama.cpp finds the tokens that SentencePiece finds; other kinds are refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from sentencepiece import SentencePieceProcessor
+
+from builders.gguf_files import write_gguf
+from builders.texts import TEXTS, mixed_text
+from builders.tokenizers import llama_tokenizer_model
+from convert.errors import DamagedFile, UnsupportedTokenizer
+from convert.vocab import TokenType, Vocabulary, read_vocabulary
+from reference.llama_cpp_oracle import LoadedModel
+
+N_TOKENS = 520
+BOS_FIRST = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": -1}
+"""The wrong ids that a well-known LLaMA conversion of 2023 carried in its config.json."""
+
+
+def _read(folder: Path, data: bytes, **neighbours: Any) -> Vocabulary:
+    (folder / "tokenizer.model").write_bytes(data)
+    for name, value in neighbours.items():
+        (folder / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
+    return read_vocabulary(folder, config=BOS_FIRST)
+
+
+TRAINER, NORMALIZER = b"\x12", b"\x1a"
+"""Field tags of the two messages; protobuf merges a message that appears twice, so changes are appended."""
+
+
+def _changed(message: bytes, fields: bytes) -> bytes:
+    return llama_tokenizer_model(N_TOKENS) + message + bytes([len(fields)]) + fields
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    return _read(tmp_path_factory.mktemp("llama"), llama_tokenizer_model(N_TOKENS))
+
+
+@pytest.fixture(scope="module")
+def original() -> SentencePieceProcessor:
+    return SentencePieceProcessor(model_proto=llama_tokenizer_model(N_TOKENS))
+
+
+@pytest.fixture(scope="module")
+def llama_cpp(vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
+    path = tmp_path_factory.mktemp("gguf") / "vocabulary.gguf"
+    write_gguf(path, vocabulary)
+    with LoadedModel(path, vocab_only=True) as model:
+        yield model
+
+
+def test_pieces_scores_and_types_are_the_librarys(
+    vocabulary: Vocabulary, original: SentencePieceProcessor
+) -> None:
+    ids = range(original.get_piece_size())
+    assert vocabulary.tokens == [original.id_to_piece(token) for token in ids]
+    assert vocabulary.scores == [original.get_score(token) for token in ids]
+    for token in ids:
+        kind = vocabulary.types[token]
+        assert (kind == TokenType.UNKNOWN) == original.is_unknown(token)
+        assert (kind == TokenType.CONTROL) == original.is_control(token)
+        assert (kind == TokenType.BYTE) == original.is_byte(token)
+        assert (kind == TokenType.UNUSED) == original.is_unused(token)
+    assert vocabulary.types.count(TokenType.BYTE) == 256
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "<s>" not in text])
+def test_llama_cpp_finds_the_same_tokens(
+    llama_cpp: LoadedModel, original: SentencePieceProcessor, text: str
+) -> None:
+    assert llama_cpp.tokenize(text) == original.encode(text)
+
+
+def test_llama_cpp_finds_the_same_tokens_in_any_text(
+    llama_cpp: LoadedModel, original: SentencePieceProcessor
+) -> None:
+    @settings(max_examples=1500, deadline=None, derandomize=True)
+    @given(mixed_text())
+    def check(text: str) -> None:
+        assert llama_cpp.tokenize(text) == original.encode(text)
+
+    check()
+
+
+def test_the_tokenizers_own_ids_win_over_config_json(
+    vocabulary: Vocabulary, original: SentencePieceProcessor
+) -> None:
+    assert vocabulary.bos_id == original.bos_id() == 1
+    assert vocabulary.eos_id == original.eos_id() == 2
+    assert vocabulary.unk_id == original.unk_id() == 0
+    assert vocabulary.pad_id is None
+
+
+def test_the_beginning_token_is_added_unless_the_settings_deny_it(
+    tmp_path: Path, vocabulary: Vocabulary, llama_cpp: LoadedModel
+) -> None:
+    assert vocabulary.add_bos
+    assert llama_cpp.tokenize("a", add_special=True)[0] == 1
+    data = llama_tokenizer_model(N_TOKENS)
+    assert not _read(tmp_path, data, tokenizer_config={"add_bos_token": False}).add_bos
+
+
+def test_no_dummy_prefix_where_the_tokenizer_has_none(tmp_path: Path) -> None:
+    data = _changed(NORMALIZER, b"\x18\x00")
+    found = _read(tmp_path, data)
+    assert found.add_space_prefix is False
+    write_gguf(tmp_path / "x.gguf", found)
+    library = SentencePieceProcessor(model_proto=data)
+    with LoadedModel(tmp_path / "x.gguf", vocab_only=True) as model:
+        for text in ("a model", "你好", " x"):
+            assert model.tokenize(text) == library.encode(text)
+
+
+def test_named_pieces_other_than_the_usual_are_followed(tmp_path: Path) -> None:
+    data = _changed(TRAINER, b"\xf2\x02\x04</s>" + b"\xfa\x02\x03<s>")
+    found = _read(tmp_path, data)
+    library = SentencePieceProcessor(model_proto=data)
+    assert (found.bos_id, found.eos_id) == (library.bos_id(), library.eos_id()) == (2, 1)
+
+
+def test_added_tokens_follow_the_pieces(tmp_path: Path) -> None:
+    found = _read(
+        tmp_path,
+        llama_tokenizer_model(N_TOKENS),
+        added_tokens={"[PAD]": N_TOKENS, "<turn>": N_TOKENS + 2, "</s>": 2},
+        special_tokens_map={"pad_token": "[PAD]", "bos_token": {"content": "<s>"}},
+        tokenizer_config={
+            "eos_token": "",
+            "added_tokens_decoder": {"1": {"content": "<s>", "special": True}},
+        },
+    )
+    assert found.tokens[N_TOKENS:] == ["[PAD]", f"[PAD{N_TOKENS + 1}]", "<turn>"]
+    assert found.types[N_TOKENS:] == [TokenType.CONTROL, TokenType.UNUSED, TokenType.USER_DEFINED]
+    assert (found.pad_id, found.bos_id, found.eos_id) == (N_TOKENS, 1, 2)
+    write_gguf(tmp_path / "x.gguf", found.padded(N_TOKENS + 10, tmp_path))
+    with LoadedModel(tmp_path / "x.gguf", vocab_only=True) as model:
+        assert N_TOKENS + 2 in model.tokenize("x<turn>y")
+        assert model.piece(N_TOKENS + 2) == b"<turn>"
+
+
+@pytest.mark.parametrize(
+    "neighbours",
+    [
+        {"added_tokens": {"x": -1}},
+        {"added_tokens": {"x": 2**40}},
+        {"added_tokens": {"x": True}},
+        {"added_tokens": {"x": "7"}},
+        {"added_tokens": {"x": 5}},
+        {"added_tokens": {"x": N_TOKENS, "y": N_TOKENS}},
+        {"added_tokens": {"x": 500_000}},
+        {"added_tokens": {"<s>": N_TOKENS}},
+        {"added_tokens": {"": N_TOKENS}},
+        {"added_tokens": ["x"]},
+        {"tokenizer_config": {"added_tokens_decoder": {"x": {"content": "y"}}}},
+        {"tokenizer_config": {"added_tokens_decoder": {str(N_TOKENS): {"content": 7}}}},
+    ],
+)
+def test_impossible_added_tokens_are_damage(tmp_path: Path, neighbours: dict[str, Any]) -> None:
+    with pytest.raises(DamagedFile):
+        _read(tmp_path, llama_tokenizer_model(N_TOKENS), **neighbours)
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "detail"),
+    [
+        (TRAINER, b"\x18\x01", "model_type unigram"),
+        (TRAINER, b"\x18\x04", "model_type char"),
+        (TRAINER, b"\xc0\x01\x01", "treat_whitespace_as_suffix"),
+        (NORMALIZER, b"\x20\x01", "normalizer remove_extra_whitespaces"),
+        (NORMALIZER, b"\x28\x00", "normalizer without escape_whitespaces"),
+        (NORMALIZER, b"\x12\x02\x01\x02", "normalizer precompiled_charsmap"),
+    ],
+)
+def test_what_would_change_tokens_is_refused_by_name(
+    tmp_path: Path, message: bytes, fields: bytes, detail: str
+) -> None:
+    with pytest.raises(UnsupportedTokenizer) as caught:
+        _read(tmp_path, _changed(message, fields))
+    assert caught.value.detail == detail
+
+
+def test_a_tokenizer_without_byte_pieces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedTokenizer) as caught:
+        _read(tmp_path, llama_tokenizer_model(264, byte_fallback=False))
+    assert "byte pieces" in caught.value.detail
+
+
+def _piece(text: bytes, score: float = 0.0) -> bytes:
+    message = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", score)
+    return b"\x0a" + bytes([len(message)]) + message
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        _piece(b"<s>"),
+        _piece(b""),
+        _piece(b"\xff\xfe"),
+        _piece(b"x\0y"),
+        _piece(b"fresh", float("nan")),
+        _piece(b"fresh", float("inf")),
+        b"\x0a\x02\x18\x07",
+        b"\x0a\x04\x0a\x01x\x18",
+        b"\x0a",
+        b"\x0a\xff",
+        b"\x0a" + b"\xff" * 9 + b"\x01",
+        b"\x0a" + b"\xff" * 8 + b"\x7f",
+        b"\x08" + b"\xff" * 20,
+        b"\x08" + b"\xff" * 9 + b"\x02",
+        b"\x0b",
+        b"\x00",
+        b"\x0d\x00",
+    ],
+)
+def test_damage_is_told(tmp_path: Path, tail: bytes) -> None:
+    with pytest.raises(DamagedFile):
+        _read(tmp_path, llama_tokenizer_model(N_TOKENS) + tail)
+
+
+def test_unknown_fields_are_skipped(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    later = b"\xa0\x06\x05" + b"\xaa\x06\x03abc" + b"\xa5\x06abcd" + b"\xa1\x06abcdefgh"
+    assert _read(tmp_path, llama_tokenizer_model(N_TOKENS) + later) == vocabulary
