@@ -107,8 +107,13 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one answer took. Seconds are wall-clock; prompt_tokens counts all of the prompt, reused_tokens those
-    of it that were still in the KV cache, forgotten_turns the earliest turns that no longer fitted."""
+    """What one answer took.
+
+    Seconds are wall-clock without the time the consumer takes between events. prompt_tokens counts all of
+    the prompt, reused_tokens those of it that were still in the KV cache, forgotten_turns the earliest
+    turns that no longer fitted. first_token_s runs from the call to the first token, None when there was
+    none; sampling_s is the part of generation_s spent choosing tokens.
+    """
 
     prompt_tokens: int
     reused_tokens: int
@@ -120,6 +125,7 @@ class Statistics:
     context_tokens: int
     forgotten_turns: int
     seed: int
+    sampling_s: float = 0.0
 
     @property
     def prompt_tokens_per_s(self) -> float:

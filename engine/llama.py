@@ -1,0 +1,289 @@
+"""Owning classes over llama.cpp's low-level API: Model, Context, Batch and SamplerChain.
+
+Each native object is freed exactly once: by `close`, by leaving a `with` block, or when its owner is
+collected. A context keeps its model alive. What the tokens mean, and which of them are in the cache, is not
+known here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.abort import AbortPoll
+from engine.errors import GenerationFailed, LoadFailed
+from engine.native import binding
+from engine.types import Sampling
+
+_ALL_LAYERS = -1
+_ABORTED = 2  # return value of llama_decode
+
+
+class _Owner:
+    """Frees one native object once; afterwards `pointer` raises ValueError."""
+
+    def __init__(self, pointer: Any, free: Any) -> None:
+        self._pointer = pointer
+        self._release = weakref.finalize(self, free, pointer)
+
+    @property
+    def pointer(self) -> Any:
+        """The native object. Raises ValueError once it is freed."""
+        if not self._release.alive:
+            raise ValueError(f"{type(self).__name__} is closed")
+        return self._pointer
+
+    def close(self) -> None:
+        """Free the native object now; harmless the second time."""
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Model(_Owner):
+    """A loaded model with its vocabulary. `close` also closes contexts that were made from it."""
+
+    def __init__(self, path: Path, *, gpu_layers: int | None = None, vocabulary_only: bool = False) -> None:
+        """Load the GGUF at `path`; `gpu_layers` None offloads all layers where a GPU backend was built in.
+
+        Raises NativeLibraryMissing, and LoadFailed with llama.cpp's own words.
+        """
+        api = binding.api()
+        parameters = api.llama_model_default_params()
+        parameters.n_gpu_layers = _ALL_LAYERS if gpu_layers is None else gpu_layers
+        parameters.vocab_only = vocabulary_only
+        with binding.collected_errors() as lines:
+            pointer = api.llama_model_load_from_file(str(path).encode("utf-8"), parameters)
+        if not pointer:
+            raise LoadFailed(path, _reason(lines))
+        super().__init__(pointer, api.llama_model_free)
+        self._api = api
+        self.path = path
+        self._vocab = api.llama_model_get_vocab(pointer)
+        self._pieces: dict[int, bytes] = {}
+        self._contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+        self.n_vocab = int(api.llama_vocab_n_tokens(self._vocab))
+        self.n_parameters = int(api.llama_model_n_params(pointer))
+        self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
+        self.end_token = int(api.llama_vocab_eos(self._vocab))
+        self.begin_token = int(api.llama_vocab_bos(self._vocab))
+        self.wants_begin = bool(api.llama_vocab_get_add_bos(self._vocab)) and self.begin_token >= 0
+
+    @property
+    def quantization(self) -> str:
+        """llama.cpp's name for the mix of tensor types, such as `Q4_K - Medium`."""
+        buffer = ctypes.create_string_buffer(256)  # "architecture size quantization"
+        self._api.llama_model_desc(self.pointer, buffer, len(buffer))
+        name = buffer.value.decode("utf-8", "replace").split(" ", 2)[-1]
+        return name.removeprefix("(guessed) ")
+
+    @property
+    def generates_text(self) -> bool:
+        """Whether this is a plain decoder: no encoder, no embedding or diffusion model."""
+        api, pointer = self._api, self.pointer
+        diffusion = hasattr(api, "llama_model_is_diffusion") and api.llama_model_is_diffusion(pointer)
+        return bool(
+            api.llama_model_has_decoder(pointer)
+            and not api.llama_model_has_encoder(pointer)
+            and not diffusion
+        )
+
+    def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
+        """Token ids of `text`, without beginning or end token; control tokens only with `parse_special`."""
+        data = text.encode("utf-8", "replace")
+        capacity = len(data) + 8
+        for _ in range(2):
+            tokens = (ctypes.c_int32 * capacity)()
+            n_tokens = self._api.llama_tokenize(
+                self._live_vocab(), data, len(data), tokens, capacity, False, parse_special
+            )
+            if n_tokens >= 0:
+                return tuple(tokens[:n_tokens])
+            capacity = -n_tokens
+        raise GenerationFailed(n_tokens)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; none for control tokens."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._render(token, special=False)
+        return piece
+
+    def token_text(self, token: int) -> str:
+        """The text of `token`, control tokens included; "" for no token (-1)."""
+        return self._render(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether `token` ends a generation (end of text, end of turn)."""
+        return bool(self._api.llama_vocab_is_eog(self._vocab, token))
+
+    def close(self) -> None:
+        """Free the contexts made from this model, then the model."""
+        for context in list(getattr(self, "_contexts", ())):
+            context.close()
+        super().close()
+
+    def adopt(self, context: Context) -> None:
+        """Have `context` closed before this model is."""
+        self._contexts.add(context)
+
+    def _live_vocab(self) -> Any:
+        _ = self.pointer  # the vocabulary belongs to the model
+        return self._vocab
+
+    def _render(self, token: int, *, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(64)
+        n_bytes = self._api.llama_token_to_piece(self._live_vocab(), token, buffer, len(buffer), 0, special)
+        if n_bytes < 0:
+            buffer = ctypes.create_string_buffer(-n_bytes)
+            n_bytes = self._api.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        return bytes(buffer.raw[: max(0, n_bytes)])
+
+
+class Batch:
+    """Tokens to evaluate, in memory of our own: one sequence, positions continue the cache, logits of the
+    last.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._api = binding.api()
+        self._tokens = (ctypes.c_int32 * capacity)()
+        self._native = self._api.llama_batch_get_one(self._tokens, capacity)
+
+    def fill(self, tokens: Sequence[int]) -> Any:
+        """The native batch for `tokens`, valid until the next call."""
+        self._tokens[: len(tokens)] = list(tokens)
+        self._native.n_tokens = len(tokens)
+        return self._native
+
+
+class Context(_Owner):
+    """The state of one conversation: KV cache and the logits of the last evaluation."""
+
+    def __init__(
+        self, model: Model, *, context_tokens: int, n_batch: int, n_micro_batch: int, n_threads: int
+    ) -> None:
+        """Allocate a context with a float16 KV cache. Raises LoadFailed, as when memory is short."""
+        api = binding.api()
+        parameters = api.llama_context_default_params()
+        parameters.n_ctx = context_tokens
+        parameters.n_batch = n_batch
+        parameters.n_ubatch = min(n_micro_batch, n_batch)
+        parameters.n_threads = parameters.n_threads_batch = n_threads
+        parameters.no_perf = True
+        if binding.has(parameters, "n_outputs_max"):
+            parameters.n_outputs_max = 1  # logits of the last token only, not of the whole micro-batch
+        with binding.collected_errors() as lines:
+            pointer = api.llama_init_from_model(model.pointer, parameters)
+        if not pointer:
+            raise LoadFailed(model.path, _reason(lines))
+        super().__init__(pointer, api.llama_free)
+        self.model = model
+        model.adopt(self)
+        self._api = api
+        self._batch = Batch(n_batch)
+        self._memory = api.llama_get_memory(pointer)
+        self._no_abort = api.ggml_abort_callback()
+        self.n_batch = n_batch
+        self.context_tokens = int(api.llama_n_ctx(pointer))
+
+    @property
+    def n_cached(self) -> int:
+        """Number of tokens in the KV cache: the truth after an abort or a failure."""
+        return int(self._api.llama_memory_seq_pos_max(self._live_memory(), 0)) + 1
+
+    def evaluate(self, tokens: Sequence[int]) -> bool:
+        """Append `tokens` (1 to `n_batch`) to the cache; False if the abort callback stopped it half-way.
+
+        Raises GenerationFailed with llama_decode's code. In both cases a part of the tokens may be cached.
+        """
+        code = int(self._api.llama_decode(self.pointer, self._batch.fill(tokens)))
+        if code not in (0, _ABORTED):
+            raise GenerationFailed(code)
+        return code == 0
+
+    def truncate(self, n_tokens: int) -> bool:
+        """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't."""
+        if self._api.llama_memory_seq_rm(self._live_memory(), 0, n_tokens, -1):
+            return True
+        self._api.llama_memory_clear(self._memory, False)
+        return False
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Logits after the last evaluated token, shape (n_vocab,): a view that `evaluate` overwrites."""
+        address = self._api.llama_get_logits_ith(self.pointer, -1)
+        return np.ctypeslib.as_array(address, shape=(self.model.n_vocab,))
+
+    @contextmanager
+    def abortable(self, aborted: AbortPoll) -> Iterator[None]:
+        """Within this block evaluation asks `aborted` before every graph node, and stops when it is set."""
+        callback = self._api.ggml_abort_callback(aborted.poll)
+        self._api.llama_set_abort_callback(self.pointer, callback, None)
+        try:
+            yield
+        finally:
+            self._api.llama_set_abort_callback(self.pointer, self._no_abort, None)
+            aborted.raise_interrupt()
+
+    def _live_memory(self) -> Any:
+        _ = self.pointer  # the memory belongs to the context
+        return self._memory
+
+
+def outputs_kept(n_micro_batch: int) -> int:
+    """For how many tokens of a micro-batch the installed llama.cpp allocates logits."""
+    return 1 if binding.has(binding.api().llama_context_default_params(), "n_outputs_max") else n_micro_batch
+
+
+class SamplerChain(_Owner):
+    """Chooses a token from a context's logits: top-k, top-p, min-p, temperature, then by chance or the best.
+
+    Penalties come before it, see `engine.penalties`.
+    """
+
+    def __init__(self, sampling: Sampling, seed: int) -> None:
+        api = binding.api()
+        super().__init__(
+            api.llama_sampler_chain_init(api.llama_sampler_chain_default_params()), api.llama_sampler_free
+        )
+        self._api = api
+        for sampler in self._samplers(sampling, seed):
+            api.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it from here on
+
+    def sample(self, context: Context) -> int:
+        """Choose the token that follows the last evaluated one."""
+        return int(self._api.llama_sampler_sample(self.pointer, context.pointer, -1))
+
+    def _samplers(self, sampling: Sampling, seed: int) -> Iterator[Any]:
+        api = self._api
+        if sampling.temperature == 0:
+            yield api.llama_sampler_init_greedy()
+            return
+        if sampling.top_k > 0:
+            yield api.llama_sampler_init_top_k(sampling.top_k)
+        if sampling.top_p < 1:
+            yield api.llama_sampler_init_top_p(sampling.top_p, 1)
+        if sampling.min_p > 0:
+            yield api.llama_sampler_init_min_p(sampling.min_p, 1)
+        yield api.llama_sampler_init_temp(sampling.temperature)
+        yield api.llama_sampler_init_dist(seed)
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The line that says why: llama.cpp's last one only repeats that loading failed."""
+    telling = [line for line in lines if not line.endswith("failed to load model")]
+    return (telling or [*lines, "no reason given"])[-1]

@@ -1,0 +1,141 @@
+"""From a path to a model that can answer: every check that spares llama.cpp a bad file, then the load
+itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.architectures import require_architecture
+from engine.chat_template import TemplateFormat
+from engine.cpu import performance_cores
+from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedArchitecture
+from engine.gguf_header import GgufHeader, read_gguf_header
+from engine.llama import Context, Model, outputs_kept
+from engine.memory import require_memory
+from engine.model_shape import ModelShape, read_model_shape
+from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
+from engine.session import Session
+from engine.types import LoadOptions, ModelInfo
+
+_MAX_DEFAULT_CONTEXT = 4096
+_MIN_CONTEXT = 16
+_BATCH = 512
+_LARGE_VOCABULARY = 100_000
+_MICRO_BATCH_FOR_LARGE_VOCABULARY = 128
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model with its context and session; `close` frees both native objects."""
+
+    info: ModelInfo
+    session: Session
+    model: Model
+
+    def close(self) -> None:
+        """Free the context and the model."""
+        self.model.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What will be loaded, all of it decided before llama.cpp is called."""
+
+    header: GgufHeader
+    prompt_format: str
+    context_tokens: int
+    n_threads: int
+    n_micro_batch: int
+    gpu_layers: int | None
+
+
+def load_model(path: Path, options: LoadOptions) -> LoadedModel:
+    """Check and load the GGUF at `path`.
+
+    Raises the subclasses of ModelFileError, NotEnoughMemory (unless `options.ignore_memory`),
+    UnknownPromptFormat, ChatTemplateFailed (format `template` without a template) and NativeLibraryMissing;
+    nothing stays loaded then.
+    """
+    plan = _plan(path, options)
+    model = Model(path, gpu_layers=plan.gpu_layers)
+    try:
+        if not model.generates_text:
+            raise UnsupportedArchitecture(path, plan.header.architecture)
+        context = Context(
+            model,
+            context_tokens=plan.context_tokens,
+            n_batch=min(_BATCH, plan.context_tokens),
+            n_micro_batch=plan.n_micro_batch,
+            n_threads=plan.n_threads,
+        )
+        session = Session(
+            model,
+            context,
+            _prompt_format(plan, model),
+            vocabulary=plan.header.vocabulary,
+            context_tokens=plan.context_tokens,
+        )
+        return LoadedModel(_info(plan, model, context), session, model)
+    except BaseException:
+        model.close()
+        raise
+
+
+def _plan(path: Path, options: LoadOptions) -> _Plan:
+    header = read_gguf_header(path)
+    require_architecture(header)
+    shape = read_model_shape(header)
+    plan = _Plan(
+        header=header,
+        prompt_format=_format_name(header, options),
+        context_tokens=_context_tokens(shape, options),
+        n_threads=max(1, options.threads or performance_cores()),
+        n_micro_batch=_MICRO_BATCH_FOR_LARGE_VOCABULARY if shape.n_vocab > _LARGE_VOCABULARY else _BATCH,
+        gpu_layers=options.gpu_layers,
+    )
+    if not options.ignore_memory:
+        n_outputs = outputs_kept(plan.n_micro_batch)
+        require_memory(header, shape, plan.context_tokens, plan.n_micro_batch, n_outputs)
+    return plan
+
+
+def _context_tokens(shape: ModelShape, options: LoadOptions) -> int:
+    if options.context_tokens is None:
+        return min(shape.trained_context_tokens, _MAX_DEFAULT_CONTEXT)
+    return max(options.context_tokens, _MIN_CONTEXT)
+
+
+def _format_name(header: GgufHeader, options: LoadOptions) -> str:
+    template = header.text("tokenizer.chat_template")
+    name = options.prompt_format or detect_format(header.architecture, template)
+    if name not in PROMPT_FORMATS:
+        raise UnknownPromptFormat(name, PROMPT_FORMATS)
+    if name == TemplateFormat.name and not (template or "").strip():
+        raise ChatTemplateFailed("the file has no chat template")
+    return name
+
+
+def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
+    if plan.prompt_format != TemplateFormat.name:
+        return own_format(plan.prompt_format)
+    template = plan.header.text("tokenizer.chat_template") or ""
+    return TemplateFormat(template, model.token_text(model.begin_token), model.token_text(model.end_token))
+
+
+def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
+    return ModelInfo(
+        path=str(plan.header.path),
+        name=plan.header.text("general.name") or plan.header.path.stem,
+        architecture=plan.header.architecture,
+        quantization=model.quantization,
+        n_parameters=model.n_parameters,
+        size_bytes=plan.header.size_bytes,
+        n_vocab=model.n_vocab,
+        trained_context_tokens=model.trained_context_tokens,
+        context_tokens=min(plan.context_tokens, context.context_tokens),
+        n_threads=plan.n_threads,
+        prompt_format=plan.prompt_format,
+        vocabulary=plan.header.vocabulary,
+    )

@@ -1,0 +1,101 @@
+"""What a GGUF's metadata says about the model's dimensions, checked before llama.cpp sees the file.
+
+llama.cpp aborts the process, or divides by zero, on some absurd values; those end here as DamagedHeader.
+Knows the naming of metadata keys, nothing about memory or tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.errors import DamagedHeader
+from engine.gguf_header import GgufHeader
+
+_MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
+_MAX_WIDTH = 1 << 20
+_MAX_VOCABULARY = 1 << 24
+_MAX_CONTEXT = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Dimensions of a transformer; `kv_width` is the number of key and value elements of a token, all
+    layers.
+    """
+
+    n_layers: int
+    n_embd: int
+    n_ff: int
+    n_heads: int
+    n_vocab: int
+    kv_width: int
+    trained_context_tokens: int
+
+
+def read_model_shape(header: GgufHeader) -> ModelShape:
+    """Read the dimensions of the model in `header`. Raises DamagedHeader for values no model has."""
+    fields = _Fields(header)
+    if not header.tensors:
+        raise DamagedHeader(header.path, "no tensors")
+    n_layers = fields.integer("block_count", 1, _MAX_LAYERS)
+    n_embd = fields.integer("embedding_length", 1, _MAX_WIDTH)
+    heads = fields.per_layer("attention.head_count", n_layers, default=1)
+    kv_heads = fields.per_layer("attention.head_count_kv", n_layers, default=None) or heads
+    n_heads = max(heads)
+    if n_heads > n_embd:
+        raise DamagedHeader(header.path, f"attention.head_count {n_heads} with embedding_length {n_embd}")
+    head_width = fields.integer(
+        "attention.key_length", 1, _MAX_WIDTH, default=max(1, n_embd // max(1, n_heads))
+    )
+    value_width = fields.integer("attention.value_length", 1, _MAX_WIDTH, default=head_width)
+    return ModelShape(
+        n_layers=n_layers,
+        n_embd=n_embd,
+        n_ff=max(fields.per_layer("feed_forward_length", n_layers, default=4 * n_embd, maximum=_MAX_WIDTH)),
+        n_heads=n_heads,
+        n_vocab=_n_vocab(header, fields),
+        kv_width=sum(kv_heads) * (head_width + value_width),
+        trained_context_tokens=fields.integer("context_length", 1, _MAX_CONTEXT, default=2048),
+    )
+
+
+def _n_vocab(header: GgufHeader, fields: _Fields) -> int:
+    listed = header.array_lengths.get("tokenizer.ggml.tokens", 0)
+    n_vocab = listed or fields.integer("vocab_size", 1, _MAX_VOCABULARY, default=1)
+    if n_vocab > _MAX_VOCABULARY:
+        raise DamagedHeader(header.path, f"tokenizer.ggml.tokens: array of length {n_vocab}")
+    return n_vocab
+
+
+class _Fields:
+    """Looks up `ARCHITECTURE.name` with a range."""
+
+    def __init__(self, header: GgufHeader) -> None:
+        self._header = header
+
+    def integer(self, name: str, minimum: int, maximum: int, default: int | None = None) -> int:
+        value = self._header.metadata.get(self._key(name), default)
+        return self._checked(name, value, minimum, maximum)
+
+    def per_layer(
+        self, name: str, n_layers: int, default: int | None, maximum: int = 1 << 16
+    ) -> tuple[int, ...]:
+        """One number for each layer; () where the file has none and there is no default."""
+        value = self._header.metadata.get(self._key(name), default)
+        if value is None:
+            return ()
+        if not isinstance(value, tuple):
+            return (self._checked(name, value, 1, maximum),) * n_layers
+        if len(value) < n_layers:
+            raise DamagedHeader(
+                self._header.path, f"{self._key(name)}: {len(value)} values, {n_layers} layers"
+            )
+        return tuple(self._checked(name, element, 0, maximum) for element in value[:n_layers])
+
+    def _checked(self, name: str, value: object, minimum: int, maximum: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise DamagedHeader(self._header.path, f"{self._key(name)}: {value!r}")
+        return value
+
+    def _key(self, name: str) -> str:
+        return f"{self._header.architecture}.{name}"

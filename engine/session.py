@@ -1,0 +1,186 @@
+"""Tokens and the KV cache: evaluates what is new of a prompt, reuses the rest, generates the answer.
+
+A session belongs to one loaded model and knows which token ids its cache holds. It never shifts positions,
+which changes the answers of models with ALiBi. It does not know files, threads or screens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from time import perf_counter
+from types import TracebackType
+
+from engine.abort import AbortPoll, Cancellation
+from engine.answer import Answer
+from engine.conversation import Conversation
+from engine.llama import Context, Model, SamplerChain
+from engine.penalties import Penalties
+from engine.prompt import PromptFormat
+from engine.types import Event, Finished, FinishReason, Sampling, Statistics, TokenChunk
+from engine.window import ContextWindow, Prompt
+
+
+class Session:
+    """Answers conversations with one model, context and prompt format.
+
+    `vocabulary` is the fingerprint that generated ids are kept under; `context_tokens` may be less than
+    what the context has room for.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        prompt_format: PromptFormat,
+        *,
+        vocabulary: str,
+        context_tokens: int,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._stop_strings = prompt_format.stop_strings
+        self._vocabulary = vocabulary
+        self._context_tokens = min(context_tokens, context.context_tokens)
+        self._window = ContextWindow(model, prompt_format, vocabulary, self._context_tokens)
+        self._cached: list[int] = []  # ids at positions 0, 1, … of the cache; may run ahead of it, see _reuse
+
+    def answer(
+        self, conversation: Conversation, sampling: Sampling, seed: int, cancellation: Cancellation
+    ) -> Generator[Event, None, None]:
+        """Answer the last question, or continue its answer: chunks of text, then Finished.
+
+        Raises PromptTooLong, ChatTemplateFailed, InvalidConversation and GenerationFailed. The session can be
+        used again after any of them, and after the iterator was closed early.
+        """
+        watch = _Stopwatch()
+        prompt = self._window.fit(conversation, sampling.max_tokens)
+        n_reused = self._reuse(prompt.tokens)
+        is_read = self._read(prompt.tokens[n_reused:], cancellation)
+        watch.prompt_s = watch.seconds
+        answer = Answer(self._model.piece, (*self._stop_strings, *sampling.stop))
+        reason = FinishReason.CANCELLED
+        if is_read:
+            with _TokenChooser(self._context, sampling, seed, prompt.tokens) as chooser:
+                limit = min(sampling.max_tokens, self._context_tokens - len(prompt.tokens))
+                reason = yield from self._generate(answer, chooser, limit, cancellation, watch)
+                watch.sampling_s = chooser.seconds
+        if text := answer.finish(reason):
+            yield TokenChunk(text)
+        message = answer.message(conversation.turns[-1].answer, self._vocabulary)
+        yield Finished(reason, message, self._statistics(prompt, n_reused, answer, seed, watch))
+
+    def _reuse(self, tokens: Sequence[int]) -> int:
+        """Shorten the cache to what it shares with `tokens`, less the last one, whose logits are needed."""
+        del self._cached[self._context.n_cached :]
+        n_shared = _common_prefix(self._cached, tokens[:-1])
+        if n_shared < len(self._cached) and not self._context.truncate(n_shared):
+            n_shared = 0
+        del self._cached[n_shared:]
+        return n_shared
+
+    def _read(self, tokens: Sequence[int], cancellation: Cancellation) -> bool:
+        """Evaluate the new part of a prompt; False when cancelled."""
+        n_batch = self._context.n_batch
+        with self._context.abortable(AbortPoll(cancellation)):
+            for start in range(0, len(tokens), n_batch):
+                if cancellation.requested or not self._append(tokens[start : start + n_batch]):
+                    return False
+        return not cancellation.requested
+
+    def _generate(
+        self,
+        answer: Answer,
+        chooser: _TokenChooser,
+        limit: int,
+        cancellation: Cancellation,
+        watch: _Stopwatch,
+    ) -> Generator[Event, None, FinishReason]:
+        """Generate up to `limit` tokens. No abort callback here: a single token is soon done."""
+        while True:
+            token = chooser.choose()
+            if watch.first_token_s is None:
+                watch.first_token_s = watch.seconds
+            if self._model.ends_answer(token):
+                return FinishReason.END
+            if text := answer.push(token):
+                waiting_since = perf_counter()
+                yield TokenChunk(text)
+                watch.leave_out(perf_counter() - waiting_since)
+            if answer.stopped:
+                return FinishReason.STOP
+            if len(answer.tokens) >= limit:
+                return FinishReason.LENGTH
+            if cancellation.requested or not self._append((token,)):
+                return FinishReason.CANCELLED
+
+    def _append(self, tokens: Sequence[int]) -> bool:
+        self._cached += tokens  # first, so that whatever happens next, the list covers the cache
+        return self._context.evaluate(tokens)
+
+    def _statistics(
+        self, prompt: Prompt, n_reused: int, answer: Answer, seed: int, watch: _Stopwatch
+    ) -> Statistics:
+        return Statistics(
+            prompt_tokens=len(prompt.tokens),
+            reused_tokens=n_reused,
+            generated_tokens=len(answer.tokens),
+            prompt_s=watch.prompt_s,
+            generation_s=watch.seconds - watch.prompt_s,
+            first_token_s=watch.first_token_s,
+            context_used=len(prompt.tokens) + len(answer.tokens),
+            context_tokens=self._context_tokens,
+            forgotten_turns=prompt.forgotten_turns,
+            seed=seed,
+            sampling_s=watch.sampling_s,
+        )
+
+
+class _TokenChooser:
+    """Penalties and sampler chain of one answer, with the time they take."""
+
+    def __init__(self, context: Context, sampling: Sampling, seed: int, prompt: Sequence[int]) -> None:
+        self._context = context
+        self._penalties = Penalties(sampling, prompt)
+        self._chain = SamplerChain(sampling, seed)
+        self.seconds = 0.0
+
+    def choose(self) -> int:
+        """The next token, which counts for the penalties from now on."""
+        start = perf_counter()
+        if self._penalties.enabled:
+            self._penalties.apply(self._context.logits())
+        token = self._chain.sample(self._context)
+        self._penalties.accept(token)
+        self.seconds += perf_counter() - start
+        return token
+
+    def __enter__(self) -> _TokenChooser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._chain.close()
+
+
+class _Stopwatch:
+    """Wall-clock seconds of one answer, without what the consumer takes between events."""
+
+    def __init__(self) -> None:
+        self._start = perf_counter()
+        self.prompt_s = 0.0
+        self.sampling_s = 0.0
+        self.first_token_s: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self._start
+
+    def leave_out(self, seconds: float) -> None:
+        self._start += seconds
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Number of equal elements at the front of both."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
