@@ -1,0 +1,1 @@
+"""One control a module: state and callbacks in, no service behind their backs."""

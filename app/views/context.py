@@ -1,0 +1,160 @@
+"""What every screen is given: the page, the chat service, texts, and the few things only the shell can do.
+
+Two rules hold for everything that is given a `ViewContext`:
+
+- Flet's automatic update after each handler is off (it compares the whole page, 22 ms with 500 messages):
+  whoever changes a control calls `update()` on that control.
+- Handlers run on the event loop. What may wait for the disk goes through `in_thread`; handlers are passed
+  through `guard`, so that an error becomes a sentence in a snack bar instead of a crash banner.
+
+Knows no particular screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import flet as ft
+
+from app.i18n import EXPECTED_ERRORS, Texts
+from convert.i18n import Language
+
+if TYPE_CHECKING:
+    from app.chat.service import ChatService
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_NOTICE_MS = 5_000
+_NOTICE_WITH_ACTION_MS = 10_000
+_log = logging.getLogger(__name__)
+
+
+class ViewContext:
+    """One per page and language: a language switch makes a new one and builds the screens anew."""
+
+    def __init__(
+        self,
+        page: ft.Page,
+        service: ChatService,
+        texts: Texts,
+        *,
+        open_conversation: Callable[[int | None, int | None], None],
+        open_settings: Callable[[], None],
+    ) -> None:
+        """open_conversation takes a conversation id (None: a new one) and a message id to show, or None."""
+        self.page = page
+        self.service = service
+        self.texts = texts
+        self.is_web = bool(page.web)
+        self._open_conversation = open_conversation
+        self._open_settings = open_settings
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._notice: ft.SnackBar | None = None
+
+    @property
+    def language(self) -> Language:
+        """The language of this person."""
+        return self.texts.language
+
+    @property
+    def settings(self) -> Any:
+        """The settings store of the service."""
+        return self.service.settings
+
+    def t(self, key: str, **values: Any) -> str:
+        """The text for `key` in the person's language."""
+        return self.texts.text(key, **values)
+
+    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None:
+        """Show a conversation, None for a new one, scrolled to a message where one is named."""
+        self._open_conversation(conversation_id, message_id)
+
+    def open_settings(self) -> None:
+        """Show the settings."""
+        self._open_settings()
+
+    def open_dialog(self, dialog: ft.DialogControl) -> None:
+        """Show a dialog, bottom sheet or snack bar."""
+        self.page.show_dialog(dialog)
+
+    def close_dialog(self, dialog: ft.DialogControl) -> None:
+        """Close a dialog that `open_dialog` showed; nothing happens when it is closed already."""
+        if dialog.open:
+            dialog.open = False
+            dialog.update()
+
+    def notify(
+        self, text: str, action_label: str | None = None, on_action: Callable[[], Any] | None = None
+    ) -> None:
+        """Say `text` in a snack bar, which takes the place of an earlier one.
+
+        on_action: a function or coroutine function, called once when the action is chosen.
+        """
+        if self._notice is not None:
+            self.close_dialog(self._notice)
+        action = None
+        if action_label is not None and on_action is not None:
+            action = ft.SnackBarAction(action_label, on_click=self.guard(on_action))
+        self._notice = ft.SnackBar(
+            ft.Text(text, max_lines=6),
+            action=action,
+            behavior=ft.SnackBarBehavior.FLOATING,
+            duration=_NOTICE_MS if action is None else _NOTICE_WITH_ACTION_MS,
+            show_close_icon=action is None,
+        )
+        self.open_dialog(self._notice)
+
+    def report(self, error: BaseException) -> None:
+        """Say what went wrong in a sentence; the traceback of an unexpected error goes into the log."""
+        if isinstance(error, EXPECTED_ERRORS):
+            self.notify(self.texts.error(error))
+            return
+        _log.error("unexpected error in the window", exc_info=error)
+        self.notify(self.t("gui.unexpected", kind=type(error).__name__))
+
+    def guard(self, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+        """An event handler whose errors are reported; `handler` takes the event or nothing, and may be async."""
+        takes_event = bool(inspect.signature(handler).parameters)
+
+        async def guarded(event: Any = None) -> None:
+            await self._attempt(handler, *((event,) if takes_event else ()))
+
+        return guarded
+
+    def run(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function or coroutine function on the event loop, soon, from any thread; errors are reported."""
+        self._loop.call_soon_threadsafe(self._start, work, arguments)
+
+    async def in_thread(self, call: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """Call what may wait for the disk on another thread, and return its result."""
+        return await asyncio.to_thread(call, *arguments, **options)
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard and say so."""
+        self.run(self._copy, text)
+
+    def _start(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        task = self._loop.create_task(self._attempt(work, *arguments))
+        self._tasks.add(task)  # the loop itself keeps no strong reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(self, work: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            result = work(*arguments)
+            if inspect.isawaitable(result):
+                await result
+        except (asyncio.CancelledError, CancelledError):
+            raise
+        except Exception as error:
+            self.report(error)
+
+    async def _copy(self, text: str) -> None:
+        await ft.Clipboard().set(text)
+        self.notify(self.t("gui.copied"))
