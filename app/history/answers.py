@@ -1,0 +1,249 @@
+"""Answers while they are made: on disk at least twice a second, marked unfinished until their end.
+
+A flush adds one row with the new text to `answer_tails`, so it costs what is new and not what the answer has
+become; the end folds the rows into the message. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+
+from app.history.database import Database
+from app.history.errors import AnswerEnded, HistoryError, MessageMissing, NotAQuestion
+from app.history.index import add_message, remove_message
+from app.history.records import Origin, Status, StoredMessage
+from app.history.rows import (
+    NewMessage,
+    insert_message,
+    message_from,
+    message_row,
+    optional_json,
+    tail_text,
+    token_columns,
+    touch,
+)
+from app.typed_json import valid_text
+from engine.types import Statistics, TokenIds
+
+FLUSH_INTERVAL_S = 0.25
+
+
+class AnswerWriter:
+    """One answer that is being written. `append` only remembers; a thread of its own brings text to disk.
+
+    message_id: the answer's row, there from the beginning. failure: why the last flush failed (a full disk),
+    None when it did not; the text is kept in memory and tried again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        message_id: int,
+        now_ms: Callable[[], int],
+        ended: Callable[[AnswerWriter], None],
+        flush_interval_s: float,
+    ) -> None:
+        self.message_id = message_id
+        self.failure: HistoryError | None = None
+        self._database = database
+        self._now_ms = now_ms
+        self._when_ended = ended
+        self._interval_s = flush_interval_s
+        self._pending: list[str] = []
+        self._n_flushed = 0
+        self._ended = False
+        self._changed = threading.Condition()
+        self._flushing = threading.Lock()
+        self._thread = threading.Thread(target=self._flush_often, name=f"answer-{message_id}", daemon=True)
+        self._thread.start()
+
+    def append(self, text: str) -> None:
+        """Add to the answer, without waiting for the disk. Raises AnswerEnded."""
+        with self._changed:
+            if self._ended:
+                raise AnswerEnded(self.message_id)
+            self._pending.append(text)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Bring all appended text to disk now. Raises HistoryError, and keeps the text then."""
+        with self._flushing:
+            self._flush()
+
+    def finish(
+        self,
+        status: Status,
+        *,
+        text: str | None = None,
+        tokens: TokenIds | None = None,
+        statistics: Statistics | None = None,
+    ) -> StoredMessage:
+        """End the answer and make it findable, in one transaction.
+
+        text: the exact answer where it differs from what was appended (a trimmed end). tokens: only valid for
+        the whole of the text. Raises AnswerEnded the second time; after another HistoryError it may be called
+        again, the text is kept.
+        """
+        self._stop()
+        with self._flushing:
+            self._check_running()
+            pending = valid_text("".join(self._pending))
+            with self._database.write() as connection:
+                end_answer(connection, self.message_id, status, tail=pending, text=text)
+                connection.execute(
+                    "UPDATE messages SET vocabulary = ?, token_ids = ?, statistics = ? WHERE id = ?",
+                    (*token_columns(tokens), optional_json(statistics), self.message_id),
+                )
+                row = message_row(connection, self.message_id, deleted=True)
+                touch(connection, row["conversation_id"], self._now_ms())
+                message = message_from(connection, row)
+            self._pending.clear()
+        self._when_ended(self)
+        return message
+
+    def abandon(self) -> StoredMessage:
+        """End the answer as unfinished: the engine died, or the application closes."""
+        return self.finish(Status.UNFINISHED)
+
+    def _check_running(self) -> None:
+        try:
+            with self._database.read() as connection:
+                row = message_row(connection, self.message_id, deleted=True)
+        except MessageMissing:  # purged while it was being written
+            self._when_ended(self)
+            raise
+        if row["status"] != Status.STREAMING:
+            raise AnswerEnded(self.message_id)
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _flush_often(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending or self._ended)
+                # The oldest text waits for one interval, whether or not more arrives.
+                if self._changed.wait_for(lambda: self._ended, timeout=self._interval_s):
+                    return
+            try:
+                self.flush()
+            except HistoryError as error:
+                self.failure = error
+
+    def _flush(self) -> None:
+        with self._changed:
+            pieces, self._pending = self._pending, []
+        if not pieces:
+            return
+        text = valid_text("".join(pieces))
+        try:
+            with self._database.write() as connection:
+                message_row(connection, self.message_id, deleted=True)
+                connection.execute(
+                    "INSERT INTO answer_tails (message_id, number, text) VALUES (?, ?, ?)",
+                    (self.message_id, self._n_flushed, text),
+                )
+        except BaseException:
+            with self._changed:
+                self._pending.insert(0, text)
+            raise
+        self._n_flushed += 1
+        self.failure = None
+
+
+class Answers:
+    """Begins and resumes answers, and ends those that are still running when the history closes."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int], flush_interval_s: float) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._interval_s = flush_interval_s
+        self._running: set[AnswerWriter] = set()
+        self._lock = threading.Lock()
+
+    def begin(self, question_id: int, *, origin: Origin | None = None) -> AnswerWriter:
+        """A new, empty, shown answer to a question; with an older answer it becomes an alternative to it.
+
+        Raises MessageMissing, NotAQuestion.
+        """
+        with self._database.write() as connection:
+            row = message_row(connection, question_id)
+            if row["role"] != "user":
+                raise NotAQuestion(question_id, row["role"])
+            now = self._now_ms()
+            new = NewMessage(
+                row["conversation_id"], question_id, "assistant", "", Status.STREAMING, now, origin=origin
+            )
+            message_id = insert_message(connection, new)
+            touch(connection, row["conversation_id"], now)
+        return self._run(message_id)
+
+    def resume(self, message_id: int) -> AnswerWriter:
+        """Go on with an answer that was cut off, stopped or interrupted; what is appended follows its text.
+
+        Raises MessageMissing, and AnswerEnded for a question or an answer that is running.
+        """
+        with self._database.write() as connection:
+            row = message_row(connection, message_id)
+            if row["role"] != "assistant" or row["status"] == Status.STREAMING:
+                raise AnswerEnded(message_id)
+            remove_message(connection, message_id, row["text"])
+            connection.execute(
+                "UPDATE messages SET status = 'streaming', vocabulary = NULL, token_ids = NULL WHERE id = ?",
+                (message_id,),
+            )
+        return self._run(message_id)
+
+    def abandon_all(self) -> None:
+        """End every running answer as unfinished."""
+        with self._lock:
+            running = list(self._running)
+        for writer in running:
+            try:
+                writer.abandon()
+            except (AnswerEnded, MessageMissing):
+                continue  # it ended by itself, or was purged, in this very moment
+
+    def _run(self, message_id: int) -> AnswerWriter:
+        writer = AnswerWriter(self._database, message_id, self._now_ms, self._forget, self._interval_s)
+        with self._lock:
+            self._running.add(writer)
+        return writer
+
+    def _forget(self, writer: AnswerWriter) -> None:
+        with self._lock:
+            self._running.discard(writer)
+
+
+def end_answer(
+    connection: sqlite3.Connection,
+    message_id: int,
+    status: Status,
+    *,
+    tail: str = "",
+    text: str | None = None,
+) -> None:
+    """Fold the flushed text and `tail` into a streaming message, or replace it by `text`, and index it."""
+    row = message_row(connection, message_id, deleted=True)
+    if text is None:
+        text = row["text"] + tail_text(connection, message_id) + tail
+    text = valid_text(text)
+    connection.execute(
+        "UPDATE messages SET text = ?, status = ? WHERE id = ?", (text, str(status), message_id)
+    )
+    connection.execute("DELETE FROM answer_tails WHERE message_id = ?", (message_id,))
+    add_message(connection, message_id, text)
+
+
+def recover_answers(connection: sqlite3.Connection) -> int:
+    """Mark answers as unfinished whose process died, keeping all that was flushed; returns how many."""
+    rows = connection.execute("SELECT id FROM messages WHERE status = 'streaming'").fetchall()
+    for row in rows:
+        end_answer(connection, row["id"], Status.UNFINISHED)
+    return len(rows)

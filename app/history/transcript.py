@@ -1,0 +1,59 @@
+"""A conversation as a person reads it, in Markdown or plain text: the shown branch, and no numbers.
+
+Knows no files; the names of the speakers come from whoever knows the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.history.exchange import ExchangeConversation, ExchangeMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How the speakers are called."""
+
+    user: str
+    assistant: str
+    system: str = "System"
+
+    def of(self, message: ExchangeMessage) -> str:
+        """The name of who said it."""
+        names = {"user": self.user, "assistant": self.assistant, "system": self.system}
+        return names[message.role]
+
+
+def shown_messages(conversation: ExchangeConversation) -> Iterator[ExchangeMessage]:
+    """The messages from the first to the last along the chosen branches."""
+    chosen: dict[str | None, ExchangeMessage] = {}
+    for message in conversation.messages:
+        rival = chosen.get(message.parent)
+        if rival is None or message.choice >= rival.choice:
+            chosen[message.parent] = message
+    message_or_none = chosen.get(None)
+    while message_or_none is not None:
+        yield message_or_none
+        message_or_none = chosen.get(message_or_none.uid)
+
+
+def markdown(conversation: ExchangeConversation, labels: Labels, moment: datetime) -> str:
+    """A heading, the time in this computer's zone, and each message under its speaker's name."""
+    title = " ".join(conversation.title.split()) or "—"
+    parts = [f"# {title}\n", f"*{moment:%Y-%m-%d %H:%M}*\n"]
+    if conversation.overrides.system:
+        parts.append(f"### {labels.system}\n\n{conversation.overrides.system}\n")
+    parts += [f"### {labels.of(message)}\n\n{message.text}\n" for message in shown_messages(conversation)]
+    return "\n".join(parts)
+
+
+def plain_text(conversation: ExchangeConversation, labels: Labels, *, with_heading: bool) -> str:
+    """Each message after its speaker's name and a colon, a blank line between them.
+
+    with_heading: the title on a line of its own before, as `foreign.TEXT_HEADING` reads it.
+    """
+    parts = [f"===== {' '.join(conversation.title.split())} =====\n"] if with_heading else []
+    parts += [f"{labels.of(message)}: {message.text}\n" for message in shown_messages(conversation)]
+    return "\n".join(parts)
