@@ -55,7 +55,7 @@ class Terminal:
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def _text(self, key: str, **values: Any) -> str:
+    def _text(self, key: str, /, **values: Any) -> str:
         return self._catalog.text(key, self._language, **values)
 
     def note(self, text: str) -> None:

@@ -48,7 +48,7 @@ class Catalog:
         """The unformatted text."""
         return self._texts[language][key]
 
-    def text(self, key: str, language: Language, **values: Any) -> str:
+    def text(self, key: str, language: Language, /, **values: Any) -> str:
         """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field."""
         return _Formatter().vformat(self._texts[language][key], (), values)
 

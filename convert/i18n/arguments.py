@@ -38,7 +38,7 @@ class LocalizedParser(argparse.ArgumentParser):
         self.options = self.add_argument_group(self.text("arguments.options"))
         self.options.add_argument("-h", "--help", action="help", help=self.text("arguments.help"))
 
-    def text(self, key: str, **values: Any) -> str:
+    def text(self, key: str, /, **values: Any) -> str:
         """A text of the catalog in this parser's language."""
         return self.catalog.text(key, self.language, **values)
 

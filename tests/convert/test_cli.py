@@ -1,0 +1,158 @@
+"""belle-convert as a person meets it: a real process, its streams and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.checkpoints import Checkpoint, write_bloom, write_llama
+
+
+def run(*arguments: str | Path, language: str = "en", **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "convert.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "LC_ALL": "zh_CN.UTF-8" if language == "zh-CN" else "C.UTF-8"},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def bloom(tmp_path: Path) -> Checkpoint:
+    return write_bloom(tmp_path / "检查点")
+
+
+def test_inspect_describes_the_checkpoint(bloom: Checkpoint) -> None:
+    result = run("inspect", bloom.folder, "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["architecture"] == "bloom"
+    assert report["n_parameters"] == sum(weight.size for weight in bloom.weights.values())
+    assert report["prompt_format"] == {"name": "belle", "reason": "bloom"}
+    assert set(report["outputs"]) >= {"f16", "q8_0", "q4_k_m"}
+
+
+def test_inspect_shows_a_table_in_the_language_asked_for(bloom: Checkpoint) -> None:
+    assert "Parameters" in run("inspect", bloom.folder).stdout
+    assert "参数量" in run("inspect", bloom.folder, language="zh-CN").stdout
+    assert "参数量" in run("inspect", bloom.folder, "--lang", "zh-CN").stdout
+
+
+def test_the_inspected_size_is_the_size_of_the_result(bloom: Checkpoint, tmp_path: Path) -> None:
+    report = json.loads(run("inspect", bloom.folder, "--json").stdout)
+    for target in ("f16", "q4_k_m"):
+        output = tmp_path / f"{target}.gguf"
+        assert run("to-gguf", bloom.folder, output, "--type", target).returncode == 0
+        assert output.stat().st_size == report["outputs"][target]
+
+
+def test_to_gguf_with_json_prints_one_object_and_nothing_else(tmp_path: Path) -> None:
+    checkpoint = write_llama(tmp_path / "llama")
+    output = tmp_path / "模型.gguf"
+    result = run("to-gguf", checkpoint.folder, output, "--type", "q8_0", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["size_bytes"] == output.stat().st_size
+    assert report["peak_rss_bytes"] > 0
+    assert result.stderr == ""
+
+
+def test_the_file_does_not_depend_on_where_the_checkpoint_lay(bloom: Checkpoint, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    run("to-gguf", bloom.folder, first)
+    bloom.folder.rename(moved)
+    run("to-gguf", moved, second, "--threads", "1")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_weight_file_stands_for_its_folder(bloom: Checkpoint, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    assert run("to-gguf", bloom.folder / "model.safetensors", output).returncode == 0
+    assert output.exists()
+
+
+def test_an_existing_output_is_kept_without_force(bloom: Checkpoint, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    output.write_text("precious")
+    result = run("to-gguf", bloom.folder, output)
+    assert result.returncode == 1
+    assert "--force" in result.stderr
+    assert output.read_text() == "precious"
+    assert run("to-gguf", bloom.folder, output, "--force").returncode == 0
+    assert output.read_bytes()[:4] == b"GGUF"
+
+
+def test_refusals_are_one_sentence_with_exit_code_1(tmp_path: Path) -> None:
+    empty = tmp_path / "空"
+    empty.mkdir()
+    for source, words in ((tmp_path / "missing", "missing"), (empty, "not a checkpoint")):
+        result = run("to-gguf", source, tmp_path / "out.gguf")
+        assert result.returncode == 1
+        assert words in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_gguf_needs_no_conversion(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF" + bytes(100))
+    result = run("inspect", model)
+    assert result.returncode == 1
+    assert "chatbelle chat --model" in result.stderr
+
+
+def test_wrong_usage_exits_with_2(bloom: Checkpoint) -> None:
+    assert run().returncode == 2
+    assert run("to-gguf", bloom.folder).returncode == 2
+    result = run("to-gguf", bloom.folder, "out.gguf", "--type", "q9", language="zh-CN")
+    assert result.returncode == 2
+    assert "q9" in result.stderr
+    assert "用法" in result.stderr
+
+
+def test_help_is_complete_in_both_languages() -> None:
+    for language in ("en", "zh-CN"):
+        result = run("to-gguf", "--help", language=language)
+        assert result.returncode == 0
+        assert "q4_k_m" in result.stdout
+    assert "usage:" not in run("--help", language="zh-CN").stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_interrupting_leaves_nothing_and_exits_with_130(tmp_path: Path) -> None:
+    # Float32 to K-quants with many rows: long enough to be met at work.
+    checkpoint = write_bloom(tmp_path / "big", hidden=512, n_layer=6, n_vocab=20_000)
+    output = tmp_path / "out.gguf"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "convert.cli",
+            "to-gguf",
+            str(checkpoint.folder),
+            str(output),
+            "--type",
+            "q5_k_m",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob(".chatbelle-*")) and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert not list(tmp_path.glob("*.gguf"))
+    assert not list(tmp_path.glob(".chatbelle-*"))

@@ -1,0 +1,70 @@
+"""Every text of the converter exists in both languages, and every error has a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convert.errors import ConvertError
+from convert.i18n import LANGUAGES, Catalog, size_text
+from engine.native.kernels import NativeLibraryMissing
+
+CATALOG = Catalog("convert.i18n")
+
+
+def leaf_errors(base: type[Exception]) -> Iterator[type[Exception]]:
+    children = base.__subclasses__()
+    if not children:
+        yield base
+    for child in children:
+        yield from leaf_errors(child)
+
+
+def fields_of(template: str) -> set[str]:
+    return {
+        name.split("[")[0].split(".")[0]
+        for _, name, _, _ in string.Formatter().parse(template)
+        if name is not None
+    }
+
+
+def sample(field: dataclasses.Field[Any]) -> Any:
+    kind = str(field.type)
+    if "tuple" in kind:
+        return (3, 4)
+    if "int" in kind:
+        return 123_456_789
+    return Path("模型/文件.bin") if "Path" in kind else "the thing at fault"
+
+
+def test_both_languages_have_the_same_texts_with_the_same_fields() -> None:
+    assert CATALOG.keys("en") == CATALOG.keys("zh-CN")
+    for key in CATALOG.keys("en"):
+        assert fields_of(CATALOG.template(key, "en")) == fields_of(CATALOG.template(key, "zh-CN")), key
+
+
+ERRORS = sorted({*leaf_errors(ConvertError), NativeLibraryMissing}, key=lambda error: error.__name__)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_says_what_where_and_what_next(error: type[Any]) -> None:
+    instance = error(**{field.name: sample(field) for field in dataclasses.fields(error)})
+    for language in LANGUAGES:
+        sentence = CATALOG.error_text(instance, language)
+        if hasattr(instance, "path"):
+            assert "文件.bin" in sentence
+        # What is wrong, and what to do: at least two sentences or clauses.
+        assert sum(sentence.count(mark) for mark in ".。:：;；") >= 2
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (15_500_000, "15.5 MB"), (4_680_000_000, "4.68 GB")],
+)
+def test_sizes_are_in_decimal_units(size_bytes: int, text: str) -> None:
+    assert size_text(size_bytes) == text
