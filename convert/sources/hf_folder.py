@@ -5,6 +5,8 @@ Knows file names and indexes only; config.json and the tokenizer are read elsewh
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,15 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from convert.errors import DamagedFile, MissingShard, MissingTensor, NotACheckpoint
-from convert.sources.byte_source import ByteSource, FileSource
-from convert.sources.json_object import read_json_object
+from convert.errors import DamagedFile, KeyNeeded, MissingTensor, NotACheckpoint, SourceMissing
+from convert.sources.byte_source import ByteSource
+from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
+from convert.sources.json_object import parse_json_object
 from convert.sources.safetensors import read_safetensors
 from convert.sources.tensors import StoredTensor
 from convert.sources.torch_zip import read_torch_zip
+from convert.sources.xor import parse_encrypted_name
 
 _Reader = Callable[[ByteSource], dict[str, StoredTensor]]
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.[a-z]+)")
+# A 7B index has some 30 kB.
+_MAX_INDEX_BYTES = 4 << 20
+_N_NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,15 @@ class WeightFormat:
     def index_file(self) -> str:
         return f"{self.single_file}.index.json"
 
+    @property
+    def suffix(self) -> str:
+        return Path(self.single_file).suffix
+
+    def is_shard(self, name: str) -> bool:
+        """Whether a file of this name is part of a set in this form, under its usual name."""
+        match = _SHARD_NAME.fullmatch(name)
+        return match is not None and match["stem"] + match["suffix"] == self.single_file
+
 
 # In order of preference where a folder holds several forms of the same model.
 WEIGHT_FORMATS = (
@@ -47,20 +63,23 @@ WEIGHT_FORMATS = (
 class WeightFiles:
     """The opened weight files of one checkpoint; close it when its tensors are no longer read."""
 
-    def __init__(self, weight_format: WeightFormat, paths: tuple[Path, ...]) -> None:
+    def __init__(self, weight_format: WeightFormat, folder: SourceFolder, names: tuple[str, ...]) -> None:
         self.format = weight_format
-        self.paths = paths
         self.size_bytes = 0
         self._tensors: dict[str, StoredTensor] = {}
+        paths: list[Path] = []
         with ExitStack() as opened:
-            for path in paths:
-                source = opened.enter_context(FileSource(path))
+            for file_name in names:
+                source = folder.open(file_name)
+                opened.callback(source.close)
+                paths.append(source.path)
                 self.size_bytes += source.size_bytes
                 for name, tensor in weight_format.reader(source).items():
                     if name in self._tensors:
-                        raise DamagedFile(path, f"tensor {name!r} stands in two shards")
+                        raise DamagedFile(source.path, f"tensor {name!r} stands in two shards")
                     self._tensors[name] = tensor
             self._opened = opened.pop_all()
+        self.paths = tuple(paths)
 
     @property
     def tensors(self) -> Mapping[str, StoredTensor]:
@@ -80,73 +99,90 @@ class WeightFiles:
         self.close()
 
 
-def open_weights(folder: Path, only_file: Path | None = None) -> WeightFiles:
+def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> WeightFiles:
     """Open the weights in `folder`; of several forms the first in `WEIGHT_FORMATS`, or `only_file`'s own.
 
-    A shard given as `only_file` stands for its whole set. Raises `NotACheckpoint`, `MissingShard`,
+    A shard given as `only_file` stands for its whole set; in an encrypted folder it may be the `.enc` file.
+    Raises `SourceMissing`, `NotACheckpoint`, `KeyNeeded`, `MissingShard` (or the folder's own error for it),
     `MissingTensor`, and what the readers raise.
     """
+    if isinstance(folder, Path):
+        folder = LocalFolder(folder if only_file is None else only_file.parent)
     if only_file is not None:
-        return _open_file(only_file)
+        return _open_file(folder, only_file)
     for weight_format in WEIGHT_FORMATS:
-        index = folder / weight_format.index_file
-        if index.is_file():
-            return _open_index(weight_format, index)
-        single = folder / weight_format.single_file
-        if single.is_file():
-            return WeightFiles(weight_format, (single,))
-        stem = single.stem
-        shards = sorted(folder.glob(f"{stem}-[0-9]*-of-[0-9]*{single.suffix}"))
+        if weight_format.index_file in folder.names:
+            return _open_index(weight_format, folder)
+        if weight_format.single_file in folder.names:
+            return WeightFiles(weight_format, folder, (weight_format.single_file,))
+        shards = sorted(name for name in folder.names if weight_format.is_shard(name))
         if shards:
-            return WeightFiles(weight_format, _shard_set(shards[0]))
-    raise NotACheckpoint(folder, _first_names(folder))
+            return WeightFiles(weight_format, folder, shard_set(folder, shards[0]))
+    if any(map(parse_encrypted_name, folder.names)):
+        raise KeyNeeded(folder.path)
+    raise NotACheckpoint(folder.path, _first_names(folder))
 
 
-def _open_file(path: Path) -> WeightFiles:
+def _open_file(folder: SourceFolder, path: Path) -> WeightFiles:
+    name = _plain_name(folder, path)
     for weight_format in WEIGHT_FORMATS:
-        if path.suffix == Path(weight_format.single_file).suffix:
-            index = path.parent / weight_format.index_file
-            if _SHARD_NAME.fullmatch(path.name) and index.is_file():
-                return _open_index(weight_format, index)
-            return WeightFiles(weight_format, _shard_set(path))
+        if Path(name).suffix == weight_format.suffix:
+            if _SHARD_NAME.fullmatch(name) and weight_format.index_file in folder.names:
+                return _open_index(weight_format, folder)
+            return WeightFiles(weight_format, folder, shard_set(folder, name))
     raise NotACheckpoint(path, ())
 
 
-def _open_index(weight_format: WeightFormat, index: Path) -> WeightFiles:
-    weight_map: Any = read_json_object(index).get("weight_map")
+def _plain_name(folder: SourceFolder, path: Path) -> str:
+    """What the folder calls the file at `path`, which may be an encrypted one's own name."""
+    encrypted = parse_encrypted_name(path.name)
+    if encrypted is None:
+        if path.name not in folder.names:
+            raise SourceMissing(path, os.strerror(errno.ENOENT))
+        return path.name
+    if encrypted.plain_name not in folder.names or path.name in folder.names:
+        raise KeyNeeded(path)
+    return encrypted.plain_name
+
+
+def _open_index(weight_format: WeightFormat, folder: SourceFolder) -> WeightFiles:
+    index = folder.path / weight_format.index_file
+    content = parse_json_object(index, read_file(folder, weight_format.index_file, _MAX_INDEX_BYTES))
+    weight_map: Any = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise DamagedFile(index, "no weight_map")
-    shards = sorted({_plain_name(index, shard) for shard in weight_map.values()})
+    shards = sorted({plain_file_name(index, shard) for shard in weight_map.values()})
     for shard in shards:
-        if not (index.parent / shard).is_file():
-            raise MissingShard(index.parent, shard)
-    weights = WeightFiles(weight_format, tuple(index.parent / shard for shard in shards))
+        if shard not in folder.names:
+            raise folder.missing_shard(shard)
+    weights = WeightFiles(weight_format, folder, tuple(shards))
     missing = next((name for name in weight_map if name not in weights.tensors), None)
     if missing is not None:
         weights.close()
-        raise MissingTensor(index.parent / weight_map[missing], missing)
+        raise MissingTensor(folder.path / weight_map[missing], missing)
     return weights
 
 
-def _plain_name(index: Path, shard: Any) -> str:
-    # An index is data from elsewhere: it may not lead out of its folder.
-    if not isinstance(shard, str) or shard in ("", ".", "..") or re.search(r"[/\\:\0]", shard):
-        raise DamagedFile(index, f"the shard name {shard!r}")
-    return shard
+def shard_set(folder: SourceFolder, name: str) -> tuple[str, ...]:
+    """All files of the set that a shard belongs to; any other file is a set of its own.
 
-
-def _shard_set(path: Path) -> tuple[Path, ...]:
-    match = _SHARD_NAME.fullmatch(path.name)
+    Raises the folder's `missing_shard`, or `DamagedFile` for a part number that can't be.
+    """
+    match = _SHARD_NAME.fullmatch(name)
     if match is None:
-        return (path,)
+        return (name,)
     n_shards = int(match["count"])
+    if not 1 <= int(match["number"]) <= n_shards:
+        raise DamagedFile(folder.path / name, "the part's number in its name")
     names = [f"{match['stem']}-{i:05d}-of-{match['count']}{match['suffix']}" for i in range(1, n_shards + 1)]
-    for name in names:
-        if not path.with_name(name).is_file():
-            raise MissingShard(path.parent, name)
-    return tuple(path.with_name(name) for name in names)
+    for shard in names:
+        if shard not in folder.names:
+            raise folder.missing_shard(shard)
+    return tuple(names)
 
 
-def _first_names(folder: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in folder.iterdir())
-    return (*names[:6], "…") if len(names) > 6 else tuple(names)
+def _first_names(folder: SourceFolder) -> tuple[str, ...]:
+    # A local folder's own folders are named as well: the checkpoint may be in one of them.
+    on_disk = [entry.name for entry in folder.path.iterdir()] if folder.path.is_dir() else []
+    names = sorted(on_disk or folder.names)
+    return (*names[:_N_NAMES_SHOWN], "…") if len(names) > _N_NAMES_SHOWN else tuple(names)

@@ -1,0 +1,100 @@
+"""A flat set of named byte sources: a folder on this disk, or whatever behaves like one.
+
+Readers of checkpoints ask for files by name here, so that the same logic serves plain folders, encrypted ones
+and listings of a hub. Knows no file formats.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from convert.errors import DamagedFile, MissingShard, SourceError, SourceMissing
+from convert.sources.byte_source import ByteSource, FileSource
+
+
+class SourceFolder(Protocol):
+    """Files by name. The sources it opens belong to the caller; close them before the folder."""
+
+    @property
+    def path(self) -> Path:
+        """What to call this folder in messages; for a local one its path."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The plain names of all files; no folders, nothing below them."""
+        ...
+
+    def open(self, name: str) -> ByteSource:
+        """The bytes of one file; raises `SourceMissing` where there is none, or what makes it unusable."""
+        ...
+
+    def missing_shard(self, name: str) -> SourceError:
+        """The error that says that this part of a set is not there, in this folder's terms."""
+        ...
+
+    def close(self) -> None:
+        """Give shared resources back; harmless when repeated."""
+        ...
+
+
+class LocalFolder:
+    """A folder on this disk, as it was when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `SourceMissing`."""
+        self._path = path
+        try:
+            self._names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
+        except (OSError, ValueError) as error:
+            raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._names
+
+    def open(self, name: str) -> ByteSource:
+        # What the system listed can't lead out of the folder, however odd its name.
+        return FileSource(self._path / (name if name in self._names else plain_file_name(self._path, name)))
+
+    def missing_shard(self, name: str) -> SourceError:
+        return MissingShard(self._path, name)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def plain_file_name(path: Path, name: object) -> str:
+    """`name` if it is one that can't lead out of a folder; raises `DamagedFile` naming `path` otherwise.
+
+    For names that come out of files: an index is data from elsewhere.
+    """
+    if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\:\0]", name):
+        raise DamagedFile(path, f"the file name {str(name)[:200]!r}")
+    return name
+
+
+def read_file(folder: SourceFolder, name: str, max_bytes: int) -> bytes:
+    """A whole small file; raises `SourceMissing`, `DamagedFile` when it is larger, or what `open` raises."""
+    source = folder.open(name)
+    try:
+        if source.size_bytes > max_bytes:
+            raise DamagedFile(source.path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
+        return source.read_at(0, source.size_bytes)
+    finally:
+        source.close()
