@@ -1,11 +1,13 @@
 """What every screen is given: the page, the chat service, texts, and the few things only the shell can do.
 
-Two rules hold for everything that is given a `ViewContext`:
+Three rules hold for everything that is given a `ViewContext`:
 
 - Flet's automatic update after each handler is off (it compares the whole page, 22 ms with 500 messages):
   whoever changes a control calls `update()` on that control.
 - Handlers run on the event loop. What may wait for the disk goes through `in_thread`; handlers are passed
   through `guard`, so that an error becomes a sentence in a snack bar instead of a crash banner.
+- Text takes its size from a theme style (`theme_style=ft.TextThemeStyle.BODY_MEDIUM`), never from a number:
+  the font size that the person set is in the theme.
 
 Knows no particular screen.
 """
@@ -26,13 +28,20 @@ from convert.i18n import Language
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
+    from app.settings import SettingsStore
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+NARROW_BELOW = 840
 _NOTICE_MS = 5_000
 _NOTICE_WITH_ACTION_MS = 10_000
 _log = logging.getLogger(__name__)
+
+
+def is_narrow(width: float | None) -> bool:
+    """Whether a window of this width (logical pixels; None before it is known) shows the sidebar as a drawer."""
+    return width is not None and width < NARROW_BELOW
 
 
 class ViewContext:
@@ -46,6 +55,7 @@ class ViewContext:
         *,
         open_conversation: Callable[[int | None, int | None], None],
         open_settings: Callable[[], None],
+        toggle_sidebar: Callable[[], None],
     ) -> None:
         """open_conversation takes a conversation id (None: a new one) and a message id to show, or None."""
         self.page = page
@@ -54,6 +64,7 @@ class ViewContext:
         self.is_web = bool(page.web)
         self._open_conversation = open_conversation
         self._open_settings = open_settings
+        self._toggle_sidebar = toggle_sidebar
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._notice: ft.SnackBar | None = None
@@ -64,9 +75,14 @@ class ViewContext:
         return self.texts.language
 
     @property
-    def settings(self) -> Any:
-        """The settings store of the service."""
+    def settings(self) -> SettingsStore:
+        """What the person set: `settings.settings` to read, `settings.update(...)` (in a thread) to change."""
         return self.service.settings
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the window is so narrow that the sidebar is a drawer, as on a phone."""
+        return is_narrow(self.page.width)
 
     def t(self, key: str, **values: Any) -> str:
         """The text for `key` in the person's language."""
@@ -79,6 +95,10 @@ class ViewContext:
     def open_settings(self) -> None:
         """Show the settings."""
         self._open_settings()
+
+    def toggle_sidebar(self) -> None:
+        """Show or hide the sidebar; the menu button of every screen's header does this."""
+        self._toggle_sidebar()
 
     def open_dialog(self, dialog: ft.DialogControl) -> None:
         """Show a dialog, bottom sheet or snack bar."""
@@ -120,7 +140,7 @@ class ViewContext:
         self.notify(self.t("gui.unexpected", kind=type(error).__name__))
 
     def guard(self, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-        """An event handler whose errors are reported; `handler` takes the event or nothing, and may be async."""
+        """An event handler whose errors are reported; `handler` takes the event or nothing; it may be async."""
         takes_event = bool(inspect.signature(handler).parameters)
 
         async def guarded(event: Any = None) -> None:
@@ -129,7 +149,7 @@ class ViewContext:
         return guarded
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Call a function or coroutine function on the event loop, soon, from any thread; errors are reported."""
+        """Call a function or coroutine function on the event loop, from any thread; errors are reported."""
         self._loop.call_soon_threadsafe(self._start, work, arguments)
 
     async def in_thread(self, call: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
