@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NAME = "bench"
 _QUESTION = "请用一段话介绍一下你自己，再说说你能帮我做什么。"
 _PARAGRAPH = "春天来了，河边的柳树发了芽。The river is clear, and the boats go up and down all day long. "
-_N_PARAGRAPHS = 24
+_N_PARAGRAPHS = 8
 _SEED = 42
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.checkpoints import write_bloom
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from builders.checkpoints import write_bloom
+from builders.processes import Run
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from app.errors import DataFolderNotWritable, ModelIsFolder, ModelNotFound
 from app.home import Home, find_home
 from app.models import find_model, list_names

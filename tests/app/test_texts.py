@@ -10,9 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import app.errors
 import engine.errors
-import pytest
 from app.errors import AppError
 from app.i18n import Texts, catalog
 from convert.errors import OutputExists
