@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -52,12 +51,12 @@ def _finished(dialogue: Dialogue) -> Finished:
     return dialogue.last
 
 
-def answer_json(info: ModelInfo, finished: Finished, *, is_demo: bool) -> str:
-    """One line: `{"answer", "reason", "model": {...}, "statistics": {...}}`; seconds, bytes and tokens."""
+def answer_document(info: ModelInfo, finished: Finished, *, is_demo: bool) -> dict[str, object]:
+    """`{"answer", "reason", "model": {...}, "statistics": {...}}` for JSON; seconds, bytes and tokens."""
     statistics = finished.statistics
     model = asdict(info)
     del model["vocabulary"]
-    document = {
+    return {
         "answer": finished.message.text.strip(),
         "reason": finished.reason.value,
         "model": {**model, "demo": is_demo},
@@ -67,7 +66,6 @@ def answer_json(info: ModelInfo, finished: Finished, *, is_demo: bool) -> str:
             "tokens_per_s": statistics.tokens_per_s,
         },
     }
-    return json.dumps(document, ensure_ascii=False) + "\n"
 
 
 def summary_line(texts: Texts, model_name: str, statistics: Statistics) -> str:

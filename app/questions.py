@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +46,7 @@ class EditedLineReader:
     def __init__(self, history_path: Path | None, commands: Sequence[str]) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
+        from prompt_toolkit.shortcuts import CompleteStyle
 
         self._session: PromptSession[str] = PromptSession(
             message=_PROMPT,
@@ -51,6 +54,7 @@ class EditedLineReader:
             key_bindings=_key_bindings(),
             completer=WordCompleter(list(commands), sentence=True),
             complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,  # a menu would keep eight lines of the screen free
             multiline=True,
             prompt_continuation="  ",
         )
@@ -69,8 +73,17 @@ def open_reader(terminal: Terminal, history_path: Path | None, commands: Sequenc
         return LineReader(terminal)
     try:
         return EditedLineReader(history_path, commands)
-    except OSError:  # a Windows terminal that prompt_toolkit can't drive, such as mintty
+    except _editor_failures():
         return LineReader(terminal)
+
+
+def _editor_failures() -> tuple[type[Exception], ...]:
+    """What prompt_toolkit raises in a terminal it can't drive, such as mintty on Windows."""
+    if sys.platform == "win32":
+        from prompt_toolkit.output.win32 import NoConsoleScreenBufferError
+
+        return (OSError, NoConsoleScreenBufferError)
+    return (OSError,)
 
 
 def _history(path: Path | None) -> History:
@@ -83,7 +96,15 @@ def _history(path: Path | None) -> History:
         path.chmod(0o600)
     except OSError:
         return InMemoryHistory()
-    return FileHistory(str(path))
+
+    class LenientHistory(FileHistory):
+        """A full disk costs the arrow keys, not the conversation."""
+
+        def store_string(self, string: str) -> None:
+            with suppress(OSError):
+                super().store_string(string)
+
+    return LenientHistory(str(path))
 
 
 def _key_bindings() -> KeyBindings:

@@ -6,9 +6,11 @@ Knows encodings, colours, and pipes whose reader has gone; knows nothing about c
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TextIO
@@ -49,6 +51,11 @@ class Terminal:
             if error.errno in (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN):
                 raise OutputClosed from error
             raise
+
+    def write_json(self, document: Mapping[str, object]) -> None:
+        """One JSON object on a line; escaped if stdout is not in Unicode. Raises OutputClosed."""
+        is_unicode = (self.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+        self.write_raw(json.dumps(document, ensure_ascii=not is_unicode) + "\n")
 
     def prompt(self, text: str) -> None:
         """An invitation to type, without a newline."""

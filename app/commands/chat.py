@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from app.answers import answer_json, collect_answer, remarks, stream_answer, summary_line
+from app.answers import answer_document, collect_answer, remarks, stream_answer, summary_line
 from app.arguments import add_command, add_model_options, load_options, positive, seed, temperature
 from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
@@ -63,8 +63,10 @@ def _question(options: argparse.Namespace, shell: Shell) -> str | None:
 
 
 def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
-    """The model's defaults with what was asked for; a temperature on the demo brings all the usual ones."""
-    chosen = model.sampling if options.temperature is None else Sampling(temperature=options.temperature)
+    """The model's defaults with what was asked for."""
+    chosen = model.sampling
+    if options.temperature is not None:
+        chosen = replace(chosen, temperature=options.temperature)
     if options.max_tokens is not None:
         chosen = replace(chosen, max_tokens=options.max_tokens)
     return replace(chosen, seed=options.seed)
@@ -75,7 +77,7 @@ def _answer_once(
 ) -> int:
     if as_json:
         finished = collect_answer(dialogue, question)
-        shell.terminal.write_raw(answer_json(info, finished, is_demo=model.is_demo))
+        shell.terminal.write_json(answer_document(info, finished, is_demo=model.is_demo))
     else:
         finished = stream_answer(dialogue, question, shell.terminal)
         _comment(finished, _name(info, model, shell), shell)
