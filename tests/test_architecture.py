@@ -45,6 +45,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
 # Only as lazy as it takes: these must never be imported when a module that imports them is only loaded.
 NEVER_AT_TOP = ("llama_cpp", "flet", "huggingface_hub", "psutil", "prompt_toolkit", "rich", "gguf", "jinja2")
 MAY_BE_AT_TOP = (
+    "app/gui/",
     "app/views/",
     "app/components/",
     "app/main.py",
