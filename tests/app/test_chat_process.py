@@ -7,11 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from builders.processes import Run
+
+
+needs_demo = pytest.mark.skipif(
+    not files("assets").joinpath("demo", "model.safetensors").is_file(), reason="the demo is not trained yet"
+)
 
 
 def with_model(path: Path) -> tuple[str, ...]:
@@ -154,6 +160,30 @@ def test_a_message_that_cannot_fit_is_refused_with_numbers(chatbelle: Run, tiny_
     assert "Traceback" not in result.stderr
 
 
+@needs_demo
+def test_the_demo_answers_and_is_made_only_once(chatbelle: Run, home_folder: Path) -> None:
+    first = chatbelle("chat", "--json", "你好")
+    second = chatbelle("chat", "--json", "--threads", "1", "你好")
+
+    assert first.returncode == second.returncode == 0
+    assert "only the first time" in first.stderr
+    assert second.stderr == ""
+    assert json.loads(first.stdout)["model"]["demo"] is True
+    assert json.loads(first.stdout)["answer"] == json.loads(second.stdout)["answer"] != ""
+    assert len(list((home_folder / "demo").iterdir())) == 2
+
+
+@needs_demo
+def test_a_chat_with_the_demo_says_what_it_is(chatbelle: Run) -> None:
+    result = chatbelle("chat", input="")
+
+    assert result.returncode == 0
+    assert result.stdout == ""
+    assert "built-in demo" in result.stderr
+    assert "belle-convert to-gguf" in result.stderr
+
+
+@needs_demo
 def test_a_data_folder_that_cannot_be_written_is_refused(chatbelle: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
