@@ -14,7 +14,6 @@ import pytest
 
 from builders.processes import Run
 
-
 needs_demo = pytest.mark.skipif(
     not files("assets").joinpath("demo", "model.safetensors").is_file(), reason="the demo is not trained yet"
 )
