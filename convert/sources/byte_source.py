@@ -50,8 +50,8 @@ class FileSource:
             if not stat.S_ISREG(status.st_mode):
                 raise SourceMissing(path, "not a regular file")
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            raise SourceMissing(path, error.strerror or str(error)) from error
+        except (OSError, ValueError) as error:  # a NUL character in the path is a ValueError
+            raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
         self._size_bytes = status.st_size
         self._seek_lock = threading.Lock()
         self._closed = False

@@ -18,6 +18,8 @@ from convert.errors import DamagedFile, ForbiddenPickle
 MAX_PICKLE_BYTES = 16 << 20
 # 7B checkpoints need about 20,000; the bound keeps a hostile file under a second.
 _MAX_OPERATIONS = 400_000
+_MAX_AXES = 8
+_MAX_SHOWN_NAME = 100
 
 STORAGE_TYPES: Mapping[str, str] = {
     "torch DoubleStorage": "f64",
@@ -137,11 +139,11 @@ class _Interpreter:
 
     def set_item(self, _: Any) -> None:
         value, key = self._pop(), self._pop()
-        self._dict()[key] = value
+        self._dict()[_checked_key(key)] = value
 
     def set_items(self, _: Any) -> None:
         items = self._pop_to_mark()
-        self._dict().update(zip(items[::2], items[1::2], strict=True))
+        self._dict().update(zip(map(_checked_key, items[::2]), items[1::2], strict=True))
 
     def append(self, _: Any) -> None:
         value = self._pop()
@@ -172,11 +174,13 @@ class _Interpreter:
 
     def global_(self, name: str) -> None:
         if name not in _ALLOWED_NAMES:
-            raise ForbiddenName(name.replace(" ", "."))
+            raise ForbiddenName(_readable(name))
         self._stack.append(GlobalName(name))
 
     def stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise ValueError("a global name that is no text")
         self.global_(f"{module} {name}")
 
     def persistent_id(self, _: Any) -> None:
@@ -227,18 +231,36 @@ class ForbiddenName(ValueError):
 
 def _call(function: str, arguments: tuple[Any, ...]) -> Any:
     if function == _ORDERED_DICT:
-        return dict(*arguments)
+        # Its items follow as operations. Copies of a large list could be asked for without end.
+        if arguments:
+            raise ValueError("an OrderedDict that is made from another value")
+        return {}
     if function in _PARAMETERS:
         return arguments[0]
     if function == _REBUILD_TENSOR:
         storage, offset, shape, strides = arguments[:4]
-        numbers = (offset, *shape, *strides)
-        if not isinstance(storage, StorageRecord) or len(shape) != len(strides):
+        if not isinstance(storage, StorageRecord):
             raise ValueError("a tensor without a storage")
+        if len(shape) != len(strides) or len(shape) > _MAX_AXES:
+            raise ValueError(f"a tensor of {len(shape)} axes with {len(strides)} strides")
+        numbers = (offset, *shape, *strides)
         if any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers):
             raise ValueError("a tensor with an impossible shape")
         return TensorRecord(storage, offset, tuple(shape), tuple(strides))
-    raise ForbiddenName(f"a call of {function.replace(' ', '.')}")
+    raise ForbiddenName(f"a call of {_readable(function)}")
+
+
+def _checked_key(key: Any) -> Any:
+    # The hash of nested tuples takes time without end, or the stack.
+    if key is not None and not isinstance(key, str | int | float):
+        raise ValueError("a dictionary key that is no text and no number")
+    return key
+
+
+def _readable(name: str) -> str:
+    """A name out of the file as a message can show it: one short line, without control characters."""
+    shown = name.replace(" ", ".", 1)[:_MAX_SHOWN_NAME]
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def read_pickle(path: Path, data: bytes) -> Any:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 from typing import Any
 
 from convert.errors import DamagedFile, TruncatedFile
 from convert.sources.byte_source import ByteSource
 from convert.sources.json_object import parse_json_object
-from convert.sources.tensors import STORAGE_DTYPES, StoredTensor, contiguous_strides
+from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
 
-MAX_HEADER_BYTES = 16 << 20
+# A 7B file needs some 50 kB; JSON takes many times its length in memory.
+MAX_HEADER_BYTES = 4 << 20
 _MAX_TENSORS = 100_000
 _MAX_AXES = 8
 _MAX_AXIS = 1 << 40
@@ -52,25 +54,42 @@ def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
     if len(header) > _MAX_TENSORS:
         raise DamagedFile(source.path, f"{len(header)} tensors")
     data_start = 8 + header_bytes
-    return {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
+    tensors = {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
+    _check_overlaps(source, list(tensors.values()))
+    return tensors
 
 
 def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> StoredTensor:
+    if len(name) > MAX_NAME_LENGTH:
+        raise DamagedFile(source.path, f"a tensor name of {len(name)} characters")
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
     except (TypeError, KeyError, ValueError) as error:
         raise DamagedFile(source.path, f"header entry of tensor {name!r}") from error
-    if dtype not in _DTYPES:
-        raise DamagedFile(source.path, f"tensor {name!r} has the unknown type {dtype!r}")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise DamagedFile(source.path, f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
     # bool is an int in Python, and JSON numbers may be floats.
-    if any(type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers):
+    if not isinstance(shape, list) or any(
+        type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers
+    ):
         raise DamagedFile(source.path, f"header numbers of tensor {name!r}")
     item_bytes = STORAGE_DTYPES[_DTYPES[dtype]].itemsize
-    if len(shape) > _MAX_AXES or end - begin != math.prod(shape) * item_bytes:
+    if len(shape) > _MAX_AXES:
+        raise DamagedFile(source.path, f"tensor {name!r} of {len(shape)} axes")
+    if end - begin != math.prod(shape) * item_bytes:
         raise DamagedFile(source.path, f"tensor {name!r} of shape {shape} in {end - begin} bytes")
     if data_start + end > source.size_bytes:
         raise TruncatedFile(source.path, data_start + end, source.size_bytes)
     # A scalar is kept as one row of one element.
     axes = tuple(shape) or (1,)
     return StoredTensor(name, axes, _DTYPES[dtype], source, data_start + begin, contiguous_strides(axes))
+
+
+def _check_overlaps(source: ByteSource, tensors: list[StoredTensor]) -> None:
+    """The format has each byte belong to one tensor; a header of copies would multiply the file."""
+    filled = sorted((tensor for tensor in tensors if 0 not in tensor.shape), key=lambda tensor: tensor.offset)
+    for tensor, following in pairwise(filled):
+        size_bytes = math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
+        if following.offset < tensor.offset + size_bytes:
+            raise DamagedFile(source.path, f"tensor {following.name!r} overlaps another")

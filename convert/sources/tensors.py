@@ -31,6 +31,9 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 """Element types as they lie in files, by the name used in `Tensor.dtype`."""
 
+MAX_NAME_LENGTH = 500
+"""Characters. Real names have some 60; names out of files appear in messages."""
+
 # Below this a strided read fetches everything between its first and last element at once.
 _SMALL_SPAN_BYTES = 1 << 20
 

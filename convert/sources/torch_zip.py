@@ -14,15 +14,16 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+from itertools import pairwise
 from typing import Any
 
 from convert.errors import DamagedFile, NoTensors, NotTorchZip, TruncatedFile
 from convert.sources.byte_source import ByteSource, SourceStream
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, TensorRecord, read_pickle
-from convert.sources.tensors import STORAGE_DTYPES, StoredTensor, contiguous_strides
+from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
 
-# 46 bytes and a name an entry: enough for 80,000 members, little enough to be parsed in a moment.
-_MAX_DIRECTORY_BYTES = 8 << 20
+# 46 bytes and a name an entry: enough for 30,000 members, little enough to be parsed in a moment.
+_MAX_DIRECTORY_BYTES = 2 << 20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _WRAPPER_KEYS = ("state_dict", "model", "module")
 
@@ -42,6 +43,7 @@ def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
         raise DamagedFile(source.path, "big-endian storages")
     value = read_pickle(source.path, _read_member(source, members[pickles[0]], MAX_PICKLE_BYTES))
     offsets: dict[str, int] = {}
+    used = [members[pickles[0]]]
     tensors: dict[str, StoredTensor] = {}
     for name, record in _state_dict(source, value).items():
         member = members.get(f"{prefix}data/{record.storage.key}")
@@ -49,7 +51,9 @@ def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
             raise DamagedFile(source.path, f"tensor {name!r} has no storage")
         if member.filename not in offsets:
             offsets[member.filename] = _data_offset(source, member)
+            used.append(member)
         tensors[name] = _tensor(source, name, record, member, offsets[member.filename])
+    _check_overlaps(source, used)
     return tensors
 
 
@@ -86,6 +90,14 @@ def _data_offset(source: ByteSource, member: zipfile.ZipInfo) -> int:
     return offset
 
 
+def _check_overlaps(source: ByteSource, members: list[zipfile.ZipInfo]) -> None:
+    """Members that share bytes would multiply the file; headers are passed over, their length varies."""
+    in_order = sorted(members, key=lambda member: member.header_offset)
+    for member, following in pairwise(in_order):
+        if member.header_offset + _LOCAL_HEADER.size + member.file_size > following.header_offset:
+            raise DamagedFile(source.path, f"ZIP member {following.filename!r} overlaps another")
+
+
 def _read_member(source: ByteSource, member: zipfile.ZipInfo, max_bytes: int) -> bytes:
     if member.file_size > max_bytes:
         raise DamagedFile(source.path, f"ZIP member {member.filename!r} of {member.file_size} bytes")
@@ -104,6 +116,9 @@ def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
             for name, item in value.items()
             if isinstance(name, str) and isinstance(item, TensorRecord)
         }
+        longest = max(map(len, found), default=0)
+        if longest > MAX_NAME_LENGTH:
+            raise DamagedFile(source.path, f"a tensor name of {longest} characters")
         if found:
             return found
     raise NoTensors(source.path)
