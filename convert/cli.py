@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(language: Language) -> tuple[LocalizedParser, dict[str, Callable[[Any, Terminal], None]]]:
     from convert.prompt_choice import REQUESTED_FORMATS
-    from convert.recipes import DEFAULT_TARGET, TARGETS
+    from convert.recipes import AUTO, TARGETS
 
     def text(key: str) -> str:
         return catalog().text(key, language)
@@ -91,10 +91,10 @@ def _parser(language: Language) -> tuple[LocalizedParser, dict[str, Callable[[An
     convert.arguments.add_argument("output", metavar="OUTPUT", type=Path, help=text("cli.output"))
     convert.options.add_argument(
         "--type",
-        choices=tuple(TARGETS),
-        default=DEFAULT_TARGET,
+        choices=(AUTO, *TARGETS),
+        default=AUTO,
         metavar="T",
-        help=catalog().text("cli.type", language, types=tuple(TARGETS), default=DEFAULT_TARGET),
+        help=catalog().text("cli.type", language, types=(AUTO, *TARGETS), default=AUTO),
     )
     convert.options.add_argument("--threads", type=_count, metavar="N", help=text("cli.threads"))
     convert.options.add_argument("--force", action="store_true", help=text("cli.force"))

@@ -124,7 +124,7 @@ class _Run:
         self._append(self.plan.header)
         self.checkpoints.append(self.digest.digest())
         chunks = quantize_tensors(
-            [Job(tensor.mapped, tensor.type) for tensor in tensors], n_threads=n_threads
+            [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors], n_threads=n_threads
         )
         try:
             for chunk in chunks:

@@ -6,6 +6,7 @@ same checkpoint gives the same bytes wherever it is read from.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from convert.arch.base import Architecture, MappedTensor, MetadataValue
 from convert.gguf_file import QUANTIZATION_VERSION, TensorInfo, build_header, pad
-from convert.recipes import ModelTraits, Target, choose_type, find_target, read_traits
+from convert.recipes import AUTO, ModelTraits, Target, auto_target, choose_type, find_target, read_traits
+from convert.sources.tensors import PackedTensor
 from convert.tokenizers.vocabulary import Vocabulary
 from engine.native.kernels import GgmlType, row_size
 
@@ -24,12 +26,16 @@ CONVERTER_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """A tensor of the output: `offset` from the start of the data, `size_bytes` without padding."""
+    """A tensor of the output: `offset` from the start of the data, `size_bytes` without padding.
+
+    is_copied: the checkpoint's own blocks are of `type` and stay.
+    """
 
     mapped: MappedTensor
     type: GgmlType
     offset: int
     size_bytes: int
+    is_copied: bool
 
     @property
     def info(self) -> TensorInfo:
@@ -83,10 +89,10 @@ def make_plan(
 ) -> Plan:
     """Decide the output for these tensors and this vocabulary.
 
-    target: a name in `TARGETS`. name and license: `general.name` and `general.license`. tokenizer_path: named
-    in errors. Raises `VocabularyTooLong` and `QuantizationUnsupported`.
+    target: a name in `TARGETS`, or `AUTO`. name and license: `general.name` and `general.license`.
+    tokenizer_path: named in errors. Raises `VocabularyTooLong` and `QuantizationUnsupported`.
     """
-    chosen = find_target(target)
+    chosen = _resolve_target(target, mapped)
     padded = vocabulary.padded(architecture.n_vocab, tokenizer_path)
     own_keys = architecture.metadata()
     metadata: dict[str, MetadataValue] = {
@@ -118,7 +124,22 @@ def output_size_bytes(plan: Plan, target: str) -> int:
     """How large the same model would be as another target, exactly."""
     mapped = [tensor.mapped for tensor in plan.tensors]
     traits = read_traits(plan.architecture, plan.metadata, [tensor.name for tensor in mapped])
-    return len(plan.header) + _data_size_bytes(_place_tensors(mapped, find_target(target), traits))
+    placed = _place_tensors(mapped, _resolve_target(target, mapped), traits)
+    return len(plan.header) + _data_size_bytes(placed)
+
+
+def _resolve_target(name: str, mapped: Sequence[MappedTensor]) -> Target:
+    if name != AUTO:
+        return find_target(name)
+    n_kept_weights: Counter[GgmlType] = Counter()
+    for tensor in mapped:
+        if tensor.packed is not None:
+            n_kept_weights[_packed_type(tensor.packed)] += prod(tensor.shape)
+    return auto_target(n_kept_weights)
+
+
+def _packed_type(tensor: PackedTensor) -> GgmlType:
+    return GgmlType[tensor.packed_type.upper()]
 
 
 def _place_tensors(
@@ -127,9 +148,13 @@ def _place_tensors(
     placed: list[PlannedTensor] = []
     offset = 0
     for tensor in mapped:
-        chosen = choose_type(target, tensor.name, tensor.shape, traits)
+        packed = tensor.packed if target.keeps_blocks else None
+        if packed is None:
+            chosen = choose_type(target, tensor.name, tensor.shape, traits)
+        else:
+            chosen = _packed_type(packed)
         size_bytes = prod(tensor.shape[:-1]) * row_size(chosen, tensor.shape[-1])
-        placed.append(PlannedTensor(tensor, chosen, offset, size_bytes))
+        placed.append(PlannedTensor(tensor, chosen, offset, size_bytes, packed is not None))
         offset += pad(size_bytes)
     return tuple(placed)
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.arch.base import MappedTensor
 from convert.errors import QuantizationUnsupported
-from engine.native.kernels import GgmlType, is_valid, quantize_rows
+from convert.sources.tensors import PackedTensor
+from engine.native.kernels import GgmlType, is_valid, quantize_rows, row_size
+
+_Item = TypeVar("_Item", np.float32, np.uint8)
 
 _MAX_CHUNK_BYTES = 4 * 2**20
 _MIN_CHUNK_BYTES = 2**19
@@ -35,10 +39,11 @@ _LARGEST = {GgmlType.F32: float(np.finfo(np.float32).max), GgmlType.BF16: 3.3895
 
 @dataclass(frozen=True)
 class Job:
-    """One tensor to write as `type`."""
+    """One tensor to write as `type`; is_copied: its source holds blocks of that type (a `PackedTensor`)."""
 
     mapped: MappedTensor
     type: GgmlType
+    is_copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ def default_threads() -> int:
 
 
 def source_size_bytes(mapped: MappedTensor) -> int:
-    """Bytes that this tensor takes in the checkpoint."""
+    """Bytes that this tensor takes in the checkpoint; of blocks, what they take today."""
+    if mapped.packed is not None:
+        n_rows, width = mapped.shape
+        return n_rows * row_size(GgmlType[mapped.packed.packed_type.upper()], width)
     return prod(mapped.shape) * _SOURCE_ITEM_BYTES.get(mapped.source.dtype, 4)
 
 
@@ -72,7 +80,7 @@ def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk,
     """All rows of all `jobs`, in order.
 
     Closing the generator drops what is queued and waits for the few chunks at work. Raises what the sources
-    raise, and `QuantizationUnsupported` if a kernel's result is not finite.
+    raise, and `QuantizationUnsupported` if a kernel's result, or a copied block, is not finite.
     """
     chunk_bytes = max(_MIN_CHUNK_BYTES, min(_MAX_CHUNK_BYTES, _WORKING_SET_BYTES // n_threads))
     pending: deque[Future[Chunk]] = deque()
@@ -94,15 +102,30 @@ def read_mapped_rows(mapped: MappedTensor, start: int, stop: int) -> NDArray[np.
     Reads each run of neighbouring source rows once, and nothing else: the rows of a chunk may be scattered
     (BLOOM's Q, K and V) or interleaved (LLaMA's rotary order). Vectors are short and read whole.
     """
-    source, order = mapped.source, mapped.row_order
-    if order is None:
-        return source.read_rows(start, stop)
-    wanted = order[start:stop]
+    if mapped.row_order is None:
+        return mapped.source.read_rows(start, stop)
+    wanted = mapped.row_order[start:stop]
     if len(mapped.shape) == 1:
-        return source.read_rows(0, mapped.shape[0])[wanted]
+        return mapped.source.read_rows(0, mapped.shape[0])[wanted]
+    return _gather(mapped.source.read_rows, wanted)
+
+
+def read_mapped_blocks(
+    mapped: MappedTensor, packed: PackedTensor, start: int, stop: int
+) -> NDArray[np.uint8]:
+    """As `read_mapped_rows`, the blocks of `packed`, its source: shape `(stop - start, bytes of a row)`."""
+
+    def read(first: int, end: int) -> NDArray[np.uint8]:
+        return np.frombuffer(packed.read_packed_rows(first, end), np.uint8).reshape(end - first, -1)
+
+    return read(start, stop) if mapped.row_order is None else _gather(read, mapped.row_order[start:stop])
+
+
+def _gather(read: Callable[[int, int], NDArray[_Item]], wanted: NDArray[np.int64]) -> NDArray[_Item]:
+    """The rows `wanted`, in that order, each read once together with its neighbours."""
     rows = np.unique(wanted)
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    parts = [source.read_rows(int(run[0]), int(run[-1]) + 1) for run in runs]
+    parts = [read(int(run[0]), int(run[-1]) + 1) for run in runs]
     block = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return block if np.array_equal(rows, wanted) else block[np.searchsorted(rows, wanted)]
 
@@ -117,9 +140,13 @@ def _pieces(jobs: Sequence[Job], chunk_bytes: int) -> Iterator[tuple[Job, int, i
 
 
 def _quantize_piece(job: Job, start: int, stop: int) -> Chunk:
-    rows, n_nonfinite = _bound(read_mapped_rows(job.mapped, start, stop), job.type)
-    width = job.mapped.shape[-1] if len(job.mapped.shape) > 1 else rows.size
-    data = quantize_rows(job.type, rows.reshape(-1, width)).reshape(-1)
+    if job.is_copied and job.mapped.packed is not None:
+        blocks = read_mapped_blocks(job.mapped, job.mapped.packed, start, stop)
+        data, n_nonfinite = np.ascontiguousarray(blocks).reshape(-1), 0
+    else:
+        rows, n_nonfinite = _bound(read_mapped_rows(job.mapped, start, stop), job.type)
+        width = job.mapped.shape[-1] if len(job.mapped.shape) > 1 else rows.size
+        data = quantize_rows(job.type, rows.reshape(-1, width)).reshape(-1)
     if not is_valid(job.type, data):
         raise QuantizationUnsupported(job.type.name.lower(), job.mapped.name)
     n_rows = job.mapped.shape[0]

@@ -17,11 +17,15 @@ from engine.native.kernels import GgmlType, block_size
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of GGUF: `file_type` is its `general.file_type`, `base` what a plain weight matrix becomes."""
+    """A kind of GGUF: `file_type` is its `general.file_type`, `base` what a plain weight matrix becomes.
+
+    keeps_blocks: matrices that the checkpoint holds in blocks are copied as they are.
+    """
 
     name: str
     file_type: int
     base: GgmlType
+    keeps_blocks: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
@@ -45,6 +49,23 @@ TARGETS: Mapping[str, Target] = {
     )
 }
 DEFAULT_TARGET = "q4_k_m"
+
+AUTO = "auto"
+"""Asks for `auto_target`'s choice; not a target itself."""
+
+# `general.file_type` of a file whose weights are mostly of one type; of k-quants, the middle mix.
+_FILE_TYPES = {
+    GgmlType.Q4_0: 2,
+    GgmlType.Q4_1: 3,
+    GgmlType.Q8_0: 7,
+    GgmlType.Q5_0: 8,
+    GgmlType.Q5_1: 9,
+    GgmlType.Q2_K: 10,
+    GgmlType.Q3_K: 12,
+    GgmlType.Q4_K: 15,
+    GgmlType.Q5_K: 17,
+    GgmlType.Q6_K: 18,
+}
 
 _UNQUANTIZED = (GgmlType.F32, GgmlType.F16, GgmlType.BF16)
 # What takes over when a row is not whole blocks of 256; when it is not whole blocks of 32 either: float16.
@@ -85,6 +106,18 @@ def find_target(name: str) -> Target:
         return TARGETS[name]
     except KeyError:
         raise QuantizationUnsupported(name, "") from None
+
+
+def auto_target(n_kept_weights: Mapping[GgmlType, int]) -> Target:
+    """What a checkpoint becomes that nobody chose a type for.
+
+    n_kept_weights: how many weights it holds in blocks of each type. Without any it becomes `DEFAULT_TARGET`;
+    otherwise its blocks stay, since quantizing twice only loses, and the other matrices become q8_0.
+    """
+    if not n_kept_weights:
+        return TARGETS[DEFAULT_TARGET]
+    main_type = max(n_kept_weights, key=lambda type_: n_kept_weights[type_])
+    return Target(AUTO, _FILE_TYPES[main_type], GgmlType.Q8_0, keeps_blocks=True)
 
 
 def read_traits(architecture: str, metadata: Mapping[str, object], names: Sequence[str]) -> ModelTraits:

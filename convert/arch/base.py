@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.sources.tensors import Tensor
+from convert.sources.tensors import PackedTensor, Tensor
 
 MetadataValue = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
 
@@ -29,6 +29,11 @@ class MappedTensor:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.source.shape
+
+    @property
+    def packed(self) -> PackedTensor | None:
+        """The source, where it holds blocks of a ggml type that can be copied."""
+        return cast(PackedTensor, self.source) if hasattr(self.source, "packed_type") else None
 
 
 class Architecture(Protocol):

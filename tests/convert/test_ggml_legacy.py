@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
+from gguf import GGUFReader
 from numpy.typing import NDArray
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
@@ -22,7 +23,6 @@ from builders.ggml_files import (
     write_bloomz_ggml,
     write_llama_ggml,
 )
-from builders.gguf_files import add_vocabulary
 from builders.tokenizers import write_llama_tokenizer
 from convert.arch.base import MappedTensor
 from convert.errors import (
@@ -40,6 +40,10 @@ from convert.errors import (
     UnsupportedGgmlType,
     UnsupportedModel,
 )
+from convert.pipeline import Converted, convert
+from convert.plan import make_plan, output_size_bytes
+from convert.quantize import read_mapped_blocks
+from convert.recipes import AUTO
 from convert.sources.folder import LocalFolder
 from convert.sources.ggml_file import is_legacy_ggml
 from convert.sources.ggml_legacy import LegacyGgml, open_legacy_ggml
@@ -76,25 +80,21 @@ def read_all(mapped: MappedTensor) -> NDArray[np.float32]:
     return mapped.source.read_rows(0, mapped.shape[0])
 
 
-def write_gguf(path: Path, model: LegacyGgml, vocabulary: Vocabulary) -> None:
-    """What the converter makes of packed tensors, by gguf-py."""
-    writer = gguf.GGUFWriter(path, model.architecture.gguf_name)
-    for key, value in model.architecture.metadata().items():
-        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
-        add(key, value)
-    add_vocabulary(writer, vocabulary)
-    for tensor in model.mapped_tensors():
-        source = tensor.source
-        if isinstance(source, BlockTensor | JoinedPackedTensor):
-            data = np.frombuffer(source.read_packed_rows(0, tensor.shape[0]), np.uint8)
-            type_ = gguf.GGMLQuantizationType[source.packed_type.upper()]
-            writer.add_tensor(tensor.name, data.reshape(tensor.shape[0], -1), raw_dtype=type_)
-        else:
-            writer.add_tensor(tensor.name, read_all(tensor))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def convert_to(output: Path, model: LegacyGgml, vocabulary: Vocabulary, target: str = AUTO) -> Converted:
+    plan = make_plan(
+        model.architecture,
+        model.mapped_tensors(),
+        vocabulary,
+        target=target,
+        name="",
+        license=None,
+        chat_template=None,
+        tokenizer_path=model.path,
+    )
+    assert plan.size_bytes == output_size_bytes(plan, target)
+    *_, last = convert(plan, output, threads=2)
+    assert isinstance(last, Converted)
+    return last
 
 
 def relative_error(found: Any, expected: Any) -> float:
@@ -168,30 +168,33 @@ def test_grouped_query_attention_is_read_off_the_key_matrix(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("form", "version", "kind", "layout", "bound"),
+    ("form", "version", "kind", "layout"),
     [
-        ("ggml", 0, "q4_0", "rows", 0.03),
-        ("ggml", 0, "q4_1", "rows", 0.03),
-        ("ggmf", 1, "q4_1", "old", 0.03),
-        ("ggjt", 1, "q4_0", "old", 0.03),
-        ("ggjt", 1, "q5_1", "old", 0.03),
-        ("ggjt", 2, "q4_0", "v2", 0.03),
-        ("ggjt", 2, "q8_0", "v2", 0.03),
-        ("ggjt", 3, "q4_0", "v3", 0.03),
-        ("ggjt", 3, "f32", "v3", 5e-6),
+        ("ggml", 0, "q4_0", "rows"),
+        ("ggml", 0, "q4_1", "rows"),
+        ("ggmf", 1, "q4_1", "old"),
+        ("ggjt", 1, "q4_0", "old"),
+        ("ggjt", 1, "q5_1", "old"),
+        ("ggjt", 2, "q4_0", "v2"),
+        ("ggjt", 2, "q8_0", "v2"),
+        ("ggjt", 3, "q4_0", "v3"),
     ],
 )
 def test_logits_of_a_repacked_llama_are_those_of_the_old_weights(
-    tmp_path: Path, small_llama: Checkpoint, form: str, version: int, kind: Kind, layout: Layout, bound: float
+    tmp_path: Path, small_llama: Checkpoint, form: str, version: int, kind: Kind, layout: Layout
 ) -> None:
-    """The bound is llama.cpp's: it rounds activations to 8 bits before a quantized matrix."""
+    """The wide bound is llama.cpp's, which rounds activations to 8 bits before a quantized matrix."""
     path = tmp_path / "m.bin"
     written = write_llama_ggml(path, small_llama, form=form, version=version, kind=kind, layout=layout)
     with open_file(path) as model:
-        write_gguf(tmp_path / "m.gguf", model, model.vocabulary())
+        converted = convert_to(tmp_path / "m.gguf", model, model.vocabulary())
+        convert_to(tmp_path / "f32.gguf", model, model.vocabulary(), "f32")
+    assert converted.types == {kind: 16, "f32": 5}
     expected = llama.logits(small_llama.config, written, IDS)
     with LoadedModel(tmp_path / "m.gguf") as loaded:
-        assert relative_error(loaded.logits(IDS), expected) < bound
+        assert relative_error(loaded.logits(IDS), expected) < 0.03
+    with LoadedModel(tmp_path / "f32.gguf") as loaded:
+        assert relative_error(loaded.logits(IDS), expected) < 5e-6
 
 
 @pytest.mark.parametrize("with_rotary_word", [False, True])
@@ -214,10 +217,53 @@ def test_logits_of_a_bloomz_cpp_file(
     with open_file(path) as model:
         assert (model.architecture.gguf_name, model.form) == ("bloom", f"ggml, {kind}")
         assert "output.weight" not in [tensor.name for tensor in model.mapped_tensors()]
-        write_gguf(tmp_path / "m.gguf", model, read_vocabulary(small_bloom.folder, config=small_bloom.config))
+        vocabulary = read_vocabulary(small_bloom.folder, config=small_bloom.config)
+        convert_to(tmp_path / "m.gguf", model, vocabulary, "f16" if kind == "f16" else AUTO)
     expected = bloom.logits(small_bloom.config, written, IDS)
     with LoadedModel(tmp_path / "m.gguf") as loaded:
         assert relative_error(loaded.logits(IDS), expected) < bound
+
+
+def test_auto_copies_the_blocks_of_a_file_that_has_some(tmp_path: Path, small_llama: Checkpoint) -> None:
+    path = tmp_path / "m.bin"
+    write_llama_ggml(path, small_llama, form="ggjt", version=3, kind="q4_1")
+    with open_file(path) as model:
+        blocks = {tensor.name: tensor.packed for tensor in model.mapped_tensors()}
+        convert_to(tmp_path / "m.gguf", model, model.vocabulary())
+        reader = GGUFReader(tmp_path / "m.gguf")
+        for tensor in reader.tensors:
+            packed = blocks[tensor.name]
+            if packed is not None:
+                assert tensor.tensor_type.name == "Q4_1"
+                assert tensor.data.tobytes() == packed.read_packed_rows(0, packed.shape[0])
+    assert reader.fields["general.file_type"].contents() == 3
+    write_llama_ggml(path, small_llama, kind="f16")
+    with open_file(path) as model:
+        converted = convert_to(tmp_path / "other.gguf", model, model.vocabulary())
+    assert set(converted.types) == {"f32", "q5_0", "q8_0"}, "q4_k_m of rows that are no 256 weights"
+
+
+def test_auto_makes_matrices_beside_blocks_q8_0(tmp_path: Path, small_llama: Checkpoint) -> None:
+    """llama.cpp's "q4_1 with f16" kept the embedding and the output in f16."""
+    write_llama_ggml(tmp_path / "m.bin", small_llama, kind="q4_1")
+    write_llama_ggml(tmp_path / "f16.bin", small_llama, kind="f16")
+    with open_file(tmp_path / "m.bin") as model, open_file(tmp_path / "f16.bin") as floats:
+        tensors = {**model.tensors, "model.embed_tokens.weight": floats.tensors["model.embed_tokens.weight"]}
+        mixed = replace(model, tensors=tensors)
+        convert_to(tmp_path / "m.gguf", mixed, model.vocabulary())
+    types = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(tmp_path / "m.gguf").tensors}
+    assert (types["token_embd.weight"], types["output.weight"]) == ("Q8_0", "Q4_1")
+
+
+@pytest.mark.parametrize("kind", ["q4_0", "q4_1"])
+def test_copied_blocks_follow_a_row_order(tmp_path: Path, small_llama: Checkpoint, kind: Kind) -> None:
+    write_llama_ggml(tmp_path / "m.bin", small_llama, kind=kind)
+    order = np.random.default_rng(0).permutation(N_TOKENS).astype(np.int64)
+    with open_file(tmp_path / "m.bin") as model:
+        mapped = MappedTensor("token_embd.weight", model.mapped_tensors()[0].source, order)
+        assert mapped.packed is not None
+        rows = [mapped.packed.read_packed_rows(int(row), int(row) + 1) for row in order[5:300]]
+        assert read_mapped_blocks(mapped, mapped.packed, 5, 300).tobytes() == b"".join(rows)
 
 
 def test_an_output_matrix_of_its_own_is_kept(tmp_path: Path, small_bloom: Checkpoint) -> None:

@@ -40,7 +40,7 @@ def test_dequantizes_as_gguf_py_does(type_: GgmlType) -> None:
     assert is_valid(type_, data)
     found = dequantize_rows(type_, data, 512)
     np.testing.assert_array_equal(found, dequantize(data, GGMLQuantizationType(int(type_))).reshape(3, 512))
-    assert np.abs(found - rows).max() < 0.6
+    assert np.abs(found - rows).max() < (1.0 if type_ is GgmlType.Q2_K else 0.6)
 
 
 @pytest.mark.parametrize("type_", TYPES)
