@@ -58,6 +58,14 @@ def positive(value: str) -> int:
     return number
 
 
+def port(value: str) -> int:
+    """A TCP port; 0 leaves the choice to the system."""
+    number = int(value)
+    if not 0 <= number < 2**16:
+        raise ValueError(value)
+    return number
+
+
 def temperature(value: str) -> float:
     """A finite number of at least 0."""
     number = float(value)

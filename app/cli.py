@@ -1,4 +1,4 @@
-"""chatbelle: the program's command line.
+"""chatbelle: the program's command line; without a subcommand it opens the app.
 
 Exit codes: 0; 1 after a failure, with one sentence on stderr; 2 for usage; 130 when interrupted.
 Anything heavy is imported by the subcommand that needs it, so that help is instant.
@@ -10,17 +10,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app.arguments import wrap_wide_text
-from app.commands import bench, chat
+from app.commands import bench, chat, get_window, gui
 from app.crash_report import keep_recent_log, write_report
 from app.home import find_home
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
-from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Shell, make_backend
+from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Shell, make_backend
 from app.terminal import OutputClosed, abandon_stdout, open_terminal
 from convert.i18n import Language, system_language
 from convert.i18n.arguments import LocalizedParser, requested_language
 from engine.backend import Backend
 
-_COMMANDS = (chat, bench)
+_COMMANDS = (gui, chat, get_window, bench)
 
 
 def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Backend] = make_backend) -> int:
@@ -57,8 +57,7 @@ def _run(given: Sequence[str], shell: Shell) -> int:
         shell.terminal.write_raw(f"chatbelle {_version()}\n")
         return EXIT_OK
     if options.command is None:
-        shell.terminal.complain(parser.format_help().rstrip())
-        return EXIT_USAGE
+        options = parser.parse_args([*given, gui.NAME])
     exit_code: int = options.run(options, shell)
     return exit_code
 

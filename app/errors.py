@@ -7,6 +7,8 @@ AppError
 ├── DemoMissing
 ├── ModelNotFound
 ├── ModelIsFolder
+├── PortInUse
+├── ClientNotFetched
 └── SaveError                 a conversation can't be written to `path`
     ├── SaveExists
     ├── SaveFormatUnknown
@@ -57,6 +59,22 @@ class ModelIsFolder(AppError):
     """`path` is a folder, perhaps a checkpoint that was not converted yet."""
 
     path: Path
+
+
+@dataclass(eq=False)
+class PortInUse(AppError):
+    """The browser view can't be served at `port` of this machine; `reason` is the system's."""
+
+    port: int
+    reason: str
+
+
+@dataclass(eq=False)
+class ClientNotFetched(AppError):
+    """The native window's program could not be fetched from `url`, or what came was no archive."""
+
+    url: str
+    reason: str
 
 
 @dataclass(eq=False)

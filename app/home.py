@@ -32,6 +32,11 @@ class Home:
         return self.root / "demo"
 
     @property
+    def history(self) -> Path:
+        """The conversations, their backups, and the lock that makes one app their owner."""
+        return self.root / "history"
+
+    @property
     def logs(self) -> Path:
         """Reports of unexpected errors."""
         return self.root / "logs"

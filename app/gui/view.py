@@ -30,7 +30,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The view, whether a browser is to be opened, and whether to say that `get-window` would give a window."""
+    """The view, whether to open a browser, and whether to say that `get-window` would give a window."""
 
     view: View
     opens_browser: bool

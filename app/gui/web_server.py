@@ -1,12 +1,12 @@
 """The browser view's server: Flet's web app under a secret path, on the loopback interface only.
 
-Who does not know the path gets nothing, neither pages nor the WebSocket; and whoever asks by another host name
-(DNS rebinding) or from another site's page is refused before Flet sees the request. Knows nothing of chats.
+Who does not know the path gets nothing, neither pages nor the WebSocket; and whoever asks by another host
+name (DNS rebinding) or from another site's page is refused before Flet sees the request. Knows nothing of
+chats.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import socket
@@ -141,12 +141,3 @@ def _with_headers(send: _Send) -> _Send:
         await send(message)
 
     return send_with_headers
-
-
-async def until_closed(task: asyncio.Task[None], stop: asyncio.Event) -> None:
-    """Wait for the task or for `stop`, whichever comes first."""
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()

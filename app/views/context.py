@@ -15,6 +15,7 @@ Knows no particular screen.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -40,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_narrow(width: float | None) -> bool:
-    """Whether a window of this width (logical pixels; None before it is known) shows the sidebar as a drawer."""
+    """Whether a window this wide (logical pixels; None: not known yet) shows the sidebar as a drawer."""
     return width is not None and width < NARROW_BELOW
 
 
@@ -65,7 +66,10 @@ class ViewContext:
         self._open_conversation = open_conversation
         self._open_settings = open_settings
         self._toggle_sidebar = toggle_sidebar
+        self._key_listeners: list[Callable[[ft.KeyboardEvent], None]] = []
         self._loop = asyncio.get_running_loop()
+        # Flet finds the page of a new control in a context variable, which other threads don't have.
+        self._variables = contextvars.copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._notice: ft.SnackBar | None = None
 
@@ -76,7 +80,7 @@ class ViewContext:
 
     @property
     def settings(self) -> SettingsStore:
-        """What the person set: `settings.settings` to read, `settings.update(...)` (in a thread) to change."""
+        """What the person set: `settings.settings` to read, `settings.update(...)` in a thread to change."""
         return self.service.settings
 
     @property
@@ -99,6 +103,16 @@ class ViewContext:
     def toggle_sidebar(self) -> None:
         """Show or hide the sidebar; the menu button of every screen's header does this."""
         self._toggle_sidebar()
+
+    def on_key(self, listener: Callable[[ft.KeyboardEvent], None]) -> Callable[[], None]:
+        """Call `listener` for every key pressed on this page, until the returned function is called."""
+        self._key_listeners.append(listener)
+        return lambda: self._key_listeners.remove(listener)
+
+    def press_key(self, event: ft.KeyboardEvent) -> None:
+        """Tell the listeners of a key; for the shell, which owns the page's keyboard."""
+        for listener in tuple(self._key_listeners):
+            listener(event)
 
     def open_dialog(self, dialog: ft.DialogControl) -> None:
         """Show a dialog, bottom sheet or snack bar."""
@@ -140,7 +154,7 @@ class ViewContext:
         self.notify(self.t("gui.unexpected", kind=type(error).__name__))
 
     def guard(self, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-        """An event handler whose errors are reported; `handler` takes the event or nothing; it may be async."""
+        """An event handler that reports errors; `handler` takes the event or nothing, and may be async."""
         takes_event = bool(inspect.signature(handler).parameters)
 
         async def guarded(event: Any = None) -> None:
@@ -150,7 +164,7 @@ class ViewContext:
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Call a function or coroutine function on the event loop, from any thread; errors are reported."""
-        self._loop.call_soon_threadsafe(self._start, work, arguments)
+        self._loop.call_soon_threadsafe(self._start, work, arguments, context=self._variables)
 
     async def in_thread(self, call: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
         """Call what may wait for the disk on another thread, and return its result."""

@@ -1,0 +1,79 @@
+"""Small questions: a confirmation, and one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flet as ft
+
+from app.views.context import ViewContext
+
+_WIDTH = 400
+
+
+def ask_confirmation(
+    context: ViewContext, title: str, text: str, action: str, on_confirm: Callable[[], Any]
+) -> None:
+    """Ask before something that can't be undone; `on_confirm` may be a coroutine function."""
+
+    async def confirm() -> None:
+        context.close_dialog(dialog)
+        context.run(on_confirm)
+
+    dialog = ft.AlertDialog(
+        title=ft.Text(title),
+        content=ft.Container(ft.Text(text), width=_WIDTH),
+        actions=[
+            cancel_button(context, lambda: context.close_dialog(dialog)),
+            ft.FilledButton(
+                action,
+                on_click=context.guard(confirm),
+                style=ft.ButtonStyle(bgcolor=ft.Colors.ERROR, color=ft.Colors.ON_ERROR),
+            ),
+        ],
+    )
+    context.open_dialog(dialog)
+
+
+def ask_text(
+    context: ViewContext,
+    title: str,
+    label: str,
+    value: str,
+    on_answer: Callable[[str], Any],
+    *,
+    suggestions: tuple[str, ...] = (),
+) -> None:
+    """Ask for one line; Enter accepts it. Suggestions are offered as chips below the field."""
+
+    async def accept() -> None:
+        context.close_dialog(dialog)
+        context.run(on_answer, field.value or "")
+
+    def choose(text: str) -> Callable[[], None]:
+        def chosen() -> None:
+            field.value = text
+            field.update()
+
+        return chosen
+
+    field = ft.TextField(value=value, label=label, autofocus=True, on_submit=context.guard(accept))
+    chips = [ft.Chip(ft.Text(text), on_click=context.guard(choose(text))) for text in suggestions]
+    rows: list[ft.Control] = [field]
+    if chips:
+        rows.append(ft.Row(list(chips), wrap=True, spacing=8, run_spacing=8))
+    dialog = ft.AlertDialog(
+        title=ft.Text(title),
+        content=ft.Container(ft.Column(rows, tight=True, spacing=16), width=_WIDTH),
+        actions=[
+            cancel_button(context, lambda: context.close_dialog(dialog)),
+            ft.FilledButton(context.t("gui.ok"), on_click=context.guard(accept)),
+        ],
+    )
+    context.open_dialog(dialog)
+
+
+def cancel_button(context: ViewContext, close: Callable[[], None]) -> ft.TextButton:
+    """The button that changes nothing."""
+    return ft.TextButton(context.t("gui.cancel"), on_click=context.guard(close))

@@ -1,0 +1,143 @@
+"""The app of one process: settings, personas, history and engine made once, and a shell for every page.
+
+Several browser tabs are several pages of the same app, so all of them show the same state.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flet as ft
+
+from app.history.records import OpenReport
+from app.history.store import HistoryStore
+from app.home import Home
+from app.i18n import Texts
+from app.personas import PersonaStore
+from app.settings import Settings, SettingsStore
+from app.views.shell import Shell, Surroundings
+from app.views.window import WindowFrame
+
+if TYPE_CHECKING:
+    from app.chat.service import ChatService
+
+_LOG_BYTES = 1_000_000
+_LOGS_KEPT = 3
+
+
+class App:
+    """Opens pages and ends them all; everything but `close` runs on the event loop."""
+
+    def __init__(self, home: Home, texts: Texts, service: ChatService, notices: tuple[str, ...] = ()) -> None:
+        """notices: sentences for the first page that opens."""
+        self._home = home
+        self._texts = texts
+        self._service = service
+        self._notices = notices
+        self._shells: list[Shell] = []
+        self._quit: Callable[[], None] = lambda: None
+
+    async def open_page(self, page: ft.Page) -> None:
+        """Show the app on a new page."""
+        around = Surroundings(
+            service=self._service,
+            folder=self._home.root,
+            language=self._texts.language,
+            on_conversations_changed=self._conversations_changed,
+            on_settings_changed=self._settings_changed,
+            on_quit=self._quit_everywhere,
+        )
+        shell = Shell(page, around)
+        self._shells.append(shell)
+        page.on_close = lambda: self._close_page(shell)
+        if not page.web:
+            WindowFrame(page, self._service.settings, self._service.close).apply()
+        await shell.start()
+        notices, self._notices = self._notices, ()
+        if notices:
+            shell.say("\n".join(notices))
+
+    def on_quit(self, quit_app: Callable[[], None]) -> None:
+        """Be told how to end the program."""
+        self._quit = quit_app
+
+    def close(self) -> None:
+        """Save what is running and stop the engine."""
+        self._service.close()
+
+    def _close_page(self, shell: Shell) -> None:
+        if shell in self._shells:
+            self._shells.remove(shell)
+            shell.dispose()
+
+    def _conversations_changed(self) -> None:
+        for shell in self._shells:
+            shell.conversations_changed()
+
+    def _settings_changed(self, settings: Settings) -> None:
+        for shell in self._shells:
+            shell.settings_changed(settings)
+
+    def _quit_everywhere(self) -> None:
+        for shell in self._shells:
+            shell.say_goodbye()
+        self._quit()
+
+
+def open_app(home: Home, texts: Texts) -> App:
+    """Open everything a person's data folder holds.
+
+    Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
+    HistoryFileErrors.
+    """
+    home.make()
+    _write_log(home)
+    settings = SettingsStore(home.root)
+    personas = PersonaStore(home.root)
+    history = HistoryStore.open(home.make(home.history))
+    service = _make_service(home, settings, personas, history)
+    notices = report_sentences(history.report, texts)
+    damaged = (settings.damaged_path, personas.damaged_path)
+    notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
+    return App(home, texts, service, tuple(notices))
+
+
+def report_sentences(report: OpenReport, texts: Texts) -> list[str]:
+    """What a person should know of how the history was opened; nothing when all was well."""
+    sentences = []
+    if report.outcome == "restored" and report.backup is not None:
+        date = datetime.fromtimestamp(report.backup.created_at / 1000).strftime("%Y-%m-%d %H:%M")
+        sentences.append(texts.text("gui.restored", date=date, path=report.damaged_path))
+    elif report.outcome == "started_empty":
+        sentences.append(texts.text("gui.started_empty", path=report.damaged_path))
+    if report.backup_failure:
+        sentences.append(texts.text("gui.backup_failed", reason=report.backup_failure))
+    return sentences
+
+
+def _make_service(
+    home: Home, settings: SettingsStore, personas: PersonaStore, history: HistoryStore
+) -> ChatService:
+    from app.chat.service import ChatService
+
+    return ChatService(home=home, settings=settings, personas=personas, history=history)
+
+
+def _write_log(home: Home) -> None:
+    """Keep a log in the data folder: where the details of an unexpected error are looked for."""
+    path: Path = home.make(home.logs) / "chatbelle.log"
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO)
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    for talkative in ("flet", "flet_web", "flet_desktop", "uvicorn", "websockets"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)

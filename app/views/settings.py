@@ -1,0 +1,221 @@
+"""The settings screen: appearance, answers, personas, data, about. Every change is saved at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import flet as ft
+
+from app.components.about_section import about_section
+from app.components.data_section import DataSection
+from app.components.dialogs import ask_confirmation
+from app.components.identified import identified
+from app.components.personas_section import PersonasSection
+from app.components.sampling_defaults import SamplingKnobs
+from app.components.settings_section import row, section
+from app.settings import Settings
+from app.views.context import ViewContext
+
+_WIDTH = 760
+_FONT_STEPS = 13  # 0.7 to 2.0 by tenths
+
+
+class SettingsView(ft.Container):
+    """on_saved is given the settings after every change; on_shortcuts shows the sheet."""
+
+    def __init__(
+        self,
+        context: ViewContext,
+        folder: Path,
+        *,
+        on_saved: Callable[[Settings], None],
+        on_close: Callable[[], None],
+        on_shortcuts: Callable[[], None],
+        on_quit: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._on_saved = on_saved
+        self._on_close = on_close
+        self._on_shortcuts = on_shortcuts
+        self._on_quit = on_quit
+        self._data = DataSection(context, folder)
+        self._sections = ft.Column(scroll=ft.ScrollMode.AUTO, expand=True)
+        self._fill()
+        super().__init__(
+            content=ft.Column([self._header(), self._sections], spacing=0),
+            expand=True,
+            bgcolor=ft.Colors.SURFACE,
+        )
+
+    async def load(self) -> None:
+        """Read the numbers that are on disk."""
+        await self._data.load()
+
+    def _header(self) -> ft.Control:
+        t, guard = self._context.t, self._context.guard
+        return ft.Container(
+            ft.Row(
+                [
+                    identified(
+                        ft.IconButton(
+                            ft.Icons.ARROW_BACK, tooltip=t("gui.back"), on_click=guard(self._on_close)
+                        ),
+                        "back",
+                    ),
+                    ft.Text(t("settings.title"), theme_style=ft.TextThemeStyle.TITLE_LARGE, expand=True),
+                ],
+                spacing=8,
+            ),
+            padding=ft.Padding.symmetric(horizontal=8, vertical=8),
+        )
+
+    def _fill(self) -> None:
+        t = self._context.t
+        sections = [
+            section(t("settings.appearance"), self._appearance()),
+            section(t("settings.answers"), self._answers()),
+            section(t("settings.personas"), [PersonasSection(self._context, self._persona_changed)]),
+            section(t("settings.data"), [self._data]),
+            section(t("settings.about"), [about_section(self._context)]),
+            self._bottom(),
+        ]
+        self._sections.controls = [
+            ft.Container(
+                ft.Row(
+                    [
+                        ft.Container(
+                            ft.Column(
+                                sections, spacing=24, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
+                            ),
+                            expand=True,
+                            width=_WIDTH,
+                        )
+                    ],
+                    alignment=ft.MainAxisAlignment.CENTER,
+                ),
+                padding=ft.Padding(left=16, right=16, top=8, bottom=32),
+            )
+        ]
+
+    def _appearance(self) -> Sequence[ft.Control]:
+        t = self._context.t
+        settings = self._context.settings.settings
+        scale = ft.Slider(
+            value=settings.font_scale,
+            min=0.7,
+            max=2.0,
+            divisions=_FONT_STEPS,
+            label="{value}",
+            round=1,
+            on_change_end=self._context.guard(
+                lambda event: self._save(font_scale=round(event.control.value, 1))
+            ),
+        )
+        return [
+            row(
+                t("settings.language"), self._choice("language", ("system", "zh-CN", "en"), settings.language)
+            ),
+            row(t("settings.theme"), self._choice("theme", ("system", "light", "dark"), settings.theme)),
+            row(
+                t("settings.font_size"),
+                identified(scale, "font-size", t("settings.font_size")),
+            ),
+            row(
+                t("settings.statistics"),
+                ft.Switch(
+                    value=settings.show_statistics,
+                    on_change=self._context.guard(
+                        lambda event: self._save(show_statistics=bool(event.control.value))
+                    ),
+                ),
+            ),
+        ]
+
+    def _choice(self, name: str, values: Sequence[str], chosen: str) -> ft.Control:
+        def choose(event: ft.Event[ft.SegmentedButton]) -> None:
+            self._save(**{name: event.control.selected[0]})
+
+        buttons = ft.SegmentedButton(
+            segments=[ft.Segment(value, label=self._context.t(f"settings.{value}")) for value in values],
+            selected=[chosen],
+            show_selected_icon=False,
+            on_change=self._context.guard(choose),
+        )
+        return identified(buttons, name, self._context.t(f"settings.{name}"))
+
+    def _answers(self) -> Sequence[ft.Control]:
+        context = self._context
+        settings = context.settings.settings
+        personas = context.service.personas.all(context.language)
+        knobs = SamplingKnobs(context, settings.sampling, lambda sampling: self._save(sampling=sampling))
+
+        def reset() -> None:
+            knobs.show(Settings().sampling)
+            knobs.update()
+            self._save(sampling=Settings().sampling)
+
+        persona = ft.Dropdown(
+            value=settings.persona,
+            options=[ft.DropdownOption(each.id, text=each.name) for each in personas],
+            on_select=context.guard(lambda event: self._save(persona=event.control.value)),
+        )
+        return [
+            row(context.t("settings.model"), self._models()),
+            row(context.t("settings.persona"), persona),
+            knobs,
+            ft.Row(
+                [ft.TextButton(context.t("settings.reset_sampling"), on_click=context.guard(reset))],
+                alignment=ft.MainAxisAlignment.END,
+            ),
+        ]
+
+    def _models(self) -> ft.Control:
+        context = self._context
+        state = context.service.state
+        options = [
+            ft.DropdownOption(each.key, text=context.t("settings.demo_model") if each.is_demo else each.name)
+            for each in context.service.models()
+        ]
+        return ft.Dropdown(
+            value=state.model.key if state.model else None,
+            options=options,
+            on_select=context.guard(lambda event: context.service.choose_model(event.control.value)),
+        )
+
+    def _bottom(self) -> ft.Control:
+        t, guard = self._context.t, self._context.guard
+        buttons: list[ft.Control] = [
+            ft.OutlinedButton(
+                t("settings.shortcuts"), icon=ft.Icons.KEYBOARD_OUTLINED, on_click=guard(self._on_shortcuts)
+            ),
+            ft.OutlinedButton(
+                t("settings.reset"), icon=ft.Icons.SETTINGS_BACKUP_RESTORE, on_click=guard(self._ask_reset)
+            ),
+        ]
+        if self._context.is_web:
+            buttons.append(
+                ft.OutlinedButton(
+                    t("settings.quit"), icon=ft.Icons.POWER_SETTINGS_NEW, on_click=guard(self._on_quit)
+                )
+            )
+        return ft.Row(buttons, wrap=True, spacing=12, run_spacing=12)
+
+    def _ask_reset(self) -> None:
+        async def reset() -> None:
+            self._on_saved(await self._context.in_thread(self._context.settings.reset))
+
+        t = self._context.t
+        ask_confirmation(
+            self._context, t("settings.reset"), t("settings.reset_text"), t("settings.reset"), reset
+        )
+
+    def _persona_changed(self) -> None:
+        self._on_saved(self._context.settings.settings)
+
+    def _save(self, **changes: Any) -> None:
+        async def save() -> None:
+            self._on_saved(await self._context.in_thread(self._context.settings.update, **changes))
+
+        self._context.run(save)

@@ -1,0 +1,319 @@
+"""One page of the app, in a window or a browser tab: the sidebar, the screen beside it, and what both share.
+
+Wide windows have the sidebar beside the screen, narrow ones have it as a drawer above; it is the same control,
+only its place changes. Knows the screens; the screens don't know each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flet as ft
+
+from app.components.shortcuts import Action, action_for, shortcut_sheet
+from app.components.sidebar import Sidebar
+from app.i18n import Texts
+from app.settings import Settings
+from app.views.chat import ChatView
+from app.views.context import ViewContext, is_narrow
+from app.views.settings import SettingsView
+from app.views.theme import apply_theme
+from convert.i18n import Language
+
+if TYPE_CHECKING:
+    from app.chat.service import ChatService
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a shell needs of the process. language: of this system or command line.
+
+    on_conversations_changed and on_settings_changed tell all pages; on_quit ends the program.
+    """
+
+    service: ChatService
+    folder: Path
+    language: Language
+    on_conversations_changed: Callable[[], None]
+    on_settings_changed: Callable[[Settings], None]
+    on_quit: Callable[[], None]
+
+
+class Shell:
+    """Builds the page with `start`, and builds it anew when the language changes."""
+
+    def __init__(self, page: ft.Page, around: Surroundings) -> None:
+        self._page = page
+        self._around = around
+        self._service = around.service
+        self._loop = asyncio.get_running_loop()
+        self._is_drawer_open = False
+        self._conversation_id: int | None = None
+        self._is_mac = page.platform is ft.PagePlatform.MACOS
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._settings = self._service.settings.settings
+        self._build()
+
+    @property
+    def context(self) -> ViewContext:
+        """Of the language now shown."""
+        return self._context
+
+    async def start(self) -> None:
+        """Fill the page, open the last conversation and listen from now on."""
+        page = self._page
+        page.title = "ChatBELLE"
+        page.padding = 0
+        page.on_resize = self._resized
+        page.on_keyboard_event = self._key_pressed
+        # Flet shows a red banner with a traceback for an error that no guard caught: a sentence instead.
+        page.session.error = self._unhandled
+        apply_theme(page, self._settings)
+        page.controls = [ft.Container(self._stack, expand=True)]
+        page.update()
+        self._unsubscribe = self._service.subscribe(self._from_service)
+        await self._sidebar.reload()
+        self._show_conversation(await self._last_conversation(), None)
+
+    def dispose(self) -> None:
+        """Stop listening; the page is gone."""
+        self._unsubscribe()
+        self._chat.dispose()
+
+    def conversations_changed(self) -> None:
+        """The list is another one: read it again."""
+        self._context.run(self._sidebar.reload)
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Show the page in these settings; the language builds it anew."""
+        before, self._settings = self._settings, settings
+        if (settings.theme, settings.font_scale) != (before.theme, before.font_scale):
+            apply_theme(self._page, settings)
+            self._page.update()
+        if self._language() != self._context.language or settings.show_statistics != before.show_statistics:
+            self._rebuild()
+
+    def say(self, text: str) -> None:
+        """A sentence in a snack bar."""
+        self._context.notify(text)
+
+    def say_goodbye(self) -> None:
+        """Show that the program has ended; nothing on this page works any more."""
+        text = ft.Text(self._context.t("gui.stopped"), theme_style=ft.TextThemeStyle.TITLE_MEDIUM)
+        self._page.controls = [ft.Container(text, expand=True, alignment=ft.Alignment.CENTER)]
+        self._page.update()
+
+    def _build(self) -> None:
+        self._context = ViewContext(
+            self._page,
+            self._service,
+            Texts(self._language()),
+            open_conversation=self.open_conversation,
+            open_settings=self.open_settings,
+            toggle_sidebar=self._toggle_sidebar,
+        )
+        self._sidebar = Sidebar(
+            self._context, self._around.on_conversations_changed, self._conversation_deleted
+        )
+        self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
+        self._chat = ChatView(self._context)
+        self._settings_view: SettingsView | None = None
+        self._content = ft.Container(self._chat, left=0, top=0, right=0, bottom=0, bgcolor=ft.Colors.SURFACE)
+        self._scrim = ft.Container(
+            left=0,
+            top=0,
+            right=0,
+            bottom=0,
+            bgcolor=ft.Colors.with_opacity(0.4, ft.Colors.SCRIM),
+            on_click=self._context.guard(self._toggle_sidebar),
+        )
+        self._stack = ft.Stack([self._content, self._scrim, self._sidebar], expand=True)
+        self._place()
+
+    def _rebuild(self) -> None:
+        """The same page in another language, on the same screen."""
+        in_settings = self._settings_view is not None
+        self._chat.dispose()
+        self._build()
+        self._page.controls = [ft.Container(self._stack, expand=True)]
+        self._page.update()
+        self._context.run(self._sidebar.reload)
+        self._show_conversation(self._conversation_id, None)
+        if in_settings:
+            self.open_settings()
+
+    def _language(self) -> Language:
+        chosen = self._settings.language
+        return self._around.language if chosen == "system" else chosen
+
+    # Screens
+
+    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None:
+        """Show a conversation, or a new one, and remember it for the next start."""
+        self._close_drawer()
+        self._show_conversation(conversation_id, message_id)
+        self._context.run(self._remember, conversation_id)
+
+    def open_settings(self) -> None:
+        """Show the settings in place of the chat, which stays as it is behind them."""
+        self._close_drawer()
+        view = SettingsView(
+            self._context,
+            self._around.folder,
+            on_saved=self._around.on_settings_changed,
+            on_close=self._close_settings,
+            on_shortcuts=self._show_shortcuts,
+            on_quit=self._around.on_quit,
+        )
+        self._settings_view = view
+        self._content.content = view
+        self._content.update()
+        self._context.run(view.load)
+
+    def _close_settings(self) -> None:
+        self._settings_view = None
+        self._content.content = self._chat
+        self._content.update()
+
+    def _show_conversation(self, conversation_id: int | None, message_id: int | None) -> None:
+        if self._settings_view is not None:
+            self._close_settings()
+        self._conversation_id = conversation_id
+        self._sidebar.select(conversation_id)
+        self._chat.show(conversation_id, message_id)
+
+    def _conversation_deleted(self, conversation_id: int) -> None:
+        if conversation_id == self._conversation_id:
+            self.open_conversation(None)
+
+    async def _last_conversation(self) -> int | None:
+        last = self._settings.last_conversation
+        if last is None:
+            return None
+        found = await self._context.in_thread(_find_conversation, self._service, last)
+        return last if found else None
+
+    async def _remember(self, conversation_id: int | None) -> None:
+        await self._context.in_thread(self._service.settings.update, last_conversation=conversation_id)
+
+    # The sidebar's place
+
+    def _place(self) -> None:
+        """Put sidebar, screen and scrim where they belong at this width."""
+        narrow = is_narrow(self._page.width)
+        width = self._settings.sidebar_width
+        is_open = self._is_drawer_open if narrow else self._settings.sidebar_open
+        self._sidebar.visible = is_open
+        self._sidebar.width = min(width, int(self._page.width or width) - 56) if narrow else width
+        self._sidebar.shadow = (
+            ft.BoxShadow(blur_radius=16, color=ft.Colors.with_opacity(0.3, ft.Colors.SHADOW))
+            if narrow
+            else None
+        )
+        self._scrim.visible = narrow and is_open
+        self._content.left = width if is_open and not narrow else 0
+
+    def _toggle_sidebar(self) -> None:
+        if is_narrow(self._page.width):
+            self._is_drawer_open = not self._is_drawer_open
+        else:
+            is_open = not self._settings.sidebar_open
+            self._settings = self._service.settings.update(sidebar_open=is_open)
+        self._place()
+        self._stack.update()
+
+    def _close_drawer(self) -> None:
+        if self._is_drawer_open:
+            self._is_drawer_open = False
+            self._place()
+            self._stack.update()
+
+    def _resized(self, _event: ft.PageResizeEvent) -> None:
+        self._place()
+        self._stack.update()
+
+    # Events
+
+    def _from_service(self, event: Any) -> None:
+        """Called on the service's threads."""
+        self._loop.call_soon_threadsafe(self._receive, event)
+
+    def _receive(self, event: Any) -> None:
+        name = type(event).__name__
+        if name == "ConversationsChanged":
+            self._context.run(self._sidebar.reload)
+        elif name == "Problem":
+            self._context.report(event.error)
+        self._chat.on_event(event)
+
+    def _unhandled(self, message: str) -> None:
+        _log.error("unhandled in a handler: %s", message)
+        self._context.notify(self._context.t("gui.unexpected", kind=message.split("\n", 1)[0][:80]))
+
+    # The keyboard
+
+    def _key_pressed(self, event: ft.KeyboardEvent) -> None:
+        self._context.press_key(event)
+        action = action_for(
+            event.key,
+            ctrl=event.ctrl,
+            meta=event.meta,
+            alt=event.alt,
+            shift=event.shift,
+            is_web=self._context.is_web,
+            is_mac=self._is_mac,
+        )
+        if action is not None:
+            self._context.run(self._act, action)
+
+    async def _act(self, action: Action) -> None:
+        if action is Action.SEARCH:
+            await self._focus_search()
+            return
+        acts: dict[Action, Callable[[], None]] = {
+            Action.NEW: lambda: self.open_conversation(None),
+            Action.FOCUS: self._focus_prompt,
+            Action.STOP: self._chat.stop,
+            Action.COPY_LAST: self._chat.copy_last,
+            Action.PREVIOUS: lambda: self._step(-1),
+            Action.NEXT: lambda: self._step(1),
+            Action.SETTINGS: self.open_settings,
+            Action.SIDEBAR: self._toggle_sidebar,
+            Action.SHEET: self._show_shortcuts,
+        }
+        acts[action]()
+
+    def _focus_prompt(self) -> None:
+        if self._settings_view is not None:
+            self._close_settings()
+        self._chat.focus_prompt()
+
+    async def _focus_search(self) -> None:
+        if not self._sidebar.visible:
+            self._toggle_sidebar()
+        await self._sidebar.focus_search()
+
+    def _step(self, step: int) -> None:
+        conversation_id = self._sidebar.neighbour(step)
+        if conversation_id is not None:
+            self.open_conversation(conversation_id)
+
+    def _show_shortcuts(self) -> None:
+        self._context.open_dialog(shortcut_sheet(self._context, self._is_mac))
+
+
+def _find_conversation(service: ChatService, conversation_id: int) -> bool:
+    """Whether it is still there and not in the trash."""
+    from app.history.errors import ConversationMissing
+
+    try:
+        return service.history.conversations.get(conversation_id).trashed_at is None
+    except ConversationMissing:
+        return False

@@ -1,0 +1,62 @@
+"""Colours, fonts and text sizes: Material 3 from one seed colour, in light and dark.
+
+The size of text is the theme's business alone: a scale set by the person multiplies every style's size.
+"""
+
+from __future__ import annotations
+
+import flet as ft
+
+from app.settings import Settings
+
+SEED = "#1F6F6B"
+WEB_FONT = "Noto Sans SC"
+WEB_FONT_FILE = "fonts/NotoSansSC-Regular.ttf"
+
+# Material 3's type scale: https://m3.material.io/styles/typography/type-scale-tokens
+_SIZES = {
+    "display_large": 57,
+    "display_medium": 45,
+    "display_small": 36,
+    "headline_large": 32,
+    "headline_medium": 28,
+    "headline_small": 24,
+    "title_large": 22,
+    "title_medium": 16,
+    "title_small": 14,
+    "body_large": 16,
+    "body_medium": 14,
+    "body_small": 12,
+    "label_large": 14,
+    "label_medium": 12,
+    "label_small": 11,
+}
+_MODES = {
+    "system": ft.ThemeMode.SYSTEM,
+    "light": ft.ThemeMode.LIGHT,
+    "dark": ft.ThemeMode.DARK,
+}
+
+
+def apply_theme(page: ft.Page, settings: Settings) -> None:
+    """Set the page's theme from the settings; the caller updates the page."""
+    if page.web:
+        # The web client has no system fonts: without this one, Chinese is boxes.
+        page.fonts = {WEB_FONT: WEB_FONT_FILE}
+    family = WEB_FONT if page.web else None
+    page.theme = make_theme(settings.font_scale, family)
+    page.dark_theme = make_theme(settings.font_scale, family)
+    page.theme_mode = _MODES[settings.theme]
+
+
+def make_theme(font_scale: float, font_family: str | None) -> ft.Theme:
+    """The theme of both modes; the seed's colours differ by the mode."""
+    return ft.Theme(
+        color_scheme_seed=SEED,
+        font_family=font_family,
+        text_theme=ft.TextTheme(
+            **{name: ft.TextStyle(size=size * font_scale) for name, size in _SIZES.items()}
+        ),
+        scrollbar_theme=ft.ScrollbarTheme(thickness=8, radius=4),
+        snackbar_theme=ft.SnackBarTheme(behavior=ft.SnackBarBehavior.FLOATING),
+    )
