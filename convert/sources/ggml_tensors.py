@@ -64,8 +64,9 @@ class BlockTensor:
         return self.shape[1] // self.layout.block_weights * self.layout.block_bytes
 
     def read_rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The weights as the program of that time computed them from these bytes."""
-        return self.layout.dequantize(self._blocks(start, stop)).reshape(stop - start, self.shape[1])
+        """The weights as the program of that time computed them from these bytes, damaged scales included."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.layout.dequantize(self._blocks(start, stop)).reshape(stop - start, self.shape[1])
 
     def read_packed_rows(self, start: int, stop: int) -> bytes:
         """Repacked blocks; raises `DamagedFile` for a scale that no model has."""

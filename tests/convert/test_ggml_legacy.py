@@ -18,6 +18,7 @@ from builders.ggml_files import (
     Kind,
     Layout,
     Stored,
+    from_rotary_pairs,
     ggml_file,
     llama_tokens,
     write_bloomz_ggml,
@@ -50,6 +51,7 @@ from convert.sources.ggml_legacy import LegacyGgml, open_legacy_ggml
 from convert.sources.ggml_tensors import BlockTensor, JoinedPackedTensor
 from convert.sources.tensors import StoredTensor
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
+from engine.native.kernels import GgmlType, dequantize_rows
 from reference import bloom, llama
 from reference.llama_cpp_oracle import LoadedModel
 
@@ -195,6 +197,28 @@ def test_logits_of_a_repacked_llama_are_those_of_the_old_weights(
         assert relative_error(loaded.logits(IDS), expected) < 0.03
     with LoadedModel(tmp_path / "f32.gguf") as loaded:
         assert relative_error(loaded.logits(IDS), expected) < 5e-6
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "bound"),
+    [(1, "q4_0", 1e-3), (1, "q4_1", 3e-3), (2, "q8_0", 1e-3), (1, "q5_0", 0.0), (3, "q4_1", 0.0)],
+)
+def test_what_repacking_alone_does_to_logits(
+    tmp_path: Path, small_llama: Checkpoint, version: int, kind: Kind, bound: float
+) -> None:
+    """Both sides in float64; only scales that were float32 were rounded, of q4_1 two a block."""
+    written = write_llama_ggml(tmp_path / "m.bin", small_llama, version=version, kind=kind)
+    repacked = dict(written)
+    with open_file(tmp_path / "m.bin") as model:
+        for name, tensor in model.tensors.items():
+            if isinstance(tensor, BlockTensor):
+                n_rows, width = tensor.shape
+                data = np.frombuffer(tensor.read_packed_rows(0, n_rows), np.uint8).reshape(n_rows, -1)
+                rows = dequantize_rows(GgmlType[kind.upper()], data, width)
+                is_rotary = "q_proj" in name or "k_proj" in name
+                repacked[name] = from_rotary_pairs(rows, 4) if is_rotary else rows
+    found = llama.logits(small_llama.config, repacked, IDS)
+    assert relative_error(found, llama.logits(small_llama.config, written, IDS)) <= bound
 
 
 @pytest.mark.parametrize("with_rotary_word", [False, True])
