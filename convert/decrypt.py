@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.errors import KeyHashMismatch, NotEnoughDisk, OutputExists, OutputNotWritable
+from convert.errors import (
+    EncryptedEndMissing,
+    KeyDoesNotFit,
+    KeyHashMismatch,
+    NotEnoughDisk,
+    OutputExists,
+    OutputNotWritable,
+)
 from convert.output import PendingOutput
 from convert.sources.byte_source import ByteSource
 from convert.sources.hf_folder import shard_set
 from convert.sources.xor import XorSource
-from convert.sources.xor_folder import EncryptedFolder, hash_mismatch, open_encrypted
+from convert.sources.xor_folder import EncryptedFolder, check_ends, hash_mismatch, open_encrypted
 from convert.sources.xor_key import LLAMA1_7B_MD5, open_key
 
 if TYPE_CHECKING:
@@ -62,8 +69,9 @@ def decrypt(
 ) -> Iterator[DecryptProgress | Decrypted]:
     """Write the plain file of one `.enc` file, or of all in a folder: progress, then one `Decrypted`.
 
-    Small files come first, so that a wrong key is noticed at once. When `is_cancelled` returns true (which
-    ends the generator without a `Decrypted`), or it is closed, or anything raises, nothing is left behind.
+    Small files come first, so that a wrong key is noticed at once; where it seems wrong for a large one, the
+    hash is computed before anything is written. When `is_cancelled` returns true (which ends the generator
+    without a `Decrypted`), or it is closed, or anything raises, nothing is left behind.
     Raises what `EncryptedFolder` and `open_encrypted` raise, `MissingEncryptedShard`, `WrongKey`,
     `DamagedEncryptedFile` and `OutputError`s.
     """
@@ -74,9 +82,13 @@ def decrypt(
         for output in outputs:
             if output.exists() and not force:
                 raise OutputExists(output)
+        doubtful = [plain for plain in sources if _is_doubtful(plain)]
+        progress = _Progress([*doubtful, *sources])
+        for plain in doubtful:
+            if not (yield from _verify(plain, progress, is_cancelled)):
+                return
         opened.enter_context(_output_folder(output_dir))
         _check_space(output_dir, sources)
-        progress = _Progress(sources)
         written: list[PendingOutput] = []
         for plain, output in zip(sources, outputs, strict=True):
             pending = opened.enter_context(PendingOutput(output, plain.size_bytes, force=force))
@@ -87,7 +99,8 @@ def decrypt(
         # The large ones first: a config.json is only there when its weights are.
         for pending in reversed(written):
             pending.publish()
-        yield Decrypted(tuple(outputs), progress.total_bytes, time.monotonic() - started_s)
+        size_bytes = sum(plain.size_bytes for plain in sources)
+        yield Decrypted(tuple(outputs), size_bytes, time.monotonic() - started_s)
 
 
 def verify(
@@ -131,6 +144,14 @@ def _open_all(folder: EncryptedFolder, opened: ExitStack) -> list[XorSource]:
     """The folder's encrypted files, smallest first."""
     sources = [opened.enter_context(folder.open_encrypted(name)) for name in folder.encrypted_names]
     return sorted(sources, key=lambda source: (source.size_bytes, source.plain_name))
+
+
+def _is_doubtful(source: XorSource) -> bool:
+    try:
+        check_ends(source)
+    except (KeyDoesNotFit, EncryptedEndMissing):
+        return True
+    return False
 
 
 @contextmanager

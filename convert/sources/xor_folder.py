@@ -88,11 +88,19 @@ class EncryptedFolder:
         return frozenset(self._encrypted)
 
     def open(self, name: str) -> ByteSource:
-        """As `SourceFolder.open`; an encrypted file is checked first, see `open_encrypted`."""
-        return self.open_encrypted(name) if name in self._encrypted else self._plain.open(name)
+        """As `SourceFolder.open`; raises also what `open_encrypted` and `check_ends` raise."""
+        if name not in self._encrypted:
+            return self._plain.open(name)
+        source = self.open_encrypted(name)
+        try:
+            check_ends(source)
+        except BaseException:
+            source.close()
+            raise
+        return source
 
     def open_encrypted(self, name: str) -> XorSource:
-        """One of the `encrypted_names`, checked."""
+        """One of the `encrypted_names`, by `open_encrypted` only."""
         return open_encrypted(self._plain.path / self._encrypted[name], self._key)
 
     def missing_shard(self, name: str) -> SourceError:
@@ -135,28 +143,27 @@ def encrypted_files(folder: LocalFolder) -> dict[str, str]:
 
 
 def open_encrypted(path: Path, key: ByteSource) -> XorSource:
-    """Open one encrypted file and check that the key fits: by hash up to 64 MiB, else by start and end.
+    """Open one encrypted file; up to 64 MiB its hash is checked, of a larger one only the published length.
 
-    Raises what `XorSource` and `check_encrypted` raise.
+    Raises what `XorSource` raises, `PartialDownload`, `WrongKey` or `DamagedEncryptedFile`.
     """
     with ExitStack() as opened:
         source = opened.enter_context(XorSource(opened.enter_context(FileSource(path)), key))
-        check_encrypted(source)
+        published_bytes = _PUBLISHED_BYTES.get(source.plain_hash, 0)
+        if source.size_bytes + HEADER_BYTES < published_bytes:
+            raise PartialDownload(path, published_bytes, source.size_bytes + HEADER_BYTES)
+        if source.size_bytes <= _HASHED_BYTES:
+            _check_hash(source)
         opened.pop_all()
     return source
 
 
-def check_encrypted(source: XorSource) -> None:
-    """Notice a wrong key or an incomplete file without reading all of a large one.
+def check_ends(source: XorSource) -> None:
+    """Notice a wrong key or an incomplete file from the first and last bytes of a file over 64 MiB.
 
-    Raises `PartialDownload`, `KeyDoesNotFit` or `EncryptedEndMissing`, and for a file of up to 64 MiB
-    `WrongKey` or `DamagedEncryptedFile`.
+    Raises `KeyDoesNotFit` or `EncryptedEndMissing`.
     """
-    published_bytes = _PUBLISHED_BYTES.get(source.plain_hash, 0)
-    if source.size_bytes + HEADER_BYTES < published_bytes:
-        raise PartialDownload(source.path, published_bytes, source.size_bytes + HEADER_BYTES)
     if source.size_bytes <= _HASHED_BYTES:
-        _check_hash(source)
         return
     start = _read_start(source)
     if _fits_start(source.plain_name, start) is False:
