@@ -1,4 +1,4 @@
-"""Daily backups of the history, the check of a file's soundness, and the way back from a damaged one.
+"""Daily backups of the history, and the way back from a damaged file to one of them.
 
 Knows files and SQLite's own tools; nothing of the tables.
 """
@@ -9,39 +9,22 @@ import os
 import re
 import shutil
 import sqlite3
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from app.durable import replaced_file, set_aside, sync_file, sync_folder
-from app.history.database import COMPANIONS, Database, connect, history_errors, is_damage
+from app.history.database import COMPANIONS, Database, connect, history_errors
 from app.history.errors import BackupFailed, HistoryError, HistoryTooNew
-from app.history.migrations import is_history, version_of
 from app.history.records import Backup
-from app.history.schema import MIGRATIONS
+from app.history.soundness import check_connection, check_file
 
 BACKUPS_KEPT = 10
-CHECK_LIMIT_S = 2.0
 _DAY_MS = 24 * 60 * 60 * 1000
 _NAME = re.compile(r"history-(\d{8}-\d{6})Z\.sqlite3")
 _STAMP = "%Y%m%d-%H%M%S"
 _PAGES_PER_STEP = 2048
-_STEPS_PER_CHECK = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Soundness:
-    """What a check found: `damage` is "" for a sound file; `finished` is False when time ran out before.
-
-    index_only: the damage is in the search index alone, which can be built anew.
-    """
-
-    damage: str = ""
-    finished: bool = True
-    index_only: bool = False
 
 
 class Backups:
@@ -70,9 +53,9 @@ class Backups:
 
         The history can be read and written meanwhile; the copy is of one moment, and checked.
         """
-        now = self._now_ms()
-        stamp = datetime.fromtimestamp(now // 1000, UTC).strftime(_STAMP)
-        target = self._folder / f"history-{stamp}Z.sqlite3"
+        moment_s = self._now_ms() // 1000
+        while (target := self._path_of(moment_s)).exists():
+            moment_s += 1
         partial = self._folder / f".{target.name}.{os.getpid()}.partial"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -88,7 +71,11 @@ class Backups:
         for old in self.all()[BACKUPS_KEPT:]:
             with suppress(OSError):
                 old.path.unlink()
-        return Backup(target, now // 1000 * 1000)
+        return Backup(target, moment_s * 1000)
+
+    def _path_of(self, moment_s: int) -> Path:
+        stamp = datetime.fromtimestamp(moment_s, UTC).strftime(_STAMP)
+        return self._folder / f"history-{stamp}Z.sqlite3"
 
     def _copy(self, partial: Path) -> None:
         with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
@@ -96,7 +83,7 @@ class Backups:
             with closing(connect(self._database.path)) as source:
                 source.backup(copy, pages=_PAGES_PER_STEP, sleep=0.001)
             copy.execute("PRAGMA journal_mode = DELETE")  # a backup is one file
-            soundness = _quick_check(copy)
+            soundness = check_connection(copy)
         if soundness.damage and not soundness.index_only:
             raise sqlite3.DatabaseError(soundness.damage)
         sync_file(partial)
@@ -114,34 +101,14 @@ def list_backups(folder: Path) -> tuple[Backup, ...]:
     return tuple(sorted(backups, key=lambda backup: (backup.created_at, backup.path.name), reverse=True))
 
 
-def check_file(path: Path, limit_s: float = CHECK_LIMIT_S) -> Soundness:
-    """Check an existing history file, for at most about `limit_s` seconds.
-
-    Raises HistoryTooNew for one that a newer app wrote, HistoryNotWritable when the system refuses.
-    """
-    try:
-        if path.stat().st_size == 0:
-            return Soundness("the file is empty")
-        with closing(connect(path)) as connection:
-            version = version_of(connection)
-            if not is_history(connection) or version == 0:
-                return Soundness("the file is not a ChatBELLE history")
-            if version > len(MIGRATIONS):
-                raise HistoryTooNew(path, version, len(MIGRATIONS))
-            return _quick_check(connection, limit_s)
-    except (sqlite3.Error, OSError) as error:
-        if is_damage(error):
-            return Soundness(str(error))
-        with history_errors(path):
-            raise
-
-
-def restore_newest(path: Path, folder: Path) -> Backup | None:
+def restore_newest(path: Path, folder: Path, passed_over: Collection[Path] = ()) -> Backup | None:
     """Put the newest sound backup in the place of `path`, where nothing may be; None if there is none.
 
-    Raises HistoryNotWritable; the backup itself stays.
+    passed_over: backups that were tried and did not open. Raises HistoryNotWritable; the backup itself stays.
     """
     for backup in list_backups(folder):
+        if backup.path in passed_over:
+            continue
         trial = path.with_name(f".{path.name}.{os.getpid()}.restored")
         try:
             with history_errors(path):
@@ -168,20 +135,3 @@ def _is_sound(trial: Path) -> bool:
         return not check_file(trial, limit_s=float("inf")).damage
     except HistoryTooNew:
         return False
-
-
-def _quick_check(connection: sqlite3.Connection, limit_s: float = float("inf")) -> Soundness:
-    deadline = time.monotonic() + limit_s
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
-    try:
-        rows = [str(row[0]) for row in connection.execute("PRAGMA quick_check(10)")]
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-            return Soundness(finished=False)
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-    if rows == ["ok"]:
-        return Soundness()
-    # Newer SQLite checks full-text indexes too, and names them so.
-    return Soundness("; ".join(rows), index_only=all("fts5" in row.lower() for row in rows))

@@ -21,6 +21,7 @@ from app.history.errors import (
 )
 
 COMPANIONS = ("-wal", "-shm", "-journal")
+SYNCHRONOUS = "FULL"  # a commit is on disk, not only in the log
 _BUSY_TIMEOUT_S = 10.0
 _MAX_IDLE_READERS = 4
 
@@ -37,7 +38,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA secure_delete = FAST")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         connection.execute("PRAGMA cache_size = -16000")
     except BaseException:
         connection.close()

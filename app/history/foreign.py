@@ -121,7 +121,7 @@ def _conversations(parts: list[tuple[str, str, list[Turn]]], now: int) -> list[E
     for key, title, turns in parts:
         while turns and turns[-1] == ("assistant", ""):  # a prompt form that ends where the answer goes
             turns = turns[:-1]
-        if not turns:
+        if not any(text for _, text in turns):
             continue
         content = json.dumps([key, turns], ensure_ascii=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:32]

@@ -1,13 +1,13 @@
 """From whatever lies in the history's folder to a sound database of this app's version.
 
-The order matters: check, set aside and restore, back up, migrate, recover answers, purge. Nothing is deleted
+The order matters: check, set aside and restore, migrate, recover answers, purge, back up. Nothing is deleted
 on the way but what a person put into the trash 30 days ago.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,7 @@ from pathlib import Path
 from app.durable import sync_file, sync_folder
 from app.history.answers import recover_answers
 from app.history.backup import (
-    CHECK_LIMIT_S,
     Backups,
-    check_file,
     restore_newest,
     set_history_aside,
 )
@@ -27,8 +25,9 @@ from app.history.errors import BackupFailed, HistoryDamaged
 from app.history.index import is_current, rebuild
 from app.history.messages import purge_deleted
 from app.history.migrations import migrate, version_of
-from app.history.records import OpenReport
+from app.history.records import Backup, OpenReport
 from app.history.schema import MIGRATIONS
+from app.history.soundness import CHECK_LIMIT_S, check_file
 
 DATABASE_NAME = "history.sqlite3"
 BACKUP_FOLDER = "backups"
@@ -41,17 +40,35 @@ def open_database(
 
     Raises HistoryTooNew and HistoryNotWritable; a damaged file is no error but a result.
     """
-    path = folder / DATABASE_NAME
-    report, index_is_sound = _find_sound_file(path, folder / BACKUP_FOLDER, check_limit_s)
-    backups = folder / BACKUP_FOLDER
+    path, backups = folder / DATABASE_NAME, folder / BACKUP_FOLDER
+    report, index_is_sound = _find_sound_file(path, backups, check_limit_s)
+    if report.outcome != "opened":
+        return _prepare_replacement(path, backups, now_ms, report)
     # The quick check does not look into the search index, and may not get to everything in its time.
-    for with_index in (index_is_sound, False):
+    for index_to_trust in (index_is_sound, False):
         try:
-            return _prepare(path, backups, now_ms, report, with_index)
+            return _prepare(path, backups, now_ms, report, index_to_trust)
         except HistoryDamaged as error:
             damage = error.detail
-    report = _replace_damaged(path, backups, damage)
-    return _prepare(path, backups, now_ms, report, True)
+    return _prepare_replacement(path, backups, now_ms, _replace_damaged(path, backups, damage))
+
+
+def _prepare_replacement(
+    path: Path, backups: Path, now_ms: Callable[[], int], first: OpenReport
+) -> tuple[Database, OpenReport]:
+    """Go back through the backups until one opens, or begin an empty history."""
+    report = first
+    passed_over: list[Path] = []
+    while True:
+        try:
+            return _prepare(path, backups, now_ms, report, True)
+        except HistoryDamaged as error:
+            if report.backup is None:
+                raise
+            passed_over.append(report.backup.path)
+            report = _replace_damaged(path, backups, error.detail, passed_over)
+            # What to tell is the file that the person had; the copies of bad backups only lie beside it.
+            report = replace(report, damaged_path=first.damaged_path, detail=first.detail)
 
 
 def _find_sound_file(path: Path, backups: Path, check_limit_s: float) -> tuple[OpenReport, bool]:
@@ -70,9 +87,11 @@ def _find_sound_file(path: Path, backups: Path, check_limit_s: float) -> tuple[O
     return OpenReport("opened", fully_checked=soundness.finished), not soundness.index_only
 
 
-def _replace_damaged(path: Path, backups: Path, detail: str) -> OpenReport:
+def _replace_damaged(
+    path: Path, backups: Path, detail: str, passed_over: Collection[Path] = ()
+) -> OpenReport:
     damaged = set_history_aside(path)
-    restored = restore_newest(path, backups)
+    restored = restore_newest(path, backups, passed_over)
     if restored is None:
         _create(path)
     outcome = OpenReport("restored" if restored else "started_empty")
@@ -104,30 +123,27 @@ def _prepare(
 ) -> tuple[Database, OpenReport]:
     database = Database(path)
     try:
-        report = _back_up(Backups(database, backups, now_ms), path, report)
+        daily = Backups(database, backups, now_ms)
         with history_errors(path), closing(connect(path)) as connection:
+            if report.outcome == "opened" and version_of(connection) < len(MIGRATIONS):
+                report = _back_up(daily.make, report)
             found = migrate(connection, path)
-        migrated_from = found if found != len(MIGRATIONS) else None
-        return database, _tidy(
-            database, now_ms(), replace(report, migrated_from=migrated_from), index_is_sound
-        )
+        report = replace(report, migrated_from=found if found != len(MIGRATIONS) else None)
+        report = _tidy(database, now_ms(), report, index_is_sound)
+        # Only now, when the file has shown that it works: a bad one must not push out the good ones.
+        if report.outcome == "opened" and report.fully_checked:
+            report = _back_up(daily.make_if_due, report)
+        return database, report
     except BaseException:
         with suppress(HistoryDamaged):  # the first failure is the one to tell
             database.close()
         raise
 
 
-def _back_up(backups: Backups, path: Path, report: OpenReport) -> OpenReport:
-    """The daily backup, or one before a migration; without room for it the history opens all the same."""
-    if report.outcome in ("created", "started_empty"):
-        return report
+def _back_up(make: Callable[[], Backup | None], report: OpenReport) -> OpenReport:
+    """A backup if it can be made; without room for it the history opens all the same."""
     try:
-        with history_errors(path), closing(connect(path)) as connection:
-            is_old = version_of(connection) < len(MIGRATIONS)
-        if is_old:
-            backups.make()
-        elif report.fully_checked:
-            backups.make_if_due()
+        make()
     except BackupFailed as error:
         return replace(report, backup_failure=error.reason)
     return report

@@ -91,7 +91,7 @@ def message_from(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredMess
         parent_id=row["parent_id"],
         role=row["role"],
         text=text,
-        status=Status(row["status"]),
+        status=_status(row["status"]),
         created_at=row["created_at"],
         tokens=_tokens(row["vocabulary"], row["token_ids"]),
         statistics=_record(Statistics, row["statistics"]),
@@ -179,6 +179,13 @@ def optional_json(value: Any) -> str | None:
 def touch(connection: sqlite3.Connection, conversation_id: int, now: int) -> None:
     """Note that a conversation was used now."""
     connection.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (now, conversation_id))
+
+
+def _status(value: str) -> Status:
+    try:
+        return Status(value)
+    except ValueError as error:  # the table's CHECK rules it out, so these bytes changed by themselves
+        raise sqlite3.DatabaseError(f"status {value!r}") from error
 
 
 def _tokens(vocabulary: str | None, blob: bytes | None) -> TokenIds | None:

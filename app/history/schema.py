@@ -79,4 +79,7 @@ _VERSION_1 = (
     "CREATE VIRTUAL TABLE title_index USING fts5(body, content='', tokenize='ascii', prefix='1')",
 )
 
+# In every version so far; a file without them is damaged.
+TABLES = frozenset({"meta", "conversations", "messages", "answer_tails", "message_index", "title_index"})
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from app.history.answers import FLUSH_INTERVAL_S, Answers
-from app.history.backup import CHECK_LIMIT_S, Backups
+from app.history.backup import Backups
 from app.history.conversations import Conversations
 from app.history.database import Database, history_errors
 from app.history.errors import BackupFailed, HistoryClosed
@@ -30,6 +30,7 @@ from app.history.messages import Messages
 from app.history.opening import BACKUP_FOLDER, open_database
 from app.history.records import OpenReport
 from app.history.search import Search
+from app.history.soundness import CHECK_LIMIT_S
 from app.history.transfer import Transfer
 
 

@@ -15,8 +15,7 @@ def automatic_title(question: str, n_columns: int = TITLE_COLUMNS) -> str:
 
     Chinese characters and other wide ones take two columns, combining marks none.
     """
-    line = next((line for line in question.splitlines() if line.strip()), "")
-    line = " ".join("".join(c if c.isprintable() or c.isspace() else "" for c in line).split())
+    line = next(filter(None, map(_visible, question.splitlines())), "")
     if sum(map(_columns, line)) <= n_columns:
         return line
     kept, used = "", 0
@@ -26,6 +25,12 @@ def automatic_title(question: str, n_columns: int = TITLE_COLUMNS) -> str:
             break
         kept += character
     return kept.rstrip() + "…"
+
+
+def _visible(line: str) -> str:
+    """Without control characters and those that turn the direction of text; emoji joiners stay between."""
+    kept = "".join(c for c in line if c.isprintable() or c.isspace() or c == "\u200d")
+    return " ".join(kept.split()).strip("\u200d ")
 
 
 def _columns(character: str) -> int:

@@ -1,0 +1,131 @@
+"""What a person set, typed and kept in `settings.json`.
+
+A value that is of the wrong type or out of its range is replaced by its default when read; a file that is no
+JSON is set aside. Knows no screen; personas are in `app.personas`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from app.settings_file import SettingsFile
+from app.typed_json import JsonMismatch, field_from_json
+from engine.errors import InvalidSampling
+from engine.sampling import check_sampling
+from engine.types import LoadOptions, Sampling
+
+SETTINGS_NAME = "settings.json"
+VERSION = 1
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "font_scale": (0.7, 2.0),
+    "width": (320, 32_000),
+    "height": (320, 32_000),
+    "left": (-32_000, 32_000),
+    "top": (-32_000, 32_000),
+    "sidebar_width": (160, 800),
+    "context_tokens": (64, 1 << 20),
+    "threads": (1, 1024),
+    "gpu_layers": (0, 10_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlace:
+    """Where the window was, in logical pixels; `left` and `top` None leave it to the system."""
+
+    width: int = 1100
+    height: int = 760
+    left: int | None = None
+    top: int | None = None
+    maximized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. `system` follows the operating system.
+
+    font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
+    of a model in the library; None is the demo. sampling: of conversations whose persona says nothing else.
+    show_statistics: numbers under answers without being asked. load: how models are loaded.
+    """
+
+    language: Literal["system", "zh-CN", "en"] = "system"
+    theme: Literal["system", "light", "dark"] = "system"
+    font_scale: float = 1.0
+    window: WindowPlace = field(default_factory=WindowPlace)
+    sidebar_open: bool = True
+    sidebar_width: int = 280
+    last_conversation: int | None = None
+    default_model: str | None = None
+    persona: str = "assistant"
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=512))
+    load: LoadOptions = field(default_factory=LoadOptions)
+    show_statistics: bool = False
+
+
+class SettingsStore:
+    """The settings in a folder; safe to use from any thread.
+
+    settings: the present ones. damaged_path: where an unreadable file was moved to, None when all was well.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = SettingsFile(folder / SETTINGS_NAME, VERSION)
+        self._lock = threading.Lock()
+        self.settings = _read(self._file.content)
+        self.damaged_path = self._file.damaged_path
+
+    def update(self, **changes: Any) -> Settings:
+        """Change fields by name and save, if anything is different; returns the settings.
+
+        Raises SettingsNotSaved (the change holds until the app ends), InvalidSampling (nothing was changed),
+        and TypeError for a name that is not a field.
+        """
+        with self._lock:
+            changed = replace(self.settings, **changes)
+            check_sampling(changed.sampling)
+            if changed == self.settings:
+                return changed
+            self.settings = changed
+            self._file.write(asdict(changed))
+            return changed
+
+    def reset(self) -> Settings:
+        """Go back to the defaults, but for the window and the last conversation. Raises SettingsNotSaved."""
+        kept = self.settings
+        defaults = Settings(window=kept.window, last_conversation=kept.last_conversation)
+        return self.update(**{item.name: getattr(defaults, item.name) for item in fields(defaults)})
+
+
+def _read(content: Mapping[str, Any]) -> Settings:
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        if item.name not in content:
+            continue
+        try:
+            value = field_from_json(Settings, item.name, content[item.name])
+        except JsonMismatch:
+            continue
+        if _is_in_range(item.name, value):
+            values[item.name] = value
+    return Settings(**values)
+
+
+def _is_in_range(name: str, value: Any) -> bool:
+    if isinstance(value, Sampling):
+        try:
+            check_sampling(value)
+        except InvalidSampling:
+            return False
+        return True
+    if isinstance(value, WindowPlace | LoadOptions):
+        return all(_is_in_range(item.name, getattr(value, item.name)) for item in fields(value))
+    if name not in _RANGES or value is None:
+        return True
+    lowest, highest = _RANGES[name]
+    return bool(lowest <= value <= highest)
