@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from engine.abort import AbortPoll
 from engine.errors import GenerationFailed, LoadFailed
+from engine.long_runs import cut_long_runs
 from engine.native import binding
 from engine.types import Sampling
 
@@ -77,6 +78,7 @@ class Model(_Owner):
         self._pieces: dict[int, bytes] = {}
         self._contexts: weakref.WeakSet[Context] = weakref.WeakSet()
         self.n_vocab = int(api.llama_vocab_n_tokens(self._vocab))
+        self._is_bpe = api.llama_vocab_type(self._vocab) == api.LLAMA_VOCAB_TYPE_BPE
         self.n_parameters = int(api.llama_model_n_params(pointer))
         self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
         self.end_token = int(api.llama_vocab_eos(self._vocab))
@@ -104,17 +106,8 @@ class Model(_Owner):
 
     def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
         """Token ids of `text`, without beginning or end token; control tokens only with `parse_special`."""
-        data = text.encode("utf-8", "replace")
-        capacity = len(data) + 8
-        for _ in range(2):
-            tokens = (ctypes.c_int32 * capacity)()
-            n_tokens = self._api.llama_tokenize(
-                self._live_vocab(), data, len(data), tokens, capacity, False, parse_special
-            )
-            if n_tokens >= 0:
-                return tuple(tokens[:n_tokens])
-            capacity = -n_tokens
-        raise GenerationFailed(n_tokens)
+        pieces = cut_long_runs(text) if self._is_bpe else (text,)
+        return tuple(token for piece in pieces for token in self._tokenize(piece, parse_special))
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to a text; none for control tokens."""
@@ -140,6 +133,19 @@ class Model(_Owner):
     def adopt(self, context: Context) -> None:
         """Have `context` closed before this model is."""
         self._contexts.add(context)
+
+    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        capacity = len(data) + 8
+        for _ in range(2):
+            tokens = (ctypes.c_int32 * capacity)()
+            n_tokens = self._api.llama_tokenize(
+                self._live_vocab(), data, len(data), tokens, capacity, False, parse_special
+            )
+            if n_tokens >= 0:
+                return tokens[:n_tokens]
+            capacity = -n_tokens
+        raise GenerationFailed(n_tokens)
 
     def _live_vocab(self) -> Any:
         _ = self.pointer  # the vocabulary belongs to the model
