@@ -7,6 +7,7 @@ ConvertError
 │   ├── SourceMissing
 │   ├── NotACheckpoint
 │   ├── AlreadyGguf
+│   ├── LfsPointer
 │   ├── NotTorchZip
 │   ├── NoTensors
 │   ├── MissingShard
@@ -93,6 +94,11 @@ class NotACheckpoint(SourceError):
 @dataclass(eq=False)
 class AlreadyGguf(SourceError):
     """The file is a GGUF: nothing is left to convert."""
+
+
+@dataclass(eq=False)
+class LfsPointer(SourceError):
+    """What a clone without Git LFS leaves in place of the file itself."""
 
 
 @dataclass(eq=False)

@@ -20,9 +20,9 @@ def inspection(checkpoint: Checkpoint, prompt: PromptChoice) -> dict[str, Any]:
     vocabulary = checkpoint.vocabulary
     return {
         "source": str(checkpoint.path),
-        "form": checkpoint.weights.format.name,
-        "files": [path.name for path in checkpoint.weights.paths],
-        "size_bytes": checkpoint.weights.size_bytes,
+        "form": checkpoint.form,
+        "files": list(checkpoint.files),
+        "size_bytes": checkpoint.size_bytes,
         "architecture": checkpoint.architecture.gguf_name,
         "n_parameters": plan.n_parameters,
         "dtypes": list(checkpoint.dtypes),

@@ -17,29 +17,28 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from convert.decrypt import Decrypted
 from convert.i18n import Catalog, Language, size_text
-from convert.pipeline import Progress
 from convert.recipes import DEFAULT_TARGET
 
 
 class ProgressBar:
-    """The bar of one conversion: phase, rate, time left and the tensor at work."""
+    """The bar of one piece of work: phase, rate, time left and the tensor or file at work."""
 
     def __init__(self, bar: RichProgress, catalog: Catalog, language: Language) -> None:
         self._bar = bar
-        self._labels = {
-            "convert": catalog.text("progress.convert", language),
-            "verify": catalog.text("progress.verify", language),
-        }
+        self._catalog = catalog
+        self._language = language
         self._phase = ""
-        self._task = bar.add_task("", tensor="")
+        self._task = bar.add_task("", item="")
 
-    def update(self, progress: Progress) -> None:
-        """Show this state; a new phase starts the bar, and its clock, again."""
-        if progress.phase != self._phase:
-            self._phase = progress.phase
-            self._bar.reset(self._task, total=progress.total_bytes, description=self._labels[progress.phase])
-        self._bar.update(self._task, completed=progress.done_bytes, tensor=escape(progress.tensor))
+    def update(self, phase: str, item: str, done_bytes: int, total_bytes: int) -> None:
+        """Show this state; a new phase (`progress.<phase>`) starts the bar, and its clock, again."""
+        if phase != self._phase:
+            self._phase = phase
+            label = self._catalog.text(f"progress.{phase}", self._language)
+            self._bar.reset(self._task, total=total_bytes, description=label)
+        self._bar.update(self._task, completed=done_bytes, item=escape(item))
 
 
 class Terminal:
@@ -75,7 +74,7 @@ class Terminal:
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[tensor]}"),
+            TextColumn("{task.fields[item]}"),
             console=self._err,
             transient=True,
             disable=self._as_json or not self._err.is_terminal,
@@ -120,6 +119,20 @@ class Terminal:
         self._out.print(
             escape(self._text("convert.done", reason=self._prompt_reason(report), **report)), soft_wrap=True
         )
+
+    def show_decrypted(self, decrypted: Decrypted) -> None:
+        """The plain files that `decrypt` wrote."""
+        if self._as_json:
+            return write_json(
+                {
+                    "files": [str(path) for path in decrypted.paths],
+                    "size_bytes": decrypted.size_bytes,
+                    "seconds": decrypted.seconds,
+                }
+            )
+        for path in decrypted.paths:
+            text = self._text("decrypt.done", path=path, size_bytes=path.stat().st_size)
+            self._out.print(escape(text), soft_wrap=True)
 
     def _prompt_reason(self, report: dict[str, Any]) -> str:
         return self._text(f"prompt_reason.{report['prompt_format']['reason']}")

@@ -14,6 +14,9 @@ from typing import Protocol, Self
 from convert.errors import DamagedFile, MissingShard, SourceError, SourceMissing
 from convert.sources.byte_source import ByteSource, FileSource
 
+LFS_POINTER_START = b"version https://git-lfs"
+"""How the small text file begins that a clone without Git LFS leaves in place of a large one."""
+
 
 class SourceFolder(Protocol):
     """Files by name. The sources it opens belong to the caller; close them before the folder."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from convert.errors import DamagedFile, KeyNeeded, MissingTensor, NotACheckpoint, SourceMissing
+from convert.errors import DamagedFile, KeyNeeded, LfsPointer, MissingTensor, NotACheckpoint, SourceMissing
 from convert.sources.byte_source import ByteSource
-from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
+from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.json_object import parse_json_object
 from convert.sources.safetensors import read_safetensors
 from convert.sources.tensors import StoredTensor
@@ -72,6 +72,8 @@ class WeightFiles:
             for file_name in names:
                 source = folder.open(file_name)
                 opened.callback(source.close)
+                if _is_lfs_pointer(source):
+                    raise LfsPointer(source.path)
                 paths.append(source.path)
                 self.size_bytes += source.size_bytes
                 for name, tensor in weight_format.reader(source).items():
@@ -186,3 +188,8 @@ def _first_names(folder: SourceFolder) -> tuple[str, ...]:
     on_disk = [entry.name for entry in folder.path.iterdir()] if folder.path.is_dir() else []
     names = sorted(on_disk or folder.names)
     return (*names[:_N_NAMES_SHOWN], "…") if len(names) > _N_NAMES_SHOWN else tuple(names)
+
+
+def _is_lfs_pointer(source: ByteSource) -> bool:
+    n_start = len(LFS_POINTER_START)
+    return source.size_bytes > n_start and source.read_at(0, n_start) == LFS_POINTER_START

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, TokenizerMissing
+from convert.errors import DamagedFile, LfsPointer, TokenizerMissing
+from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, read_file
 
 SIZE_LIMITS = {
     "tokenizer.model": 8 << 20,
@@ -21,6 +22,8 @@ SIZE_LIMITS = {
     "added_tokens.json": 1 << 20,
 }
 """Bytes. BLOOM's tokenizer.json, the largest known, has 14.5 MB."""
+
+_MAIN_FILES = ("tokenizer.model", "tokenizer.json")
 
 MAX_CONTAINERS = 1 << 20
 MAX_ITEMS = 2 << 20
@@ -36,19 +39,27 @@ class TokenizerFiles:
 
     @classmethod
     def from_path(cls, path: Path) -> TokenizerFiles:
-        """A folder, or a tokenizer file with its neighbours; raises `DamagedFile` or `TokenizerMissing`."""
+        """A folder, or a tokenizer file with its neighbours; raises what `from_folder` raises."""
         if path.is_dir():
-            names = list(SIZE_LIMITS)
-            contents = {name: _read(path / name, name) for name in names if (path / name).is_file()}
-            main = next((name for name in ("tokenizer.model", "tokenizer.json") if name in contents), "")
-            return cls(path / main, contents)
+            return cls.from_folder(LocalFolder(path))
         if not path.is_file():
             raise TokenizerMissing(path, "tokenizer.json or tokenizer.model")
         main = "tokenizer.json" if path.suffix == ".json" else "tokenizer.model"
-        neighbours = [name for name in SIZE_LIMITS if name not in ("tokenizer.json", "tokenizer.model")]
-        folder = path.parent
-        contents = {name: _read(folder / name, name) for name in neighbours if (folder / name).is_file()}
-        return cls(path, {main: _read(path, main), **contents})
+        neighbours = cls.from_folder(LocalFolder(path.parent)).contents
+        contents = {name: data for name, data in neighbours.items() if name not in _MAIN_FILES}
+        own = read_file(LocalFolder(path.parent), path.name, SIZE_LIMITS[main])
+        return cls(path, {main: _checked(path, own), **contents})
+
+    @classmethod
+    def from_folder(cls, folder: SourceFolder) -> TokenizerFiles:
+        """Those that a folder holds; raises `SourceMissing`, `DamagedFile` or `LfsPointer`."""
+        contents = {
+            name: _checked(folder.path / name, read_file(folder, name, limit))
+            for name, limit in SIZE_LIMITS.items()
+            if name in folder.names
+        }
+        main = next((name for name in _MAIN_FILES if name in contents), "")
+        return cls(folder.path / main, contents)
 
     def __contains__(self, name: str) -> bool:
         return name in self.contents
@@ -87,15 +98,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _read(path: Path, name: str) -> bytes:
-    limit = SIZE_LIMITS[name]
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise DamagedFile(path, error.strerror or "unreadable") from error
-    if len(data) > limit:
-        raise DamagedFile(path, f"larger than {limit} bytes")
-    if data.startswith(b"version https://git-lfs"):
-        raise DamagedFile(path, "a Git LFS pointer, not the file itself")
+def _checked(path: Path, data: bytes) -> bytes:
+    if data.startswith(LFS_POINTER_START):
+        raise LfsPointer(path)
     return data
