@@ -35,7 +35,7 @@ def add_model_options(parser: LocalizedParser) -> None:
     add = parser.options.add_argument
     add("--model", metavar="NAME_OR_PATH", help=parser.text("option.model"))
     add("--threads", metavar="N", type=positive, help=parser.text("option.threads"))
-    add("--ctx", metavar="N", type=positive, help=parser.text("option.ctx"))
+    add("--ctx", metavar="N", type=context_size, help=parser.text("option.ctx"))
     add("--prompt-format", choices=PROMPT_FORMATS, help=parser.text("option.prompt_format"))
     add("--ignore-memory", action="store_true", help=parser.text("option.ignore_memory"))
 
@@ -62,6 +62,14 @@ def port(value: str) -> int:
     """A TCP port; 0 leaves the choice to the system."""
     number = int(value)
     if not 0 <= number < 2**16:
+        raise ValueError(value)
+    return number
+
+
+def context_size(value: str) -> int:
+    """Tokens of context; a million is more than any model has."""
+    number = positive(value)
+    if number > 1 << 20:
         raise ValueError(value)
     return number
 

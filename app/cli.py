@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from app.arguments import wrap_wide_text
 from app.commands import bench, chat, get_window, gui
 from app.crash_report import keep_recent_log, write_report
+from app.errors import OutputNotWritable
 from app.home import find_home
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Shell, make_backend
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Back
         return EXIT_OK
     except EXPECTED_ERRORS as error:
         terminal.complain(shell.texts.error(error))
+        if isinstance(error, OutputNotWritable):
+            abandon_stdout()
         return EXIT_FAILED
     except MemoryError:
         terminal.complain(shell.texts.text("cli.out_of_memory"))

@@ -5,6 +5,7 @@ Errors carry fields, not sentences: `app.i18n` turns them into zh-CN or en by cl
 AppError
 ├── DataFolderNotWritable
 ├── DemoMissing
+├── OutputNotWritable
 ├── ModelNotFound
 ├── ModelIsFolder
 ├── PortInUse
@@ -43,6 +44,13 @@ class DemoMissing(AppError):
     """This installation has no demo checkpoint at `path`."""
 
     path: str
+
+
+@dataclass(eq=False)
+class OutputNotWritable(AppError):
+    """The answer can't be written to stdout; `reason` is the system's."""
+
+    reason: str
 
 
 @dataclass(eq=False)

@@ -12,8 +12,10 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import TextIO
+
+from app.errors import OutputNotWritable
 
 # What a model must never send to a terminal: escape sequences and other controls, but tab and newline.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -42,7 +44,7 @@ class Terminal:
         self.write_raw(_CONTROLS.sub("", text))
 
     def write_raw(self, text: str) -> None:
-        """Like `write`, for text that we made ourselves."""
+        """Like `write`, for text that we made ourselves. Raises OutputClosed and OutputNotWritable."""
         try:
             self.stdout.write(text)
             self.stdout.flush()
@@ -50,7 +52,7 @@ class Terminal:
             # Windows reports a closed pipe as EINVAL.
             if error.errno in (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN):
                 raise OutputClosed from error
-            raise
+            raise OutputNotWritable(error.strerror or str(error)) from error
 
     def write_json(self, document: Mapping[str, object]) -> None:
         """One JSON object on a line; escaped if stdout is not in Unicode. Raises OutputClosed."""
@@ -83,7 +85,8 @@ def open_terminal() -> Terminal:
             # Windows pipes use an old code page by default; elsewhere the terminal's encoding is right.
             encoding = "utf-8" if sys.platform == "win32" else None
             stream.reconfigure(encoding=encoding, errors="replace")
-    return Terminal(sys.stdin, sys.stdout, sys.stderr)
+    # A stream that was closed before we started is None.
+    return Terminal(sys.stdin or StringIO(), sys.stdout or StringIO(), sys.stderr or StringIO())
 
 
 def remove_surrogates(text: str) -> str:

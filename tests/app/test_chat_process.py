@@ -35,14 +35,6 @@ def test_help_is_in_the_language_asked_for(chatbelle: Run) -> None:
     assert by_system.stdout == chinese.stdout
 
 
-def test_without_a_command_help_is_shown(chatbelle: Run) -> None:
-    result = chatbelle()
-
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert "chat" in result.stderr
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -52,6 +44,7 @@ def test_without_a_command_help_is_shown(chatbelle: Run) -> None:
         ["chat", "--seed", "-1", "x"],
         ["chat", "--max-tokens", "many", "x"],
         ["chat", "--prompt-format", "alpaca", "x"],
+        ["chat", "--ctx", "99999999999", "x"],
         ["chat", "--lang", "fr", "x"],
         ["chat", "--json"],
         ["chat", ""],
@@ -224,6 +217,29 @@ def test_a_reader_that_leaves_early_is_no_error(environ: dict[str, str], tiny_mo
 
     assert process.returncode == 0
     assert errors == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_stdout_is_told_in_one_line(chatbelle: Run, tiny_model: Path) -> None:
+    with open("/dev/full", "w") as full:
+        options = {"capture_output": False, "stdout": full, "stderr": subprocess.PIPE}
+        result = chatbelle("chat", *with_model(tiny_model), "--max-tokens", "2", "x", **options)
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "could not be written" in result.stderr
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_stream_that_is_closed_from_the_start_is_no_error(
+    chatbelle: Run, tiny_model: Path, closed: int
+) -> None:
+    result = chatbelle(
+        "chat", *with_model(tiny_model), "--max-tokens", "2", "x", preexec_fn=lambda: os.close(closed)
+    )
+
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
 
 
 def test_stdout_that_cannot_show_chinese_does_not_fail(chatbelle: Run) -> None:
