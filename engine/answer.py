@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from engine.text_stream import TextStream
@@ -49,8 +48,11 @@ class Answer:
     def _kept_ids(self) -> tuple[int, ...] | None:
         """The ids that spell exactly the text; None where it ends inside a token."""
         text = self._stream.text
-        for n_tokens in (len(self.tokens), bisect_right(self._ends, len(text.encode("utf-8")))):
+        for n_tokens in range(len(self.tokens), -1, -1):
             n_bytes = self._ends[n_tokens - 1] if n_tokens else 0
-            if self._data[:n_bytes].decode("utf-8", "replace") == text:
+            spelt = self._data[:n_bytes].decode("utf-8", "replace")
+            if spelt == text:
                 return tuple(self.tokens[:n_tokens])
+            if len(spelt) < len(text):
+                break
         return None

@@ -123,7 +123,7 @@ def write_scripted_model(
 ) -> Path:
     """Write a BLOOM model whose most probable next token depends on the last one only: `following[token]`.
 
-    Tokens without an entry are followed by the end token. All layers are silent; each token's embedding is a
+    After tokens without an entry anything may follow. All layers are silent; each token's embedding is a
     random direction, and the output row of its follower points there.
     """
     vocabulary = vocabulary or byte_vocabulary()
@@ -133,8 +133,8 @@ def write_scripted_model(
     embedding -= embedding.mean(axis=1, keepdims=True)
     embedding /= embedding.std(axis=1, keepdims=True)
     output = np.zeros_like(embedding)
-    for token in range(n_vocab):
-        output[following.get(token, END)] += embedding[token] / shape.n_embd * 20
+    for token, follower in following.items():
+        output[follower] += embedding[token] / shape.n_embd * 20
     silent = {
         f"blk.0.{name}": np.zeros(size, np.float32)
         for name, size in {
