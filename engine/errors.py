@@ -20,7 +20,9 @@ EngineError
 ├── ChatTemplateFailed
 ├── PromptTooLong
 ├── GenerationFailed
-└── NativeLibraryMissing
+├── NativeLibraryMissing
+├── EngineStopped
+└── EngineKeepsStopping
 """
 
 from __future__ import annotations
@@ -168,3 +170,26 @@ class NativeLibraryMissing(EngineError):
     """llama-cpp-python is not installed or can't be loaded on this machine."""
 
     detail: str
+
+
+@dataclass(eq=False)
+class EngineStopped(EngineError):
+    """The engine's process ended by itself; the next load or chat starts it again.
+
+    reason: the signal's name, the exit code or what else was seen, with the last native error line where
+    there was one. exit_code: the process's, negative for a signal, None when it is not known.
+    """
+
+    reason: str
+    exit_code: int | None
+    last_line: str
+
+
+@dataclass(eq=False)
+class EngineKeepsStopping(EngineError):
+    """The engine stopped `n_times` in `minutes` with the model at `path`; it stays stopped."""
+
+    path: Path
+    n_times: int
+    minutes: int
+    reason: str

@@ -1,0 +1,407 @@
+"""Everything a chat window asks for: conversations, answers one at a time, and the model that makes them.
+
+    service = ChatService(home=home, settings=settings, personas=personas, history=history)
+    unsubscribe = service.subscribe(listener)
+    conversation_id = service.new_conversation()
+    service.send(conversation_id, "你好")
+
+Safe to use from any thread. Every call may wait for the disk for some milliseconds, none waits for the engine
+(but `close`, up to seconds). Listeners are called on the service's threads, outside of its locks. Knows no
+screen.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from app.chat.answer_plan import AnswerPlan, plan_answer
+from app.chat.answer_run import AnswerRun
+from app.chat.choices import DEMO, ModelChoice, find_choice, list_choices
+from app.chat.engine_host import EngineHost
+from app.chat.events import (
+    ChatEvent,
+    ConversationsChanged,
+    EngineChanged,
+    EngineState,
+    PathChanged,
+    Problem,
+    QueueChanged,
+)
+from app.chat.paths import context_use, remembered_from
+from app.chat.waiting import Request, WaitingRequests
+from app.errors import AppError
+from app.history.errors import ConversationMissing, HistoryError, MessageMissing
+from app.history.records import Overrides, PathMessage, StoredMessage
+from app.history.store import HistoryStore
+from app.home import Home
+from app.personas import PersonaStore
+from app.settings import SettingsStore
+from convert.errors import ConvertError
+from convert.i18n import Language, system_language
+from engine.backend import Backend
+from engine.errors import EngineError, EngineStopped
+
+_log = logging.getLogger(__name__)
+_EXPECTED = (EngineError, HistoryError, AppError, ConvertError)
+
+Listener = Callable[[ChatEvent], None]
+
+
+def _default_backend() -> Backend:
+    from engine.backends import make_backend
+
+    return make_backend()
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What `undo` takes."""
+
+    conversation_id: int
+    number: int
+
+
+class ChatService:
+    """history, settings and personas are the stores themselves; who changes a list there tells its own pages.
+
+    Takes over the history: `close` closes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        settings: SettingsStore,
+        personas: PersonaStore,
+        history: HistoryStore,
+        make_backend: Callable[[], Backend] = _default_backend,
+        language: Language | None = None,
+    ) -> None:
+        """language: of the presets where the settings follow the system; None asks the system."""
+        self.home = home
+        self.settings = settings
+        self.personas = personas
+        self.history = history
+        self._language = language or system_language()
+        self._lock = threading.Lock()
+        # Held while a question and what answers it are put in relation: a question must not end up beside the
+        # answer to the one before it.
+        self._turn = threading.Lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._waiting = WaitingRequests()
+        self._run: AnswerRun | None = None
+        self._empty: int | None = None
+        self._is_closed = False
+        self._host = EngineHost(
+            home,
+            make_backend,
+            on_change=lambda state: self._emit(EngineChanged(state)),
+            on_bug=lambda error: self._emit(Problem(None, error)),
+        )
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event, until the returned function is called."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unsubscribe
+
+    def publish(self, event: ChatEvent) -> None:
+        """Tell all listeners of a change that was made to a store directly, such as a new title."""
+        self._emit(event)
+
+    # The engine
+
+    @property
+    def models_folder(self) -> Path:
+        """Where model files are put to be found."""
+        return self.home.models
+
+    @property
+    def state(self) -> EngineState:
+        """What the engine does now."""
+        return self._host.state
+
+    def models(self) -> tuple[ModelChoice, ...]:
+        """What can be chosen: the demo first, then the models folder, then a file from elsewhere."""
+        return list_choices(self.home, self.settings.settings.default_model)
+
+    def choose_model(self, key: str) -> None:
+        """Use a model from now on and load it in the background, after the answer that is running.
+
+        Raises ModelNotFound, ModelIsFolder and SettingsNotSaved.
+        """
+        choice = find_choice(key, self.home)
+        self.settings.update(default_model=None if choice.is_demo else choice.key)
+        self._host.submit(self._load)
+
+    def load(self) -> None:
+        """Load the chosen model in the background, so that the first answer comes sooner."""
+        self._host.submit(self._load)
+
+    # Conversations
+
+    def new_conversation(self, persona: str | None = None) -> int:
+        """The id of an empty conversation; the same again until it gets its first question."""
+        overrides = Overrides(persona=persona)
+        with self._lock:
+            if self._empty is not None and self._is_unused(self._empty):
+                self.history.conversations.set_overrides(self._empty, overrides)
+            else:
+                self._empty = self.history.conversations.create(overrides=overrides).id
+            return self._empty
+
+    def path(self, conversation_id: int) -> tuple[PathMessage, ...]:
+        """The shown messages, with all there is so far of a streaming answer."""
+        path = self.history.messages.path(conversation_id)
+        run = self._run
+        if run is None or run.message_id is None:
+            return path
+        return tuple(_with_live_text(entry, run) for entry in path)
+
+    def remembered_from(self, conversation_id: int) -> int | None:
+        """From which message on the model remembers; None while it remembers all."""
+        return remembered_from(self.history.messages.path(conversation_id))
+
+    def context_use(self, conversation_id: int) -> tuple[int, int] | None:
+        """Tokens used and available after the newest answer; None before the first."""
+        return context_use(self.history.messages.path(conversation_id))
+
+    def answer_plan(self, conversation_id: int | None) -> AnswerPlan:
+        """What the next answer would be made with: persona, system text, sampling."""
+        overrides = Overrides() if conversation_id is None else self._overrides(conversation_id)
+        return self._plan(overrides, self._choice(overrides).is_demo)
+
+    # Questions and answers
+
+    def send(self, conversation_id: int, text: str) -> int:
+        """Ask; returns the question's id, when it is on disk. It waits while another answer is made.
+
+        A question that follows one which still waits is answered together with it.
+        """
+        with self._turn:
+            question = self.history.messages.ask(conversation_id, text)
+            request = Request("answer", conversation_id, question.id)
+            is_taken = self._run is not None and self._run.answer_instead(question.parent_id, request)
+            is_new = not is_taken and self._waiting.add(request, replacing=question.parent_id)
+        self._requested(conversation_id, is_new)
+        return question.id
+
+    def edit_question(self, message_id: int, text: str) -> int:
+        """Ask something else in the place of a question, whose branch stays; returns the new id."""
+        question = self.history.messages.edit_question(message_id, text)
+        self._request("answer", question)
+        return question.id
+
+    def regenerate(self, message_id: int) -> None:
+        """Answer once more; of a question that has no answer, for the first time. The other answers stay."""
+        message = self.history.messages.get(message_id)
+        if message.role == "assistant" and message.parent_id is not None:
+            message = self.history.messages.get(message.parent_id)
+        self._request("answer", message)
+
+    def continue_answer(self, message_id: int) -> None:
+        """Go on with an answer that was cut off, stopped or interrupted."""
+        self._request("continue", self.history.messages.get(message_id))
+
+    def stop(self) -> None:
+        """End the running answer; what is made of it is kept."""
+        if (run := self._run) is not None:
+            run.stop()
+
+    def queued(self, conversation_id: int) -> tuple[int, ...]:
+        """Ids of the messages of a conversation that wait for the engine, first first."""
+        return self._waiting.message_ids(conversation_id)
+
+    def cancel_queued(self, message_id: int) -> bool:
+        """Take back a question that waits, or what else does; False when it doesn't wait any more."""
+        request = self._waiting.remove(message_id)
+        if request is None:
+            return False
+        if request.kind == "answer" and not self._is_followed(request):
+            self.history.messages.delete(message_id)
+            self._emit(PathChanged(request.conversation_id))
+        self._emit(QueueChanged(request.conversation_id))
+        return True
+
+    # Branches
+
+    def select_branch(self, message_id: int) -> None:
+        """Show this message instead of its alternatives."""
+        self.history.messages.select(message_id)
+        self._emit(PathChanged(self.history.messages.get(message_id).conversation_id))
+
+    def delete_message(self, message_id: int) -> Deletion:
+        """Delete a message with all that follows; an answer that is running there ends."""
+        conversation_id = self.history.messages.get(message_id).conversation_id
+        number = self.history.messages.delete(message_id)
+        if (run := self._run) is not None and self._is_gone(run.message_id or run.request.message_id):
+            run.stop()
+        for waiting in self._waiting.message_ids(conversation_id):
+            if self._is_gone(waiting):
+                self._waiting.remove(waiting)
+                self._emit(QueueChanged(conversation_id))
+        self._emit(PathChanged(conversation_id))
+        return Deletion(conversation_id, number)
+
+    def undo(self, deletion: Deletion) -> None:
+        """Bring back what `delete_message` took away."""
+        self.history.messages.undo_delete(deletion.number)
+        self._emit(PathChanged(deletion.conversation_id))
+
+    def close(self) -> None:
+        """Keep the running answer as unfinished, stop the engine, close the history; once is enough."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self._waiting.clear()
+        if (run := self._run) is not None:
+            run.interrupt()
+        self._host.close()
+        self._remove_empty()
+        self.history.close()
+
+    # The engine thread
+
+    def _request(self, kind: Literal["answer", "continue"], message: StoredMessage) -> None:
+        request = Request(kind, message.conversation_id, message.id)
+        self._requested(message.conversation_id, self._waiting.add(request))
+
+    def _requested(self, conversation_id: int, is_new: bool) -> None:
+        self._emit(PathChanged(conversation_id))
+        self._emit(ConversationsChanged())
+        self._emit(QueueChanged(conversation_id))
+        if is_new:
+            self._host.submit(self._answer_next)
+
+    def _load(self) -> None:
+        if self._is_closed:
+            return
+        try:
+            self._host.ensure_loaded(self._choice(Overrides()), self.settings.settings.load)
+        except _EXPECTED as error:
+            self._emit(Problem(None, error))
+
+    def _answer_next(self) -> None:
+        with self._turn:
+            request = self._waiting.take()
+            if request is None or self._is_closed:
+                return
+            run = self._run = AnswerRun(request, self.history, self._host, self._emit)
+        self._host.change(answering=request.conversation_id)
+        self._emit(QueueChanged(request.conversation_id))
+        try:
+            self._answer(run)
+        except (MessageMissing, ConversationMissing):
+            _log.info("the question was deleted before it was answered")
+        except _EXPECTED as error:
+            self._emit(Problem(request.conversation_id, error))
+            if isinstance(error, EngineStopped):
+                self._restart(error)
+        finally:
+            self._run = None
+            self._host.change(answering=None, message_id=None, reading_prompt=False)
+            self._emit(ConversationsChanged())
+
+    def _answer(self, run: AnswerRun) -> None:
+        overrides = self._overrides(run.request.conversation_id)
+        choice = self._choice(overrides)
+        info = self._host.ensure_loaded(choice, self.settings.settings.load)
+        if run.stop_requested:
+            return
+        plan = self._plan(overrides, choice.is_demo)
+        with self._turn:
+            path = self._path_to(run.request)
+            run.begin(path[-1].message, plan.origin(info, choice))
+        run.follow(path, plan)
+
+    def _restart(self, error: EngineStopped) -> None:
+        try:
+            self._host.restart(error)
+        except _EXPECTED as failure:
+            self._emit(Problem(None, failure))
+
+    def _path_to(self, request: Request) -> tuple[PathMessage, ...]:
+        """The messages up to the one to answer or continue, on whatever branch it is."""
+        shown = self.history.messages.path(request.conversation_id)
+        for index, entry in enumerate(shown):
+            if entry.message.id == request.message_id:
+                return shown[: index + 1]
+        chain = [self.history.messages.get(request.message_id)]
+        while (parent_id := chain[-1].parent_id) is not None:
+            chain.append(self.history.messages.get(parent_id))
+        return tuple(PathMessage(message, (message.id,)) for message in reversed(chain))
+
+    # Settings in effect
+
+    def _overrides(self, conversation_id: int) -> Overrides:
+        return self.history.conversations.get(conversation_id).overrides
+
+    def _choice(self, overrides: Overrides) -> ModelChoice:
+        """The conversation's model, where it is (still) there; otherwise the one in the settings."""
+        if overrides.model is not None:
+            try:
+                return find_choice(overrides.model, self.home)
+            except AppError:
+                _log.info("the conversation's model %s is not there", overrides.model)
+        try:
+            return find_choice(self.settings.settings.default_model, self.home)
+        except AppError:
+            return DEMO
+
+    def _plan(self, overrides: Overrides, is_demo: bool) -> AnswerPlan:
+        settings = self.settings.settings
+        language = self._language if settings.language == "system" else settings.language
+        persona = self.personas.get(overrides.persona or settings.persona, language)
+        return plan_answer(settings, persona, overrides, is_demo=is_demo)
+
+    # Small things
+
+    def _emit(self, event: ChatEvent) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except RuntimeError:  # the event loop of a page that is being closed
+                _log.info("a listener could not take an event", exc_info=True)
+
+    def _is_unused(self, conversation_id: int) -> bool:
+        try:
+            conversation = self.history.conversations.get(conversation_id)
+            return conversation.trashed_at is None and not self.history.messages.path(conversation_id)
+        except ConversationMissing:
+            return False
+
+    def _remove_empty(self) -> None:
+        empty = self._empty
+        if empty is None or not self._is_unused(empty) or self.history.conversations.get(empty).draft:
+            return
+        self.history.conversations.purge(empty)
+
+    def _is_followed(self, request: Request) -> bool:
+        """Whether the message to answer has an answer already, or is not shown."""
+        path = self.history.messages.path(request.conversation_id)
+        return not path or path[-1].message.id != request.message_id
+
+    def _is_gone(self, message_id: int) -> bool:
+        try:
+            self.history.messages.get(message_id)
+        except MessageMissing:
+            return True
+        return False
+
+
+def _with_live_text(entry: PathMessage, run: AnswerRun) -> PathMessage:
+    text = run.text if entry.message.id == run.message_id else ""
+    if len(text) <= len(entry.message.text):
+        return entry
+    return replace(entry, message=replace(entry.message, text=text))
