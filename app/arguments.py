@@ -40,11 +40,11 @@ def add_model_options(parser: LocalizedParser) -> None:
     add("--ignore-memory", action="store_true", help=parser.text("option.ignore_memory"))
 
 
-def load_options(options: argparse.Namespace) -> LoadOptions:
+def load_options(options: argparse.Namespace, default_threads: int | None) -> LoadOptions:
     """What `add_model_options` was given."""
     return LoadOptions(
         context_tokens=options.ctx,
-        threads=options.threads,
+        threads=options.threads or default_threads,
         prompt_format=options.prompt_format,
         ignore_memory=options.ignore_memory,
     )

@@ -22,6 +22,9 @@ from engine.types import Sampling
 DEMO_SAMPLING = Sampling(temperature=0.0, repetition_penalty=1.0)
 """The demo knows its answers by heart: chance and penalties could only distort them."""
 
+DEMO_THREADS = 1
+"""For a model this small more threads only wait for one another: two gave half the speed of one."""
+
 _TYPE = "q8_0"
 _NAME = "ChatBELLE demo"
 _CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.safetensors")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.demo_model import DEMO_SAMPLING, prepare_demo
+from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
 from app.home import Home
 from app.i18n import Texts
 from app.models import DEMO_NAME, find_model
@@ -38,6 +38,11 @@ class ChosenModel:
     def sampling(self) -> Sampling:
         """How it answers when nothing else is asked for."""
         return DEMO_SAMPLING if self.is_demo else Sampling()
+
+    @property
+    def threads(self) -> int | None:
+        """With how many threads it runs when nothing else is asked for; None leaves it to the engine."""
+        return DEMO_THREADS if self.is_demo else None
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,11 @@ def _measure(options: argparse.Namespace, shell: Shell) -> Report:
     backend = shell.make_backend()
     runs: list[Run] = []
     try:
+        wanted = load_options(options, model.threads)
         for number in range(1, options.repeat + 1):
             if not options.json:
                 shell.terminal.note(shell.texts.text("bench.running", number=number, total=options.repeat))
-            info, measured = measure(backend, model.path, load_options(options), options.tokens)
+            info, measured = measure(backend, model.path, wanted, options.tokens)
             runs.append(measured)
     finally:
         backend.unload()

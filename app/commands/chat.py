@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     try:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
-        info = backend.load(model.path, load_options(options))
+        info = backend.load(model.path, load_options(options, model.threads))
         dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)
