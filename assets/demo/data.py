@@ -1,7 +1,7 @@
 """The demo model's dialogues: merging the writers' files, checking them, reading them, and making the sums.
 
-`dialogues.jsonl` holds what is trained on, `heldout.jsonl` what is only ever measured. This module keeps the two apart
-and knows nothing of tokens, augmentation or training.
+`dialogues.jsonl` holds what is trained on, `heldout.jsonl` what is only ever measured. This module keeps
+the two apart and knows nothing of tokens, augmentation or training.
 
 Usage: `python -m assets.demo.data merge FILE…` (writes both files), `python -m assets.demo.data check`.
 """
@@ -25,6 +25,29 @@ FOLDER = Path(__file__).resolve().parent
 DIALOGUES = FOLDER / "dialogues.jsonl"
 HELDOUT = FOLDER / "heldout.jsonl"
 MIN_QUESTIONS = 8
+
+# Two writers each wrote these intents: the first takes over the questions of the others.
+SAME_INTENTS = (
+    ("en-smalltalk-037", "en-guide-002"),
+    ("en-convert-010", "en-belle-032"),
+    ("en-models-015", "en-belle-024"),
+    ("en-smalltalk-010", "en-guide-001"),
+    ("en-about-007", "en-belle-021"),
+    ("en-smalltalk-039", "en-guide-003"),
+    ("en-smalltalk-036", "en-guide-008"),
+    ("en-smalltalk-040", "en-guide-009"),
+    ("en-concept-002", "en-context-001"),
+    ("zh-smalltalk-042", "zh-guide-006"),
+    ("zh-belle-025", "zh-models-010"),
+    ("zh-smalltalk-043", "zh-guide-003"),
+    ("zh-smalltalk-028", "zh-guide-004"),
+    ("zh-smalltalk-009", "zh-guide-001"),
+    ("zh-smalltalk-044", "zh-guide-007"),
+    ("zh-smalltalk-041", "zh-guide-005"),
+    ("zh-belle-032", "zh-guide-002", "zh-guide-008"),
+    ("zh-concept-002", "zh-context-001"),
+)
+DECIDED = {"你叫什么": "zh-smalltalk-010", "你怎么这么笨": "zh-smalltalk-021", "areyoubelle": "en-guide-005"}
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +82,9 @@ class Probe:
 
 
 def normalise(question: str) -> str:
-    """A question without case, spaces and punctuation, to compare wordings; symbols such as + are kept."""
+    """A question without case, spaces and punctuation, to compare wordings; + and / are kept (`/help`)."""
     folded = unicodedata.normalize("NFKC", question).lower()
-    return "".join(char for char in folded if not char.isspace() and unicodedata.category(char)[0] != "P")
+    return "".join(c for c in folded if c == "/" or (not c.isspace() and unicodedata.category(c)[0] != "P"))
 
 
 def read_dialogues(path: Path = DIALOGUES) -> list[Dialogue]:
@@ -91,10 +114,9 @@ def _dialogue(record: dict[str, Any]) -> Dialogue:
     return Dialogue(record["id"], record["lang"], record["topic"], turns)
 
 
-# --- sums ------------------------------------------------------------------------------------------------------------
+# --- sums ---
 
 _DIGITS_ZH = "零一二三四五六七八九"
-_NUMBERS_ZH = tuple(_DIGITS_ZH)
 _DIGITS_EN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 SUM_TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -140,7 +162,7 @@ def all_sums() -> tuple[list[Dialogue], list[Probe]]:
         for a in range(10):
             for b in range(10):
                 answer = SUM_ANSWERS[lang].format(a=a, b=b, c=a + b)
-                words = {"za": _NUMBERS_ZH[a], "zb": _NUMBERS_ZH[b], "ea": _DIGITS_EN[a], "eb": _DIGITS_EN[b]}
+                words = {"za": _DIGITS_ZH[a], "zb": _DIGITS_ZH[b], "ea": _DIGITS_EN[a], "eb": _DIGITS_EN[b]}
                 questions = [template.format(a=a, b=b, **words) for template in templates]
                 held = {i for i in range(len(questions)) if rng.random() < 0.1}
                 name = f"{lang}-sum-{a}{b}"
@@ -150,19 +172,21 @@ def all_sums() -> tuple[list[Dialogue], list[Probe]]:
     return dialogues, probes
 
 
-# --- merging and checking --------------------------------------------------------------------------------------------
+# --- merging and checking ---
 
 
 def merge(parts: Iterable[Path]) -> None:
-    """Write `dialogues.jsonl` and `heldout.jsonl` from the writers' files (`NAME.jsonl` and `NAME_heldout.jsonl`).
+    """Write `dialogues.jsonl` and `heldout.jsonl` from the writers' `NAME.jsonl` and `NAME_heldout.jsonl`.
 
-    A question that two intents share is dropped from both; a training question equal to a held-back one is dropped.
+    A question that two intents share is dropped from both, or from the Chinese one if the other is English,
+    or where `DECIDED` says so; a training question equal to a held-back one is dropped.
     """
     records: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []
     for part in parts:
         records += _read(part)
         held += _read(part.with_name(f"{part.stem}_heldout.jsonl"))
+    records = _join_same(records, held)
     secret = {normalise(probe["question"]) for probe in held}
     owners: dict[str, set[str]] = {}
     for record in records:
@@ -177,13 +201,35 @@ def merge(parts: Iterable[Path]) -> None:
     _write(HELDOUT, [{key: probe[key] for key in ("id", "lang", "question")} for probe in held])
 
 
+def _join_same(records: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join `SAME_INTENTS`, also where their answers occur in multi-turn dialogues and their ids in `held`."""
+    by_id = {record["id"]: record for record in records}
+    answers, names = {}, {}
+    for first, *others in SAME_INTENTS:
+        for other in others:
+            by_id[first]["questions"] += by_id[other]["questions"]
+            answers[by_id[other]["answer"]] = by_id[first]["answer"]
+            names[other] = first
+    for record in records:
+        for turn in record.get("turns", ()):
+            turn["answer"] = answers.get(turn["answer"], turn["answer"])
+    for probe in held:
+        probe["id"] = names.get(probe["id"], probe["id"])
+    return [record for record in records if record["id"] not in names]
+
+
 def _kept(record: dict[str, Any], owners: dict[str, set[str]], secret: set[str]) -> list[str]:
     kept, seen = [], set()
     for question in record["questions"]:
         key = normalise(question)
         if key in seen:
             continue
-        if key in secret or len(owners[key]) > 1:
+        rivals = {name for name in owners[key] if name != record["id"]}
+        if key in DECIDED:
+            loses = DECIDED[key] != record["id"]
+        else:
+            loses = any(record["lang"] == "zh" or name.startswith("en") for name in rivals)
+        if key in secret or loses:
             log.warning("dropped from %s: %s", record["id"], question)
             continue
         seen.add(key)
@@ -210,8 +256,12 @@ def problems(dialogues: Sequence[Dialogue], probes: Sequence[Probe]) -> list[str
             owners.setdefault(normalise(question), set()).add(dialogue.id)
     found += [f"question of {sorted(ids)}: {key}" for key, ids in owners.items() if len(ids) > 1]
     later = {normalise(question) for d in dialogues for turn in d.turns for question in turn.questions}
-    found += [f"held-back question is trained on: {p.question}" for p in probes if normalise(p.question) in later]
-    found += [f"{d.id}: an empty answer or a line break" for d in dialogues for t in d.turns if bad_text(t.answer)]
+    found += [
+        f"held-back question is trained on: {p.question}" for p in probes if normalise(p.question) in later
+    ]
+    found += [
+        f"{d.id}: an empty answer or a line break" for d in dialogues for t in d.turns if bad_text(t.answer)
+    ]
     return found
 
 
@@ -225,7 +275,10 @@ def summary(dialogues: Sequence[Dialogue], probes: Sequence[Probe]) -> dict[str,
     singles = [d for d in dialogues if len(d.turns) == 1]
     counts = {f"intents {lang}": sum(d.lang == lang for d in singles) for lang in ("zh", "en")}
     counts["questions"] = sum(len(d.turns[0].questions) for d in singles)
-    counts |= {f"multi-turn {lang}": sum(d.lang == lang and len(d.turns) > 1 for d in dialogues) for lang in ("zh", "en")}
+    counts |= {
+        f"multi-turn {lang}": sum(d.lang == lang and len(d.turns) > 1 for d in dialogues)
+        for lang in ("zh", "en")
+    }
     counts |= {f"held back {lang}": sum(p.lang == lang for p in probes) for lang in ("zh", "en")}
     return counts
 

@@ -1,8 +1,9 @@
 """A small BLOOM in plain torch, and its export in the layout `transformers` would save.
 
-The forward pass follows "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model" (arXiv:2211.05100)
-and its published checkpoints: ALiBi, a query/key/value matrix interleaved per head, layer norm after the embedding,
-GELU in its tanh form, and an output layer tied to the embedding. It knows nothing of text, tokens or training.
+The forward pass follows "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model"
+(arXiv:2211.05100) and its published checkpoints: ALiBi, a query/key/value matrix interleaved per head,
+layer norm after the embedding, GELU in its tanh form, and an output layer tied to the embedding. It knows
+nothing of text, tokens or training.
 """
 
 from __future__ import annotations
@@ -34,11 +35,27 @@ def alibi_slopes(n_head: int) -> Tensor:
 
 
 def alibi_bias(n_head: int, n_tokens: int) -> Tensor:
-    """Causal attention bias, shape (1, n_head, n_tokens, n_tokens); softmax ignores a constant shift along a row."""
+    """Causal attention bias, shape (1, n_head, n_tokens, n_tokens); a shift along a row changes nothing."""
     position = torch.arange(n_tokens)
     distance = (position[None, :] - position[:, None]).float()
     bias = alibi_slopes(n_head)[:, None, None] * distance
     return bias.masked_fill(distance > 0, float("-inf"))[None]
+
+
+class CheapDropout(nn.Module):
+    """Dropout that cuts its masks from one pool of random numbers: drawing fresh ones is slow on a CPU."""
+
+    def __init__(self, rate: float, pool_size: int = 1 << 23) -> None:
+        super().__init__()
+        self.rate = rate
+        keep = torch.rand(pool_size if rate else 0) >= rate
+        self._pool = keep.to(torch.bfloat16) / (1 - rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return x
+        start = int(torch.randint(len(self._pool) - x.numel(), ()))
+        return x * self._pool[start : start + x.numel()].view(x.shape)
 
 
 class SelfAttention(nn.Module):
@@ -54,7 +71,9 @@ class SelfAttention(nn.Module):
         n_batch, n_tokens, n_hidden = x.shape
         fused = self.query_key_value(x).view(n_batch, n_tokens, self.n_head, 3, n_hidden // self.n_head)
         query, key, value = fused.permute(3, 0, 2, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        # Written out: on a CPU the fused kernel's backward pass costs more than all the rest.
+        scores = torch.add(bias, query @ key.transpose(2, 3), alpha=(n_hidden // self.n_head) ** -0.5)
+        mixed = scores.softmax(-1).to(value.dtype) @ value
         out: Tensor = self.dense(mixed.transpose(1, 2).reshape(n_batch, n_tokens, n_hidden))
         return out
 
@@ -75,13 +94,13 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, shape: BloomShape, dropout: float) -> None:
+    def __init__(self, shape: BloomShape, dropout: nn.Module) -> None:
         super().__init__()
         self.input_layernorm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_epsilon)
         self.self_attention = SelfAttention(shape)
         self.post_attention_layernorm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_epsilon)
         self.mlp = MLP(shape)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         x = x + self.dropout(self.self_attention(self.input_layernorm(x), bias))
@@ -97,9 +116,9 @@ class Bloom(nn.Module):
         self.shape = shape
         self.word_embeddings = nn.Embedding(shape.vocab_size, shape.hidden_size)
         self.word_embeddings_layernorm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_epsilon)
-        self.h = nn.ModuleList(Block(shape, dropout) for _ in range(shape.n_layer))
+        self.dropout = CheapDropout(dropout)
+        self.h = nn.ModuleList(Block(shape, self.dropout) for _ in range(shape.n_layer))
         self.ln_f = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_epsilon)
-        self.dropout = nn.Dropout(dropout)
         self._bias = alibi_bias(shape.n_head, 512)
         self.apply(self._initialise)
         for block in self.h:
@@ -115,12 +134,14 @@ class Bloom(nn.Module):
             nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Final hidden states, shape (batch, tokens, hidden), of `ids`, shape (batch, tokens), padded on the right."""
+        """Final hidden states, shape (batch, tokens, hidden), of `ids`, shape (batch, tokens)."""
         n_tokens = ids.shape[1]
         if n_tokens > self._bias.shape[-1]:
             self._bias = alibi_bias(self.shape.n_head, n_tokens)
         bias = self._bias[:, :, :n_tokens, :n_tokens]
         x = self.dropout(self.word_embeddings_layernorm(self.word_embeddings(ids)))
+        if torch.is_autocast_enabled("cpu"):  # half the memory traffic; the weights stay in float32
+            x, bias = x.to(torch.bfloat16), bias.to(torch.bfloat16)
         for block in self.h:
             x = block(x, bias)
         out: Tensor = self.ln_f(x)
@@ -132,7 +153,7 @@ class Bloom(nn.Module):
 
 
 def checkpoint_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state` of a `Bloom` as float16 under the names of a saved `BloomForCausalLM` (the tied head is not stored)."""
+    """`state` of a `Bloom` as float16, named as in a saved `BloomForCausalLM`, without the tied head."""
     return {f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in state.items()}
 
 

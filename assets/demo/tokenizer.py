@@ -1,8 +1,9 @@
 """The demo model's tokenizer: byte-level BPE behind BLOOM's own pre-tokenizer definition.
 
-BLOOM's pattern keeps a whole run of Chinese characters together, so plain BPE training on a small corpus would learn
-entire questions as single tokens. The merges are therefore learnt from pieces (single Chinese characters, frequent
-two-character words, English words); the definition written to `tokenizer.json` stays exactly BLOOM's.
+BLOOM's pattern keeps a whole run of Chinese characters together, so plain BPE training on a small corpus
+would learn entire questions as single tokens. The merges are therefore learnt from pieces (single Chinese
+characters, frequent two-character words, English words); the definition written to `tokenizer.json` stays
+exactly BLOOM's.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def new_tokenizer() -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel(add_prefix_space=True, trim_offsets=True, use_regex=False)
-    tokenizer.post_processor = processors.ByteLevel(add_prefix_space=True, trim_offsets=False, use_regex=False)
+    tokenizer.post_processor = processors.ByteLevel(
+        add_prefix_space=True, trim_offsets=False, use_regex=False
+    )
     return tokenizer
 
 
@@ -54,7 +57,7 @@ def train_tokenizer(texts: Iterable[str], n_vocab: int, n_chinese_words: int = 4
 
 
 def frequent_pairs(texts: Iterable[str], n_pairs: int) -> set[str]:
-    """Two-character Chinese words: pairs that occur often and much more often than their characters alone suggest."""
+    """Two-character Chinese words: pairs much more frequent than their characters alone suggest."""
     singles: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
     for text in texts:
@@ -62,7 +65,9 @@ def frequent_pairs(texts: Iterable[str], n_pairs: int) -> set[str]:
             singles.update(run)
             pairs.update(run[i : i + 2] for i in range(len(run) - 1))
     scored = {
-        pair: count * count / (singles[pair[0]] * singles[pair[1]]) for pair, count in pairs.items() if count >= 12
+        pair: count * count / (singles[pair[0]] * singles[pair[1]])
+        for pair, count in pairs.items()
+        if count >= 12
     }
     return set(sorted(scored, key=lambda pair: (-scored[pair], pair))[:n_pairs])
 
