@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader left; keep the interpreter from failing again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
     except (ConvertError, NativeLibraryMissing) as error:
         terminal.fail(error)
         return EXIT_FAILED
