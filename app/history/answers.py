@@ -201,14 +201,19 @@ class Answers:
         return self._run(message_id)
 
     def abandon_all(self) -> None:
-        """End every running answer as unfinished."""
+        """End every running answer as unfinished; raises HistoryError of the first that can't be kept whole."""
         with self._lock:
             running = list(self._running)
+        failures: list[HistoryError] = []
         for writer in running:
             try:
                 writer.abandon()
             except (AnswerEnded, MessageMissing):
                 continue  # it ended by itself, or was purged, in this very moment
+            except HistoryError as error:
+                failures.append(error)  # the others may still fit on the disk
+        if failures:
+            raise failures[0]
 
     def _run(self, message_id: int) -> AnswerWriter:
         writer = AnswerWriter(self._database, message_id, self._now_ms, self._forget, self._interval_s)

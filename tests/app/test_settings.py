@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -148,7 +149,12 @@ def test_reset_keeps_the_window(folder: Path) -> None:
 
 def test_threads_change_settings_without_losing_any(folder: Path) -> None:
     store = SettingsStore(folder)
-    changes = [{"theme": "dark"}, {"font_scale": 1.1}, {"persona": "coder"}, {"sidebar_open": False}]
+    changes: list[dict[str, Any]] = [
+        {"theme": "dark"},
+        {"font_scale": 1.1},
+        {"persona": "coder"},
+        {"sidebar_open": False},
+    ]
     threads = [threading.Thread(target=store.update, kwargs=change) for change in changes]
     for thread in threads:
         thread.start()

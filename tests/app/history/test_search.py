@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +22,14 @@ from app.history.words import fold
 
 CJK = "中国人民カぁ가㐀𠀀々"
 OTHER = "abÉé1 ,.\n😀_\"*()'+-:^％Ａß\u0301\x00"
+
+
+class Clock(Protocol):
+    """The `clock` fixture."""
+
+    def __call__(self) -> int: ...
+
+    def advance(self, n_days: float) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +227,49 @@ def test_an_index_of_other_rules_is_rebuilt_on_opening(folder: Path) -> None:
         assert len(history.search.messages("鹦鹉")) == 1
     with HistoryStore.open(folder) as history:
         assert not history.report.index_rebuilt
+
+
+def _indexed(folder: Path, term: str) -> int:
+    """How many rows of the index itself have a term, whether or not their messages are still there."""
+    with closing(sqlite3.connect(folder / "history.sqlite3")) as connection:
+        rows = connection.execute(
+            "SELECT rowid FROM message_index WHERE message_index MATCH :term"
+            " UNION ALL SELECT rowid FROM title_index WHERE title_index MATCH :term",
+            {"term": f'"{term}"'},
+        )
+        return len(rows.fetchall())
+
+
+def test_nothing_of_what_is_purged_stays_in_the_index(history: HistoryStore, folder: Path) -> None:
+    conversation = history.conversations.create()
+    history.messages.ask(conversation.id, "鹦鹉")
+    assert _indexed(folder, "鹦鹉") == 2
+    history.conversations.purge(conversation.id)
+
+    assert _indexed(folder, "鹦鹉") == 0
+
+
+def test_nothing_of_what_is_deleted_stays_in_the_index_for_ever(folder: Path, clock: Clock) -> None:
+    with HistoryStore.open(folder, now_ms=clock) as history:
+        conversation = history.conversations.create()
+        history.messages.ask(conversation.id, "标题")
+        history.messages.delete(history.messages.ask(conversation.id, "鹦鹉").id)
+        assert _indexed(folder, "鹦鹉") == 1
+    clock.advance(31)
+    with HistoryStore.open(folder, now_ms=clock):
+        assert _indexed(folder, "鹦鹉") == 0
+
+
+def test_an_answer_that_is_replaced_leaves_the_index(history: HistoryStore, folder: Path) -> None:
+    question = history.messages.ask(history.conversations.create().id, "问")
+    writer = history.answers.begin(question.id)
+    writer.append("鹦鹉")
+    answer = writer.finish(Status.STOPPED)
+    again = history.answers.resume(answer.id)
+    assert _indexed(folder, "鹦鹉") == 0
+    again.finish(Status.COMPLETE, text="猫")
+
+    assert (_indexed(folder, "鹦鹉"), _indexed(folder, "猫")) == (0, 1)
 
 
 @given(st.text())
