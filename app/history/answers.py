@@ -201,7 +201,7 @@ class Answers:
         return self._run(message_id)
 
     def abandon_all(self) -> None:
-        """End every running answer as unfinished; raises HistoryError of the first that can't be kept whole."""
+        """End every running answer as unfinished; raises the first HistoryError after trying all."""
         with self._lock:
             running = list(self._running)
         failures: list[HistoryError] = []

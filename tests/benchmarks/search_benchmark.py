@@ -21,6 +21,7 @@ from app.history.records import Status
 from app.history.rows import NewMessage, insert_message
 from app.history.search import Search
 from app.history.store import HistoryStore
+from engine.types import Role
 
 _COMMON = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
@@ -83,7 +84,7 @@ def fill(folder: Path, n_messages: int) -> None:
             with database.write() as connection:
                 parent = None
                 for number in range(start, min(start + 1000, n_messages)):
-                    role = "assistant" if number % 2 else "user"
+                    role: Role = "assistant" if number % 2 else "user"
                     text = make_text(random_source, words)
                     parent = None if number % 40 == 0 else parent
                     parent = insert_message(
