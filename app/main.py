@@ -10,10 +10,10 @@ import logging.handlers
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import flet as ft
 
+from app.chat.service import ChatService
 from app.history.records import OpenReport
 from app.history.store import HistoryStore
 from app.home import Home
@@ -22,9 +22,6 @@ from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore
 from app.views.shell import Shell, Surroundings
 from app.views.window import WindowFrame
-
-if TYPE_CHECKING:
-    from app.chat.service import ChatService
 
 _LOG_BYTES = 1_000_000
 _LOGS_KEPT = 3
@@ -48,7 +45,6 @@ class App:
             service=self._service,
             folder=self._home.root,
             language=self._texts.language,
-            on_conversations_changed=self._conversations_changed,
             on_settings_changed=self._settings_changed,
             on_quit=self._quit_everywhere,
         )
@@ -75,10 +71,6 @@ class App:
             self._shells.remove(shell)
             shell.dispose()
 
-    def _conversations_changed(self) -> None:
-        for shell in self._shells:
-            shell.conversations_changed()
-
     def _settings_changed(self, settings: Settings) -> None:
         for shell in self._shells:
             shell.settings_changed(settings)
@@ -100,7 +92,9 @@ def open_app(home: Home, texts: Texts) -> App:
     settings = SettingsStore(home.root)
     personas = PersonaStore(home.root)
     history = HistoryStore.open(home.make(home.history))
-    service = _make_service(home, settings, personas, history)
+    service = ChatService(
+        home=home, settings=settings, personas=personas, history=history, language=texts.language
+    )
     notices = report_sentences(history.report, texts)
     damaged = (settings.damaged_path, personas.damaged_path)
     notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
@@ -118,14 +112,6 @@ def report_sentences(report: OpenReport, texts: Texts) -> list[str]:
     if report.backup_failure:
         sentences.append(texts.text("gui.backup_failed", reason=report.backup_failure))
     return sentences
-
-
-def _make_service(
-    home: Home, settings: SettingsStore, personas: PersonaStore, history: HistoryStore
-) -> ChatService:
-    from app.chat.service import ChatService
-
-    return ChatService(home=home, settings=settings, personas=personas, history=history)
 
 
 def _write_log(home: Home) -> None:

@@ -52,14 +52,15 @@ class ConversationItem(ft.Container):
             icon=ft.Icons.MORE_VERT,
             icon_size=18,
             icon_color=ft.Colors.OUTLINE,
-            padding=4,
+            padding=0,
+            style=ft.ButtonStyle(visual_density=ft.VisualDensity.COMPACT),
             tooltip=context.t("sidebar.item_menu"),
             items=[],
             menu_position=ft.PopupMenuPosition.UNDER,
         )
         super().__init__(
             content=ft.Row([self._pin, self._title, self._menu], spacing=8),
-            padding=ft.Padding(left=12, right=4, top=2, bottom=2),
+            padding=ft.Padding(left=12, right=2, top=0, bottom=0),
             border_radius=10,
             ink=True,
             on_click=context.guard(lambda: actions.open(self.conversation)),

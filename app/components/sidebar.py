@@ -22,6 +22,7 @@ from app.views.context import ViewContext
 
 _SEARCH_PAUSE_S = 0.15
 _MAX_HITS = 50
+_TEXT_SIZE = 14  # a text field takes no theme style
 
 
 class Sidebar(ft.Container):
@@ -138,13 +139,16 @@ class Sidebar(ft.Container):
         )
         return ft.TextField(
             hint_text=t("sidebar.search"),
+            hint_style=ft.TextStyle(color=ft.Colors.ON_SURFACE_VARIANT),
+            text_vertical_align=ft.VerticalAlignment.CENTER,
             prefix_icon=ft.Icons.SEARCH,
             suffix_icon=self._clear,
             dense=True,
             filled=True,
-            border=ft.InputBorder.NONE,
-            border_radius=12,
-            content_padding=ft.Padding.symmetric(horizontal=12, vertical=8),
+            border_color=ft.Colors.TRANSPARENT,
+            border_radius=22,
+            text_size=_TEXT_SIZE * self._context.settings.settings.font_scale,
+            content_padding=ft.Padding.symmetric(horizontal=12, vertical=10),
             on_change=self._context.guard(self._typed),
             on_submit=self._context.guard(self._open_first),
         )

@@ -1,6 +1,7 @@
 """The front ends' texts in zh-CN and en, and sentences for every expected error.
 
-Errors of the engine and of `app` are worded here, those of the converter in `convert.i18n`.
+Errors of the engine, the app, its history and its settings are worded here, those of the converter in
+`convert.i18n`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from functools import cache
 from typing import Any
 
 from app.errors import AppError
+from app.history.errors import HistoryError
+from app.settings_file import SettingsError
 from convert.errors import ConvertError
 from convert.i18n import Catalog, Language
 from engine.errors import EngineError, NotEnoughMemory
 
-ExpectedError = EngineError | ConvertError | AppError
-EXPECTED_ERRORS = (EngineError, ConvertError, AppError)
+ExpectedError = EngineError | ConvertError | AppError | HistoryError | SettingsError
+EXPECTED_ERRORS = (EngineError, ConvertError, AppError, HistoryError, SettingsError)
 
 
 @cache

@@ -81,20 +81,11 @@ class SettingsView(ft.Container):
             section(t("settings.about"), [about_section(self._context)]),
             self._bottom(),
         ]
+        column = ft.Column(sections, spacing=24, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
         self._sections.controls = [
             ft.Container(
-                ft.Row(
-                    [
-                        ft.Container(
-                            ft.Column(
-                                sections, spacing=24, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
-                            ),
-                            expand=True,
-                            width=_WIDTH,
-                        )
-                    ],
-                    alignment=ft.MainAxisAlignment.CENTER,
-                ),
+                ft.Container(column, width=_WIDTH),
+                alignment=ft.Alignment.TOP_CENTER,
                 padding=ft.Padding(left=16, right=16, top=8, bottom=32),
             )
         ]

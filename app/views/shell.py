@@ -1,7 +1,7 @@
-"""One page of the app, in a window or a browser tab: the sidebar, the screen beside it, and what both share.
+"""One page of the app, in a window or a browser tab: the sidebar and the screen beside it.
 
-Wide windows have the sidebar beside the screen, narrow ones have it as a drawer above; it is the same control,
-only its place changes. Knows the screens; the screens don't know each other.
+Wide windows have the sidebar beside the screen, narrow ones have it as a drawer above; it is the same
+control, only its place changes. Knows the screens; the screens don't know each other.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import flet as ft
 
+from app.chat.events import ChatEvent, ConversationsChanged, Problem
 from app.components.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar import Sidebar
 from app.i18n import Texts
@@ -35,13 +36,12 @@ _log = logging.getLogger(__name__)
 class Surroundings:
     """What a shell needs of the process. language: of this system or command line.
 
-    on_conversations_changed and on_settings_changed tell all pages; on_quit ends the program.
+    on_settings_changed tells all pages; on_quit ends the program.
     """
 
     service: ChatService
     folder: Path
     language: Language
-    on_conversations_changed: Callable[[], None]
     on_settings_changed: Callable[[Settings], None]
     on_quit: Callable[[], None]
 
@@ -87,17 +87,17 @@ class Shell:
         self._unsubscribe()
         self._chat.dispose()
 
-    def conversations_changed(self) -> None:
-        """The list is another one: read it again."""
-        self._context.run(self._sidebar.reload)
-
     def settings_changed(self, settings: Settings) -> None:
         """Show the page in these settings; the language builds it anew."""
         before, self._settings = self._settings, settings
         if (settings.theme, settings.font_scale) != (before.theme, before.font_scale):
             apply_theme(self._page, settings)
             self._page.update()
-        if self._language() != self._context.language or settings.show_statistics != before.show_statistics:
+        rebuilt = (settings.show_statistics, settings.font_scale)
+        if self._language() != self._context.language or rebuilt != (
+            before.show_statistics,
+            before.font_scale,
+        ):
             self._rebuild()
 
     def say(self, text: str) -> None:
@@ -119,9 +119,7 @@ class Shell:
             open_settings=self.open_settings,
             toggle_sidebar=self._toggle_sidebar,
         )
-        self._sidebar = Sidebar(
-            self._context, self._around.on_conversations_changed, self._conversation_deleted
-        )
+        self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
         self._chat = ChatView(self._context)
         self._settings_view: SettingsView | None = None
@@ -189,6 +187,10 @@ class Shell:
         self._sidebar.select(conversation_id)
         self._chat.show(conversation_id, message_id)
 
+    def _conversations_changed(self) -> None:
+        """Tell all pages that the list is another one, this one included."""
+        self._service.publish(ConversationsChanged())
+
     def _conversation_deleted(self, conversation_id: int) -> None:
         if conversation_id == self._conversation_id:
             self.open_conversation(None)
@@ -241,15 +243,14 @@ class Shell:
 
     # Events
 
-    def _from_service(self, event: Any) -> None:
+    def _from_service(self, event: ChatEvent) -> None:
         """Called on the service's threads."""
         self._loop.call_soon_threadsafe(self._receive, event)
 
-    def _receive(self, event: Any) -> None:
-        name = type(event).__name__
-        if name == "ConversationsChanged":
+    def _receive(self, event: ChatEvent) -> None:
+        if isinstance(event, ConversationsChanged):
             self._context.run(self._sidebar.reload)
-        elif name == "Problem":
+        elif isinstance(event, Problem):
             self._context.report(event.error)
         self._chat.on_event(event)
 

@@ -10,7 +10,7 @@ import flet as ft
 from app.settings import Settings
 
 SEED = "#1F6F6B"
-WEB_FONT = "Noto Sans SC"
+WEB_FONT = "CJK"
 WEB_FONT_FILE = "fonts/NotoSansSC-Regular.ttf"
 
 # Material 3's type scale: https://m3.material.io/styles/typography/type-scale-tokens
@@ -31,6 +31,8 @@ _SIZES = {
     "label_medium": 12,
     "label_small": 11,
 }
+# "On surface" of the seed's colours in both modes.
+_ON_LIGHT, _ON_DARK = "#161D1C", "#DDE4E2"
 _MODES = {
     "system": ft.ThemeMode.SYSTEM,
     "light": ft.ThemeMode.LIGHT,
@@ -44,19 +46,22 @@ def apply_theme(page: ft.Page, settings: Settings) -> None:
         # The web client has no system fonts: without this one, Chinese is boxes.
         page.fonts = {WEB_FONT: WEB_FONT_FILE}
     family = WEB_FONT if page.web else None
-    page.theme = make_theme(settings.font_scale, family)
-    page.dark_theme = make_theme(settings.font_scale, family)
+    page.theme = make_theme(settings.font_scale, family, _ON_LIGHT)
+    page.dark_theme = make_theme(settings.font_scale, family, _ON_DARK)
     page.theme_mode = _MODES[settings.theme]
 
 
-def make_theme(font_scale: float, font_family: str | None) -> ft.Theme:
-    """The theme of both modes; the seed's colours differ by the mode."""
+def make_theme(font_scale: float, font_family: str | None, text_color: str) -> ft.Theme:
+    """The theme of one mode; text_color is that mode's text on a surface."""
+    # A style without family and colour would have the client's, not those of the theme.
+    styles = {
+        name: ft.TextStyle(size=size * font_scale, font_family=font_family, color=text_color)
+        for name, size in _SIZES.items()
+    }
     return ft.Theme(
         color_scheme_seed=SEED,
         font_family=font_family,
-        text_theme=ft.TextTheme(
-            **{name: ft.TextStyle(size=size * font_scale) for name, size in _SIZES.items()}
-        ),
+        text_theme=ft.TextTheme(**styles),
         scrollbar_theme=ft.ScrollbarTheme(thickness=8, radius=4),
         snackbar_theme=ft.SnackBarTheme(behavior=ft.SnackBarBehavior.FLOATING),
     )

@@ -15,7 +15,9 @@ import pytest
 import app.errors
 import engine.errors
 from app.errors import AppError
+from app.history.errors import HistoryError
 from app.i18n import Texts, catalog
+from app.settings_file import SettingsError
 from convert.errors import OutputExists
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
@@ -42,7 +44,7 @@ def _errors(base: type[Any]) -> Iterator[type[Any]]:
         yield from children or [error]
 
 
-ERRORS = [error for base in (EngineError, AppError) for error in _errors(base)]
+ERRORS = [error for base in (EngineError, AppError, HistoryError, SettingsError) for error in _errors(base)]
 
 
 def _sample(error: type[Any]) -> Any:
