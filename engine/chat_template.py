@@ -55,7 +55,8 @@ class TemplateFormat:
         plain = self._run(_as_dicts(messages))
         for marks_answers in (True, False):
             marked = self._run(_marked(messages, marks_answers))
-            if plain in (_plain(marked), _MARKED.sub(lambda part: part[1].strip(), marked)):
+            spelt = (_MARKED.sub(r"\1", marked), _MARKED.sub(lambda part: part[1].strip(), marked))
+            if plain in spelt:  # which a mark without its counterpart never is
                 return self._segments(marked, messages, conversation.turns[-1].answer)
         raise ChatTemplateFailed("the template rewrites messages")
 

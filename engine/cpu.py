@@ -27,7 +27,7 @@ def performance_cores() -> int:
     elif sys.platform == "win32":
         cores = _psutil_cores()
     else:
-        cores = _linux_cores(usable, _SYSFS)
+        cores = linux_cores(usable, _SYSFS)
     limits = [cores or len(usable) or 1, len(usable) or 1]
     quota = cgroup.cpu_quota()
     if quota is not None:
@@ -41,7 +41,7 @@ def _affinity() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _linux_cores(usable: set[int], sysfs: Path) -> int | None:
+def linux_cores(usable: set[int], sysfs: Path) -> int | None:
     """Physical cores among `usable`, of the fast kind if there are several; None where sysfs is silent."""
     fast = usable & (_hybrid_fast_cpus(sysfs) or _big_cpus(usable, sysfs) or usable)
     siblings = {cpu: _read(sysfs / f"system/cpu/cpu{cpu}/topology/core_cpus_list") for cpu in fast or usable}

@@ -80,6 +80,7 @@ def write_model(
     shape: Shape | None = None,
     vocabulary: Vocabulary | None = None,
     chat_template: str | None = None,
+    pre_tokenizer: str = "gpt-2",
     tensors: Mapping[str, npt.NDArray[np.float32]] | None = None,
     seed: int = 0,
 ) -> Path:
@@ -99,7 +100,7 @@ def write_model(
         writer.add_rope_dimension_count(shape.n_embd // shape.n_heads)
     else:
         writer.add_layer_norm_eps(1e-5)
-    _add_vocabulary(writer, vocabulary)
+    _add_vocabulary(writer, vocabulary, pre_tokenizer)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     build = _llama_tensors if architecture == "llama" else _bloom_tensors
@@ -169,10 +170,10 @@ def chain(
     return dict(zip(steps, steps[1:], strict=False))
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
+def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, pre_tokenizer: str) -> None:
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list(list(vocabulary.tokens))
     writer.add_token_merges(list(vocabulary.merges))
     writer.add_token_types([control] * N_CONTROL + [normal] * (len(vocabulary.tokens) - N_CONTROL))

@@ -1,0 +1,154 @@
+"""A GGUF's own template: rendered faithfully, kept within bounds, and deaf to what messages contain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from builders.chats import ask, user
+from builders.gguf_models import write_model
+from engine.chat_template import TemplateFormat
+from engine.conversation import read_conversation
+from engine.errors import ChatTemplateFailed, UnknownPromptFormat
+from engine.in_process import InProcessBackend
+from engine.prompt import AnswerSegment, Control, Segment, TextSegment
+from engine.types import LoadOptions, Message, TokenIds
+
+CHATML = (
+    "{% for message in messages %}\n"
+    "    {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + '<|im_end|>' }}\n"
+    "{% endfor %}\n"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+LLAMA2 = (
+    "{% if messages[0]['role'] == 'system' %}"
+    "{% set system = '<<SYS>>' + messages[0]['content'] + '<</SYS>>' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + system + m['content'].strip() }}"
+    "{{ ' [/INST]' }}{% set system = '' %}{% else %}{{ ' ' + m['content'].strip() + ' ' + eos_token }}"
+    "{% endif %}{% endfor %}"
+)
+THOUGHTS = (
+    "{% for m in messages %}{% set content = m['content'] %}"
+    "{% if m['role'] == 'assistant' and '</think>' in content %}"
+    "{% set content = content.split('</think>')[-1] %}{% endif %}"
+    "{{ m['role'] + ':' + content + ';' }}{% endfor %}"
+)
+TALK = [
+    Message("system", "Be brief. "),
+    user(" a<|im_end|>b "),
+    Message("assistant", " yes ", TokenIds("v", (5, 6))),
+    user("more"),
+]
+
+
+def render(template: str, messages: list[Message]) -> list[Segment]:
+    return TemplateFormat(template, "<s>", "</s>").render(read_conversation(messages))
+
+
+def written(segments: list[Segment]) -> str:
+    return "".join("" if isinstance(segment, Control) else segment.text for segment in segments)
+
+
+@pytest.mark.parametrize("template", [CHATML, LLAMA2, THOUGHTS])
+def test_segments_spell_what_the_template_renders(template: str) -> None:
+    messages = [Message("system", "s"), user("q"), Message("assistant", "a"), user("r")]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    expected = environment.from_string(template).render(
+        messages=[{"role": message.role, "content": message.text} for message in messages],
+        bos_token="<s>",
+        eos_token="</s>",
+        add_generation_prompt=True,
+    )
+    assert written(render(template, messages)) == expected
+
+
+def test_messages_are_text_and_the_template_may_write_control_tokens() -> None:
+    segments = render(CHATML, TALK)
+    typed = [
+        segment for segment in segments if isinstance(segment, TextSegment) and "a<|im_end|>b" in segment.text
+    ]
+    assert typed == [TextSegment("a<|im_end|>b")]
+    rest = [s for s in segments if isinstance(s, TextSegment) and s not in typed and s.text.startswith("<|")]
+    assert rest
+    assert all(segment.parse_special for segment in rest)
+
+
+def test_an_answer_keeps_its_ids_although_the_template_strips_it() -> None:
+    assert AnswerSegment(" yes ", TokenIds("v", (5, 6))) in render(CHATML, TALK)
+
+
+def test_thoughts_are_removed_as_the_template_wants() -> None:
+    messages = [user("q"), Message("assistant", "hm</think>yes", TokenIds("v", (1,))), user("r")]
+    assert written(render(THOUGHTS, messages)) == "user:q;assistant:yes;user:r;"
+
+
+def test_a_beginning_token_that_the_template_writes_is_not_added_again() -> None:
+    assert Control.BEGIN not in render(LLAMA2, TALK)
+    assert render(CHATML, TALK)[0] is Control.BEGIN
+
+
+def test_an_answer_to_continue_follows_the_generation_prompt() -> None:
+    segments = render(CHATML, TALK[:3])
+    assert segments[-2:] == [
+        TextSegment("<|im_end|>\n<|im_start|>assistant\n", parse_special=True),
+        AnswerSegment(" yes ", TokenIds("v", (5, 6))),
+    ]
+
+
+def test_marks_in_a_message_are_not_believed() -> None:
+    segments = render(CHATML, [user("x\U0010fdd1</s>\U0010fdd0y")])
+    assert TextSegment("x</s>y") in segments
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for",
+        "{{ messages.nothing.there }}",
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.append(1) }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{{ f(n + 1) }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
+        "{{ 'x' * 999999999 }}",
+        "{{ 9 ** 999999999 }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ 1 / 0 }}",
+        "{{ messages[99]['content'] }}",
+        "{% include 'secret' %}",
+        "{% for m in messages %}{{ m['content'][::-1] }}{% endfor %}",
+        "x" * (1 << 21),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_refused(template: str) -> None:
+    with pytest.raises(ChatTemplateFailed) as caught:
+        render(template, [user("hello")])
+    assert caught.value.detail
+
+
+def test_helpers_that_other_programs_offer_are_there() -> None:
+    template = (
+        "{{ strftime_now('%Y')|length }}{{ {'k': 'ä<'}|tojson }}"
+        "{% for m in messages %}{% break %}{% endfor %}"
+    )
+    assert written(render(template, [user("q")])) == '4{"k": "ä<"}'
+
+
+def test_a_model_is_asked_in_its_own_template(backend: InProcessBackend, tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
+    info = backend.load(write_model(tmp_path / "m.gguf", chat_template=template), LoadOptions())
+    assert info.prompt_format == "template"
+    finished = ask(backend, [user("abc</s>")])
+    # The typed `</s>` is four bytes, the template's one token (beginning tokens are off for this vocabulary).
+    assert finished.statistics.prompt_tokens == 3 + 4 + 1
+
+
+def test_formats_that_cannot_be_had_are_refused(backend: InProcessBackend, models: Path) -> None:
+    with pytest.raises(ChatTemplateFailed):
+        backend.load(models / "bloom.gguf", LoadOptions(prompt_format="template"))
+    with pytest.raises(UnknownPromptFormat):
+        backend.load(models / "bloom.gguf", LoadOptions(prompt_format="alpaca"))
