@@ -1,0 +1,136 @@
+"""Measures and styles that the parts of the chat share; colours are roles of the theme, never values.
+
+Roles follow light and dark by themselves, so a change of the theme needs no word from here.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import flet as ft
+
+from app.views.context import ViewContext
+
+TEXT_WIDTH = 760
+UNIT = 8
+MONOSPACE = "Source Code Pro"
+MONOSPACE_ADVANCE = 0.6  # of the font size, for ASCII; CJK characters take a whole one
+
+_TEXT_SIZE = 15
+_CODE_SIZE = 13
+
+
+def text_size(context: ViewContext) -> float:
+    """The size of what is said."""
+    return _TEXT_SIZE * context.settings.settings.font_scale
+
+
+def code_size(context: ViewContext) -> float:
+    """The size of code."""
+    return _CODE_SIZE * context.settings.settings.font_scale
+
+
+def text_width_px(text: str, size: float) -> float:
+    """About how wide a text is on one line."""
+    return sum(size if unicodedata.east_asian_width(character) in "WF" else 0.58 * size for character in text)
+
+
+def muted_text(text: str, **options: object) -> ft.Text:
+    """Small text that steps back."""
+    return ft.Text(
+        text,
+        theme_style=ft.TextThemeStyle.BODY_SMALL,
+        color=ft.Colors.ON_SURFACE_VARIANT,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def centred(content: ft.Control, width: int = TEXT_WIDTH, padding: ft.Padding | None = None) -> ft.Container:
+    """`content` in the middle, at most `width` wide."""
+    return ft.Container(
+        ft.Container(content, width=width, alignment=ft.Alignment.TOP_LEFT),
+        alignment=ft.Alignment.TOP_CENTER,
+        padding=padding or ft.Padding.symmetric(horizontal=2 * UNIT),
+    )
+
+
+def markdown_style(context: ViewContext, *, is_list: bool = False) -> ft.MarkdownStyleSheet:
+    """How Markdown looks; in lists, lines are closer to each other."""
+    size = text_size(context)
+    body = ft.TextStyle(size=size, height=1.6, color=ft.Colors.ON_SURFACE)
+    headings = {
+        f"h{level}_text_style": ft.TextStyle(
+            size=size * factor, height=1.4, weight=ft.FontWeight.W_600, color=ft.Colors.ON_SURFACE
+        )
+        for level, factor in enumerate((1.5, 1.3, 1.15, 1.0, 1.0, 1.0), start=1)
+    }
+    return ft.MarkdownStyleSheet(
+        p_text_style=body,
+        list_bullet_text_style=body,
+        a_text_style=ft.TextStyle(color=ft.Colors.PRIMARY, decoration=ft.TextDecoration.UNDERLINE),
+        code_text_style=ft.TextStyle(
+            size=size * 0.9,
+            font_family=MONOSPACE,
+            bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST,
+            color=ft.Colors.ON_SURFACE,
+        ),
+        blockquote_text_style=ft.TextStyle(size=size, height=1.6, color=ft.Colors.ON_SURFACE_VARIANT),
+        blockquote_padding=ft.Padding.only(left=2 * UNIT, top=4, bottom=4),
+        blockquote_decoration=ft.BoxDecoration(
+            border=ft.Border(left=ft.BorderSide(3, ft.Colors.OUTLINE_VARIANT))
+        ),
+        horizontal_rule_decoration=ft.BoxDecoration(
+            border=ft.Border(top=ft.BorderSide(1, ft.Colors.OUTLINE_VARIANT))
+        ),
+        table_head_text_style=ft.TextStyle(size=size * 0.95, weight=ft.FontWeight.W_600),
+        table_body_text_style=ft.TextStyle(size=size * 0.95),
+        table_cells_padding=ft.Padding.symmetric(horizontal=12, vertical=UNIT),
+        codeblock_padding=ft.Padding.all(0),
+        codeblock_decoration=ft.BoxDecoration(bgcolor=ft.Colors.TRANSPARENT),
+        block_spacing=4 if is_list else UNIT,
+        **headings,  # type: ignore[arg-type]
+    )
+
+
+def code_style(context: ViewContext) -> ft.MarkdownStyleSheet:
+    """How the text in a code block looks."""
+    return ft.MarkdownStyleSheet(
+        code_text_style=ft.TextStyle(
+            size=code_size(context), font_family=MONOSPACE, height=1.5, letter_spacing=0
+        ),
+        codeblock_padding=ft.Padding.all(0),
+        codeblock_decoration=ft.BoxDecoration(bgcolor=ft.Colors.TRANSPARENT),
+    )
+
+
+def code_theme() -> ft.MarkdownCustomCodeTheme:
+    """Highlighting in the theme's own colours, all of them readable on a container's surface."""
+    keyword = ft.TextStyle(color=ft.Colors.PRIMARY, weight=ft.FontWeight.W_600)
+    string = ft.TextStyle(color=ft.Colors.TERTIARY)
+    name = ft.TextStyle(color=ft.Colors.ON_PRIMARY_CONTAINER, weight=ft.FontWeight.W_600)
+    value = ft.TextStyle(color=ft.Colors.SECONDARY, weight=ft.FontWeight.W_600)
+    comment = ft.TextStyle(color=ft.Colors.ON_SURFACE_VARIANT, italic=True)
+    return ft.MarkdownCustomCodeTheme(
+        root=ft.TextStyle(color=ft.Colors.ON_SURFACE, bgcolor=ft.Colors.TRANSPARENT),
+        keyword=keyword,
+        selector_tag=keyword,
+        tag=keyword,
+        literal=value,
+        number=value,
+        string=string,
+        regexp=string,
+        symbol=string,
+        addition=string,
+        title=name,
+        section=name,
+        class_name=name,
+        built_in=name,
+        type=name,
+        attr=value,
+        attribute=value,
+        variable=value,
+        meta=comment,
+        comment=comment,
+        quote=comment,
+        deletion=ft.TextStyle(color=ft.Colors.ERROR),
+    )

@@ -1,0 +1,404 @@
+"""The chat: one conversation with its header, messages and prompt.
+
+Gathers the parts and passes between them and the chat service; what a part looks like and how it behaves is
+its own business. Everything here runs on the page's event loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import flet as ft
+
+from app.chat.events import (
+    AnswerEnded,
+    AnswerGrew,
+    ConversationsChanged,
+    EngineChanged,
+    PathChanged,
+    QueueChanged,
+)
+from app.components.chat_header import ChatHeader
+from app.components.composer import Composer
+from app.components.empty_state import EmptyState
+from app.components.engine_status import EngineStatus, model_name, status_text
+from app.components.load_failure import LoadFailure
+from app.components.look import UNIT, centred, muted_text
+from app.components.message_commands import MessageCommands
+from app.components.message_list import MessageList
+from app.components.persona_picker import PersonaPicker
+from app.components.refresh import is_on_screen, refresh
+from app.components.sampling_sheet import Adjustment, open_sampling_sheet
+from app.history.errors import ConversationMissing
+from app.history.records import Overrides
+from app.i18n import EXPECTED_ERRORS
+from app.views.chat_menu import ChatMenu
+from app.views.chat_reading import (
+    Behaviour,
+    Reading,
+    behaviour,
+    persona_sampling,
+    read_conversation,
+    with_adjustment,
+)
+from app.views.context import ViewContext
+
+if TYPE_CHECKING:
+    from app.chat.events import ChatEvent, EngineState
+
+_NARROW_HEADER = 600
+
+
+class ChatView(ft.Container):
+    """Shows a conversation, or an empty one that begins to exist with its first question."""
+
+    def __init__(self, context: ViewContext) -> None:
+        self._context = context
+        self._service = context.service
+        self._reading = Reading()
+        self._new_overrides = Overrides()
+        self._new_draft = ""
+        self._n_loads = 0
+        self._is_loaded = False
+        self._is_reading = False
+        self._reads_again = False
+        commands = MessageCommands(
+            regenerate=self._regenerate,
+            continue_answer=self._continue,
+            edit=self._edit,
+            delete=self._delete,
+            select=self._select,
+        )
+        self._messages = MessageList(context, commands)
+        self._empty = EmptyState(context, self._choose_example)
+        self._menu = ChatMenu(context, self._open_behaviour)
+        self._header = ChatHeader(context, on_rename=self._menu.rename, entries=self._menu.entries)
+        self._failure = LoadFailure(context, self._use_demo)
+        self._personas = PersonaPicker(context, self._choose_persona, self._open_behaviour)
+        self._composer = Composer(
+            context,
+            on_send=self._send,
+            on_stop=self._service.stop,
+            on_cancel=self._cancel_queued,
+            on_draft=self._keep_draft,
+            tools=(self._personas,),
+        )
+        self._status = EngineStatus(context)
+        self._hint = muted_text(context.t("chat.composer.keys"))
+        self._body = ft.Container(self._empty, expand=True)
+        super().__init__(
+            ft.Column([self._header, self._body, self._failure, self._composer, self._footer()], spacing=0),
+            expand=True,
+            on_size_change=context.guard(self._on_size),
+            size_change_interval=100,
+        )
+        self._show_engine()
+
+    # What the shell calls
+
+    def show(self, conversation_id: int | None, at_message: int | None = None) -> None:
+        """Show a conversation, None for a new one, at its end or at one of its messages."""
+        self._context.run(self._load, conversation_id, at_message)
+
+    def on_event(self, event: ChatEvent) -> None:
+        """Follow the chat service."""
+        self._context.run(self._follow, event)
+
+    def focus_prompt(self) -> None:
+        """Put the cursor where one writes."""
+        self._context.run(self._focus)
+
+    def stop(self) -> None:
+        """Stop the answer that is made in this conversation."""
+        if self._is_answering:
+            self._service.stop()
+
+    def copy_last(self) -> None:
+        """Copy the newest answer."""
+        text = self._reading.last_answer
+        if text:
+            self._context.copy(text)
+
+    def dispose(self) -> None:
+        """Stop listening, and keep what is typed."""
+        unsaved = self._composer.dispose()
+        self._messages.dispose()
+        if unsaved is not None and self._conversation_id is not None:
+            self._service.history.conversations.set_draft(self._conversation_id, unsaved)
+
+    # Reading
+
+    @property
+    def _conversation_id(self) -> int | None:
+        conversation = self._reading.conversation
+        return conversation.id if conversation is not None else None
+
+    @property
+    def _is_answering(self) -> bool:
+        answering = self._service.state.answering
+        return answering is not None and answering == self._conversation_id
+
+    async def _load(self, conversation_id: int | None, at_message: int | None) -> None:
+        is_same = self._is_loaded and conversation_id == self._conversation_id
+        self._n_loads += 1
+        this_load = self._n_loads
+        await self._leave()
+        reading = Reading()
+        if conversation_id is not None:
+            try:
+                reading = await self._context.in_thread(
+                    read_conversation, self._service, conversation_id, at_message
+                )
+            except ConversationMissing:
+                self._context.notify(self._context.t("chat.missing"))
+        if this_load != self._n_loads:
+            return
+        self._is_loaded = True
+        self._reading = reading
+        self._messages.show(reading.path, reading.remembered_from, at_message)
+        if not is_same:
+            self._composer.set_text(reading.conversation.draft if reading.conversation else self._new_draft)
+        self._show_reading()
+        refresh(self)
+        if at_message is None:
+            await self._focus()
+
+    async def _leave(self) -> None:
+        """Keep what is typed in the conversation that is left."""
+        if self._conversation_id is None:
+            self._new_draft = self._composer.text
+            self._composer.take_unsaved()
+            return
+        unsaved = self._composer.take_unsaved()
+        if unsaved is not None:
+            await self._save_draft(self._conversation_id, unsaved)
+
+    async def _read_again(self) -> None:
+        """Read the conversation after a change; changes in between lead to one more reading."""
+        if self._is_reading:
+            self._reads_again = True
+            return
+        self._is_reading = True
+        try:
+            self._reads_again = True
+            while self._reads_again and self._conversation_id is not None:
+                self._reads_again = False
+                this_load, conversation_id = self._n_loads, self._conversation_id
+                reading = await self._context.in_thread(read_conversation, self._service, conversation_id)
+                if this_load == self._n_loads:
+                    self._reading = reading
+                    self._messages.change(reading.path, reading.remembered_from)
+                    self._show_reading()
+        except ConversationMissing:
+            self._context.open_conversation(None)
+        finally:
+            self._is_reading = False
+
+    async def _follow(self, event: ChatEvent) -> None:
+        match event:
+            case AnswerGrew() if event.conversation_id == self._conversation_id:
+                if not self._messages.grow(event.message_id, event.text, event.offset):
+                    await self._read_again()
+            case EngineChanged():
+                self._show_engine()
+            case ConversationsChanged():
+                await self._read_title()
+            case PathChanged() | AnswerEnded() | QueueChanged():
+                if event.conversation_id == self._conversation_id:
+                    await self._read_again()
+
+    async def _read_title(self) -> None:
+        conversation_id = self._conversation_id
+        if conversation_id is None:
+            return
+        try:
+            conversation = await self._context.in_thread(
+                self._service.history.conversations.get, conversation_id
+            )
+        except ConversationMissing:
+            return
+        if conversation_id == self._conversation_id:
+            self._reading = replace(self._reading, conversation=conversation)
+            self._show_title()
+            refresh(self._header)
+
+    # Showing
+
+    def _show_reading(self) -> None:
+        reading = self._reading
+        self._show_title()
+        self._header.context_meter.show(reading.context_use)
+        self._messages.mark_waiting(frozenset(item.message_id for item in reading.queued))
+        self._composer.show_queue(reading.queued)
+        content = self._messages if reading.path else self._empty
+        if self._body.content is not content:
+            self._body.content = content
+            refresh(self._body)
+        self._show_behaviour()
+        self._show_engine()
+        refresh(self._header)
+
+    def _show_title(self) -> None:
+        conversation = self._reading.conversation
+        title = conversation.title if conversation is not None else ""
+        self._header.show_title(
+            title or self._context.t("chat.header.new"), is_saved=conversation is not None
+        )
+        self._menu.conversation = conversation
+
+    def _show_engine(self) -> None:
+        """Follow the engine's state: header, status, prompt, failure, and what precedes the first word."""
+        state = self._service.state
+        texts = self._context.texts
+        self._header.model_picker.show(state)
+        self._status.show(status_text(state, texts, self._conversation_id))
+        self._composer.show_answering(self._is_answering)
+        reason = self._failure_reason(state)
+        offers_demo = state.model is None or not state.model.is_demo
+        self._failure.show(reason, offers_demo=offers_demo)
+        self._messages.set_activity(state.message_id if self._is_answering else None, self._activity())
+        self._empty.show(state)
+        refresh(self._header.model_picker, self._status, self._failure, self._empty)
+
+    def _failure_reason(self, state: EngineState) -> str | None:
+        if state.phase != "failed" or state.error is None:
+            return None
+        if isinstance(state.error, EXPECTED_ERRORS):
+            return self._context.texts.error(state.error)
+        return self._context.t("gui.unexpected", kind=type(state.error).__name__)
+
+    def _activity(self) -> str | None:
+        state = self._service.state
+        if self._is_answering:
+            return self._context.t("chat.answer.reading") if state.reading_prompt else None
+        if state.phase in ("loading", "restarting") and self._reading.awaits_answer:
+            return self._context.t("chat.answer.loading", model=model_name(state, self._context.texts))
+        return None
+
+    def _footer(self) -> ft.Control:
+        row = ft.Row(
+            [ft.Container(self._status, expand=True), self._hint],
+            alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
+        )
+        return centred(row, padding=ft.Padding(3 * UNIT, 6, 3 * UNIT, UNIT))
+
+    def _on_size(self, event: ft.LayoutSizeChangeEvent[ChatView]) -> None:
+        narrow = event.width < _NARROW_HEADER
+        self._hint.visible = not narrow
+        self._header.model_picker.set_narrow(narrow)
+        refresh(self._hint, self._header.model_picker)
+
+    # Commands
+
+    async def _focus(self) -> None:
+        if is_on_screen(self._composer):
+            await self._composer.focus()
+
+    async def _send(self, text: str) -> None:
+        conversation_id = self._conversation_id
+        if conversation_id is None:
+            conversation_id = await self._begin()
+            await self._context.in_thread(self._service.send, conversation_id, text)
+            self._new_draft, self._new_overrides = "", Overrides()
+            self._context.open_conversation(conversation_id)
+            return
+        await self._context.in_thread(self._service.send, conversation_id, text)
+        await self._messages.scroll_to_end()
+
+    async def _begin(self) -> int:
+        conversation_id = await self._context.in_thread(
+            self._service.new_conversation, self._new_overrides.persona
+        )
+        if self._new_overrides != Overrides(persona=self._new_overrides.persona):
+            set_overrides = self._service.history.conversations.set_overrides
+            await self._context.in_thread(set_overrides, conversation_id, self._new_overrides)
+        return conversation_id
+
+    async def _regenerate(self, message_id: int) -> None:
+        await self._context.in_thread(self._service.regenerate, message_id)
+        await self._messages.scroll_to_end()
+
+    async def _continue(self, message_id: int) -> None:
+        await self._context.in_thread(self._service.continue_answer, message_id)
+        await self._messages.scroll_to_end()
+
+    async def _edit(self, message_id: int, text: str) -> None:
+        await self._context.in_thread(self._service.edit_question, message_id, text)
+        await self._messages.scroll_to_end()
+
+    async def _select(self, message_id: int) -> None:
+        await self._context.in_thread(self._service.select_branch, message_id)
+
+    async def _delete(self, message_id: int) -> None:
+        token = await self._context.in_thread(self._service.delete_message, message_id)
+
+        async def undo() -> None:
+            await self._context.in_thread(self._service.undo, token)
+
+        self._context.notify(self._context.t("chat.deleted"), self._context.t("gui.undo"), undo)
+
+    async def _cancel_queued(self, message_id: int) -> None:
+        text = next((item.text for item in self._reading.queued if item.message_id == message_id), "")
+        await self._context.in_thread(self._service.cancel_queued, message_id)
+        if text and not self._composer.text:
+            await self._composer.put(text)
+
+    async def _choose_example(self, text: str) -> None:
+        await self._composer.put(text)
+
+    def _use_demo(self) -> None:
+        demo = next(choice for choice in self._service.models() if choice.is_demo)
+        self._service.choose_model(demo.key)
+
+    def _keep_draft(self, text: str) -> None:
+        if self._conversation_id is None:
+            self._new_draft = text
+        else:
+            self._context.run(self._save_draft, self._conversation_id, text)
+
+    async def _save_draft(self, conversation_id: int, text: str) -> None:
+        await self._context.in_thread(self._service.history.conversations.set_draft, conversation_id, text)
+
+    # Behaviour
+
+    @property
+    def _overrides(self) -> Overrides:
+        conversation = self._reading.conversation
+        return conversation.overrides if conversation is not None else self._new_overrides
+
+    @property
+    def _behaviour(self) -> Behaviour:
+        return behaviour(self._service, self._overrides, self._context.language)
+
+    def _show_behaviour(self) -> None:
+        now = self._behaviour
+        self._personas.show(now.personas, now.persona.id, is_adjusted=now.is_adjusted)
+        refresh(self._personas)
+
+    async def _choose_persona(self, persona_id: str) -> None:
+        await self._set_overrides(replace(self._overrides, persona=persona_id))
+
+    def _open_behaviour(self) -> None:
+        now = self._behaviour
+
+        async def save(adjustment: Adjustment) -> None:
+            await self._set_overrides(with_adjustment(self._overrides, adjustment))
+
+        open_sampling_sheet(
+            self._context,
+            current=now.adjustment,
+            persona_system=now.persona.system,
+            persona_sampling=persona_sampling(self._service, now),
+            on_save=lambda adjustment: self._context.run(save, adjustment),
+        )
+
+    async def _set_overrides(self, overrides: Overrides) -> None:
+        conversation = self._reading.conversation
+        if conversation is None:
+            self._new_overrides = overrides
+        else:
+            set_overrides = self._service.history.conversations.set_overrides
+            await self._context.in_thread(set_overrides, conversation.id, overrides)
+            self._reading = replace(self._reading, conversation=replace(conversation, overrides=overrides))
+        self._show_behaviour()

@@ -1,0 +1,95 @@
+"""All that the chat shows of one conversation, read in one go, and what its answers are made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from app.chat.answer_plan import plan_answer
+from app.components.queue_chips import Queued
+from app.components.sampling_sheet import Adjustment
+from app.history.records import Conversation, Overrides, PathMessage
+from app.personas import Persona
+from convert.i18n import Language
+from engine.types import Sampling
+
+if TYPE_CHECKING:
+    from app.chat.service import ChatService
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A conversation as it was read; the empty one is a conversation that does not exist yet."""
+
+    conversation: Conversation | None = None
+    path: tuple[PathMessage, ...] = ()
+    remembered_from: int | None = None
+    context_use: tuple[int, int] | None = None
+    queued: tuple[Queued, ...] = ()
+
+    @property
+    def last_answer(self) -> str | None:
+        """The newest answer's text."""
+        texts = (entry.message.text for entry in reversed(self.path) if entry.message.role == "assistant")
+        return next(texts, None)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the last message is a question."""
+        return bool(self.path) and self.path[-1].message.role == "user"
+
+
+def read_conversation(service: ChatService, conversation_id: int, reveal: int | None = None) -> Reading:
+    """Read a conversation; reveal: a message whose branch is to be shown. Raises ConversationMissing."""
+    if reveal is not None:
+        service.history.messages.reveal(reveal)
+    path = service.path(conversation_id)
+    waiting = set(service.queued(conversation_id))
+    return Reading(
+        conversation=service.history.conversations.get(conversation_id),
+        path=path,
+        remembered_from=service.remembered_from(conversation_id),
+        context_use=service.context_use(conversation_id),
+        queued=tuple(
+            Queued(entry.message.id, entry.message.text) for entry in path if entry.message.id in waiting
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """The persona of a conversation, all that can be chosen, and what the conversation sets for itself."""
+
+    personas: tuple[Persona, ...]
+    persona: Persona
+    overrides: Overrides
+
+    @property
+    def adjustment(self) -> Adjustment:
+        """What differs from the persona."""
+        return Adjustment(self.overrides.system, self.overrides.sampling)
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether anything does."""
+        return self.adjustment != Adjustment(None, None)
+
+
+def behaviour(service: ChatService, overrides: Overrides, language: Language) -> Behaviour:
+    """How a conversation with these overrides is answered."""
+    personas = service.personas.all(language)
+    chosen = overrides.persona or service.settings.settings.persona
+    persona = next((each for each in personas if each.id == chosen), personas[0])
+    return Behaviour(personas, persona, overrides)
+
+
+def persona_sampling(service: ChatService, now: Behaviour) -> Sampling:
+    """The sampling that applies while the conversation sets none of its own."""
+    model = service.state.model
+    is_demo = model is None or model.is_demo
+    return plan_answer(service.settings.settings, now.persona, Overrides(), is_demo=is_demo).sampling
+
+
+def with_adjustment(overrides: Overrides, adjustment: Adjustment) -> Overrides:
+    """These overrides, with another system text and sampling."""
+    return replace(overrides, system=adjustment.system, sampling=adjustment.sampling)
