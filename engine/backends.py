@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from engine.backend import Backend
+from engine.worker_start import can_start_workers
 
 
 def make_backend() -> Backend:
     """A backend without a model."""
+    if can_start_workers():
+        from engine.worker import WorkerBackend
+
+        return WorkerBackend()
     from engine.in_process import InProcessBackend
 
     return InProcessBackend()

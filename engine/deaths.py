@@ -1,0 +1,37 @@
+"""How often the engine stopped with which model: three times within five minutes is a reason to ask first.
+
+Knows no processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.errors import EngineKeepsStopping
+
+MAX_DEATHS = 3
+WINDOW_MINUTES = 5
+
+
+class DeathRecord:
+    """Remembers deaths by model; not safe to use from several threads at once."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._deaths: dict[Path, list[float]] = {}
+        self._reasons: dict[Path, str] = {}
+
+    def add(self, path: Path, reason: str) -> None:
+        """The engine stopped with the model at `path`."""
+        self._deaths.setdefault(path, []).append(self._now_s())
+        self._reasons[path] = reason
+
+    def require_hope(self, path: Path) -> None:
+        """Raise EngineKeepsStopping after too many deaths, and forget them: who asks again, wants to try."""
+        begin_s = self._now_s() - WINDOW_MINUTES * 60
+        recent = [moment for moment in self._deaths.get(path, ()) if moment >= begin_s]
+        if len(recent) >= MAX_DEATHS:
+            del self._deaths[path]
+            raise EngineKeepsStopping(path, len(recent), WINDOW_MINUTES, self._reasons[path])
