@@ -99,8 +99,9 @@ class AnswerRow(ft.Container):
 
     def set_last(self, is_last: bool, has_branch_ids: bool) -> None:
         """Whether this is the newest answer, and its branch switch the newest one; the caller updates."""
-        self._is_last, self._has_branch_ids = is_last, has_branch_ids
-        self._fill()
+        if (is_last, has_branch_ids) != (self._is_last, self._has_branch_ids):
+            self._is_last, self._has_branch_ids = is_last, has_branch_ids
+            self._fill()
 
     def set_activity(self, text: str | None) -> None:
         """Say what is done before the first word, None for nothing any more."""

@@ -120,7 +120,7 @@ class EmptyState(ft.Container):
                 tight=True,
             ),
             padding=14,
-            height=84 if group == "demo" else 116,
+            height=96 if group == "demo" else 116,
             border_radius=16,
             border=ft.Border.all(1, ft.Colors.OUTLINE_VARIANT),
             bgcolor=ft.Colors.SURFACE_CONTAINER_LOWEST,

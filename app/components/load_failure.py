@@ -9,53 +9,73 @@ import flet as ft
 from app.components.identified import identified
 from app.components.look import UNIT, centred
 from app.components.model_dialog import choose_model
+from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.views.context import ViewContext
+from engine.errors import NotEnoughMemory
 
 
 class LoadFailure(ft.Container):
-    """A card above the prompt; hidden while all is well. The caller updates."""
+    """A card above the prompt; hidden while all is well. The caller updates.
 
-    def __init__(self, context: ViewContext, on_demo: Callable[[], object]) -> None:
+    on_smaller_context is given the number of tokens that would fit.
+    """
+
+    def __init__(
+        self,
+        context: ViewContext,
+        *,
+        on_demo: Callable[[], object],
+        on_again: Callable[[], object],
+        on_smaller_context: Callable[[int], object],
+    ) -> None:
         self._context = context
+        self._n_tokens = 0
         t = context.t
-        self._reason = ft.Text(color=ft.Colors.ON_ERROR_CONTAINER, selectable=True)
-        self._demo = identified(
-            ft.FilledButton(t("chat.failure.demo"), on_click=context.guard(on_demo)), "failure-demo"
-        )
-        other = ft.TextButton(
-            t("chat.failure.other"),
-            style=ft.ButtonStyle(color=ft.Colors.ON_ERROR_CONTAINER),
-            on_click=context.guard(lambda: choose_model(context)),
-        )
-        title = ft.Text(
-            t("chat.failure.title"),
-            theme_style=ft.TextThemeStyle.TITLE_SMALL,
-            color=ft.Colors.ON_ERROR_CONTAINER,
-        )
-        card = ft.Container(
-            ft.Column(
-                [
-                    ft.Row(
-                        [ft.Icon(ft.Icons.ERROR_OUTLINE, color=ft.Colors.ON_ERROR_CONTAINER, size=20), title],
-                        spacing=UNIT,
-                    ),
-                    self._reason,
-                    ft.Row([self._demo, identified(other, "failure-other")], spacing=UNIT, wrap=True),
-                ],
-                spacing=UNIT,
-                tight=True,
+        self._reason = ft.Text(selectable=True)
+        self._demo = _button(context, "chat.failure.demo", on_demo, "failure-demo")
+        self._smaller_text = ft.Text()
+        self._smaller = identified(
+            ft.FilledTonalButton(
+                self._smaller_text, on_click=context.guard(lambda: on_smaller_context(self._n_tokens))
             ),
-            bgcolor=ft.Colors.ERROR_CONTAINER,
+            "failure-context",
+        )
+        other = _button(context, "chat.failure.other", lambda: choose_model(context), "failure-other")
+        again = _button(context, "chat.failure.again", on_again, "failure-again")
+        sign = ft.Icon(ft.Icons.ERROR_OUTLINE, color=ft.Colors.ERROR, size=20)
+        title = ft.Text(t("chat.failure.title"), theme_style=ft.TextThemeStyle.TITLE_SMALL)
+        buttons = ft.Row([self._smaller, self._demo, other, again], spacing=UNIT, run_spacing=UNIT, wrap=True)
+        card = ft.Container(
+            ft.Column([ft.Row([sign, title], spacing=UNIT), self._reason, buttons], spacing=UNIT, tight=True),
+            bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,
+            border=ft.Border.all(1, ft.Colors.ERROR),
             border_radius=16,
             padding=2 * UNIT,
         )
         super().__init__(
-            centred(identified(card, "load-failure"), padding=ft.Padding(16, 0, 16, UNIT)),
-            visible=False,
+            centred(identified(card, "load-failure"), padding=ft.Padding(16, 0, 16, UNIT)), visible=False
         )
 
-    def show(self, reason: str | None, *, offers_demo: bool) -> None:
-        """Show a reason, None for none; offers_demo: it is another model that failed."""
-        self.visible = reason is not None
-        self._reason.value = reason or ""
+    def show(self, error: Exception | None, *, offers_demo: bool) -> None:
+        """Show why loading failed, None for nothing; offers_demo: it is another model that failed."""
+        self.visible = error is not None
+        self._reason.value = failure_text(error, self._context.texts) if error is not None else ""
         self._demo.visible = offers_demo
+        smaller = error.smaller_context_tokens if isinstance(error, NotEnoughMemory) else None
+        self._smaller.visible = smaller is not None
+        if smaller is not None:
+            self._n_tokens = smaller
+            self._smaller_text.value = self._context.t("chat.failure.smaller", n=smaller)
+
+
+def failure_text(error: Exception, texts: Texts) -> str:
+    """What went wrong, in words for a window: its buttons take the place of command-line options."""
+    if isinstance(error, NotEnoughMemory):
+        return f"{catalog().error_text(error, texts.language)} {texts.text('chat.failure.memory')}"
+    if isinstance(error, EXPECTED_ERRORS):
+        return texts.error(error)
+    return texts.text("gui.unexpected", kind=type(error).__name__)
+
+
+def _button(context: ViewContext, key: str, on_click: Callable[[], object], identifier: str) -> ft.Semantics:
+    return identified(ft.TextButton(context.t(key), on_click=context.guard(on_click)), identifier)

@@ -40,6 +40,7 @@ class MessageActions(ft.Row):
             height=36,
             padding=0,
             icon_color=ft.Colors.ON_SURFACE_VARIANT,
+            disabled_color=ft.Colors.with_opacity(0.3, ft.Colors.ON_SURFACE),
             tooltip=label,
             on_click=self._context.guard(on_click),
             on_focus=self._context.guard(lambda: self.reveal(True)),

@@ -118,6 +118,12 @@ class MessageList(ft.Stack):
                 row.show(entry, is_waiting=entry.message.id in message_ids)
                 refresh(row)
 
+    def mark_unanswered(self, message_id: int | None) -> None:
+        """Which question has no answer and will get none by itself; None where all is well."""
+        for row in self._rows.values():
+            if isinstance(row, QuestionRow) and row.show_unanswered(row.message_id == message_id):
+                refresh(row)
+
     def set_activity(self, message_id: int | None, text: str | None) -> None:
         """What the engine does before the first word: under the answer, or under the last question."""
         row = self._rows.get(message_id) if message_id is not None else None

@@ -32,8 +32,9 @@ async def choose_model(context: ViewContext) -> None:
     ]
     dialog = ft.AlertDialog(
         title=ft.Text(context.t("chat.models.title")),
+        scrollable=True,
         content=ft.Container(
-            ft.Column([*tiles, _folder_note(context)], tight=True, spacing=4, scroll=ft.ScrollMode.AUTO),
+            ft.Column([*tiles, _folder_note(context)], tight=True, spacing=4),
             width=_WIDTH,
         ),
         actions=[

@@ -31,12 +31,14 @@ class ModelPicker(ft.Container):
         self._sign = ft.Icon(ft.Icons.MEMORY, size=16)
         self._frame = ft.Container(self._name)
         self._is_narrow = False
+        row = ft.Row(
+            [self._ring, self._sign, self._frame, ft.Icon(ft.Icons.ARROW_DROP_DOWN, size=18)],
+            spacing=6,
+            tight=True,
+        )
         self._button = ft.Container(
-            ft.Row(
-                [self._ring, self._sign, self._frame, ft.Icon(ft.Icons.ARROW_DROP_DOWN, size=18)],
-                spacing=6,
-                tight=True,
-            ),
+            # A ring that comes and goes in the tree of names costs the node around it its identifier.
+            ft.Semantics(content=row, exclude_semantics=True),
             padding=ft.Padding.symmetric(horizontal=12, vertical=UNIT),
             border_radius=18,
             bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,
@@ -45,10 +47,12 @@ class ModelPicker(ft.Container):
         )
         self._node = identified(self._button, "model-picker", button=True)
         super().__init__(self._node)
-        self.show(context.service.state)
+        self._state = context.service.state
+        self.show(self._state)
 
     def show(self, state: EngineState) -> None:
         """Show the model and how far it is."""
+        self._state = state
         name = model_name(state, self._context.texts)
         is_busy = state.phase in ("loading", "restarting")
         has_failed = state.phase == "failed"
@@ -66,4 +70,4 @@ class ModelPicker(ft.Container):
         """Leave more room for the title; the caller updates."""
         self._is_narrow = narrow
         self._button.padding = ft.Padding.symmetric(horizontal=UNIT if narrow else 12, vertical=UNIT)
-        self.show(self._context.service.state)
+        self.show(self._state)

@@ -23,6 +23,7 @@ class QuestionRow(ft.Container):
         self._commands = commands
         self._field: ft.TextField | None = None
         self._is_last = False
+        self._is_unanswered = False
         self._has_branch_ids = False
         self._actions = MessageActions(context, ft.MainAxisAlignment.END)
         self._body = ft.Column(
@@ -51,8 +52,17 @@ class QuestionRow(ft.Container):
 
     def set_last(self, is_last: bool, has_branch_ids: bool) -> None:
         """Whether this is the newest question, and whether its branch switch is the newest."""
-        self._is_last, self._has_branch_ids = is_last, has_branch_ids
+        if (is_last, has_branch_ids) != (self._is_last, self._has_branch_ids):
+            self._is_last, self._has_branch_ids = is_last, has_branch_ids
+            self._fill()
+
+    def show_unanswered(self, is_unanswered: bool) -> bool:
+        """Whether nothing will answer this question; returns whether that is new. The caller updates."""
+        if is_unanswered == self._is_unanswered:
+            return False
+        self._is_unanswered = is_unanswered
         self._fill()
+        return True
 
     def _fill(self) -> None:
         self._node.identifier = "last-user" if self._is_last else None
@@ -60,6 +70,8 @@ class QuestionRow(ft.Container):
             return
         self._fill_actions()
         self._body.controls = [self._bubble(), self._actions]
+        if self._is_unanswered:
+            self._body.controls.append(self._unanswered())
 
     def _bubble(self) -> ft.Control:
         return ft.Container(
@@ -73,6 +85,18 @@ class QuestionRow(ft.Container):
             bgcolor=ft.Colors.SECONDARY_CONTAINER,
             border_radius=ft.BorderRadius(18, 18, 18, 4),
             padding=ft.Padding.symmetric(horizontal=2 * UNIT, vertical=10),
+        )
+
+    def _unanswered(self) -> ft.Control:
+        answer = ft.TextButton(
+            self._context.t("chat.question.answer"),
+            icon=ft.Icons.PLAY_ARROW,
+            on_click=self._context.guard(lambda: self._commands.regenerate(self.message_id)),
+        )
+        return ft.Row(
+            [muted_text(self._context.t("chat.question.unanswered")), identified(answer, "answer-now")],
+            alignment=ft.MainAxisAlignment.END,
+            spacing=UNIT,
         )
 
     def _fill_actions(self) -> None:

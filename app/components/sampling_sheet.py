@@ -63,6 +63,7 @@ def open_sampling_sheet(
 
     dialog = ft.AlertDialog(
         title=ft.Text(t("chat.sampling.title")),
+        scrollable=True,
         content=ft.Container(
             ft.Column(
                 [
@@ -73,7 +74,6 @@ def open_sampling_sheet(
                 ],
                 tight=True,
                 spacing=2 * UNIT,
-                scroll=ft.ScrollMode.AUTO,
             ),
             width=_WIDTH,
         ),

@@ -28,23 +28,26 @@ from app.components.look import UNIT, centred, muted_text
 from app.components.message_commands import MessageCommands
 from app.components.message_list import MessageList
 from app.components.persona_picker import PersonaPicker
+from app.components.queue_chips import Queued
 from app.components.refresh import is_on_screen, refresh
 from app.components.sampling_sheet import Adjustment, open_sampling_sheet
 from app.history.errors import ConversationMissing
 from app.history.records import Overrides
-from app.i18n import EXPECTED_ERRORS
 from app.views.chat_menu import ChatMenu
 from app.views.chat_reading import (
     Behaviour,
     Reading,
     behaviour,
+    chosen_model,
     persona_sampling,
+    queued_in,
     read_conversation,
     with_adjustment,
 )
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
+    from app.chat.choices import ModelChoice
     from app.chat.events import ChatEvent, EngineState
 
 _NARROW_HEADER = 600
@@ -60,6 +63,7 @@ class ChatView(ft.Container):
         self._new_overrides = Overrides()
         self._new_draft = ""
         self._n_loads = 0
+        self._chosen_model: ModelChoice | None = None
         self._is_loaded = False
         self._is_reading = False
         self._reads_again = False
@@ -74,7 +78,12 @@ class ChatView(ft.Container):
         self._empty = EmptyState(context, self._choose_example)
         self._menu = ChatMenu(context, self._open_behaviour)
         self._header = ChatHeader(context, on_rename=self._menu.rename, entries=self._menu.entries)
-        self._failure = LoadFailure(context, self._use_demo)
+        self._failure = LoadFailure(
+            context,
+            on_demo=self._use_demo,
+            on_again=self._service.load,
+            on_smaller_context=self._use_smaller_context,
+        )
         self._personas = PersonaPicker(context, self._choose_persona, self._open_behaviour)
         self._composer = Composer(
             context,
@@ -135,6 +144,12 @@ class ChatView(ft.Container):
         return conversation.id if conversation is not None else None
 
     @property
+    def _state(self) -> EngineState:
+        """The engine's state, with the model that would be loaded where none is."""
+        state = self._service.state
+        return state if state.model is not None else replace(state, model=self._chosen_model)
+
+    @property
     def _is_answering(self) -> bool:
         answering = self._service.state.answering
         return answering is not None and answering == self._conversation_id
@@ -152,9 +167,12 @@ class ChatView(ft.Container):
                 )
             except ConversationMissing:
                 self._context.notify(self._context.t("chat.missing"))
+        self._chosen_model = await self._context.in_thread(chosen_model, self._service)
         if this_load != self._n_loads:
             return
         self._is_loaded = True
+        if self._service.state.phase == "idle" and self._chosen_model.is_demo:
+            self._service.load()  # takes a moment only, and then the first answer begins at once
         self._reading = reading
         self._messages.show(reading.path, reading.remembered_from, at_message)
         if not is_same:
@@ -204,7 +222,9 @@ class ChatView(ft.Container):
                 self._show_engine()
             case ConversationsChanged():
                 await self._read_title()
-            case PathChanged() | AnswerEnded() | QueueChanged():
+            case QueueChanged() if event.conversation_id == self._conversation_id:
+                self._show_queue(queued_in(self._reading.path, self._service.queued(event.conversation_id)))
+            case PathChanged() | AnswerEnded():
                 if event.conversation_id == self._conversation_id:
                     await self._read_again()
 
@@ -229,8 +249,7 @@ class ChatView(ft.Container):
         reading = self._reading
         self._show_title()
         self._header.context_meter.show(reading.context_use)
-        self._messages.mark_waiting(frozenset(item.message_id for item in reading.queued))
-        self._composer.show_queue(reading.queued)
+        self._show_queue(reading.queued)
         content = self._messages if reading.path else self._empty
         if self._body.content is not content:
             self._body.content = content
@@ -238,6 +257,11 @@ class ChatView(ft.Container):
         self._show_behaviour()
         self._show_engine()
         refresh(self._header)
+
+    def _show_queue(self, queued: tuple[Queued, ...]) -> None:
+        self._reading = replace(self._reading, queued=queued)
+        self._messages.mark_waiting(frozenset(item.message_id for item in queued))
+        self._composer.show_queue(queued)
 
     def _show_title(self) -> None:
         conversation = self._reading.conversation
@@ -249,28 +273,30 @@ class ChatView(ft.Container):
 
     def _show_engine(self) -> None:
         """Follow the engine's state: header, status, prompt, failure, and what precedes the first word."""
-        state = self._service.state
+        state = self._state
         texts = self._context.texts
         self._header.model_picker.show(state)
         self._status.show(status_text(state, texts, self._conversation_id))
         self._composer.show_answering(self._is_answering)
-        reason = self._failure_reason(state)
+        error = state.error if state.phase == "failed" else None
         offers_demo = state.model is None or not state.model.is_demo
-        self._failure.show(reason, offers_demo=offers_demo)
+        self._failure.show(error, offers_demo=offers_demo)
         self._messages.set_activity(state.message_id if self._is_answering else None, self._activity())
+        self._messages.mark_unanswered(self._unanswered())
         self._empty.show(state)
         refresh(self._header.model_picker, self._status, self._failure, self._empty)
 
-    def _failure_reason(self, state: EngineState) -> str | None:
-        if state.phase != "failed" or state.error is None:
+    def _unanswered(self) -> int | None:
+        """A last question that nothing works on: after a crash, or a failed load."""
+        reading = self._reading
+        if not reading.awaits_answer or self._is_answering:
             return None
-        if isinstance(state.error, EXPECTED_ERRORS):
-            return self._context.texts.error(state.error)
-        return self._context.t("gui.unexpected", kind=type(state.error).__name__)
+        message_id = reading.path[-1].message.id
+        return None if any(item.message_id == message_id for item in reading.queued) else message_id
 
     def _activity(self) -> str | None:
-        state = self._service.state
-        if self._is_answering:
+        state = self._state
+        if self._is_answering and state.phase == "ready":
             return self._context.t("chat.answer.reading") if state.reading_prompt else None
         if state.phase in ("loading", "restarting") and self._reading.awaits_answer:
             return self._context.t("chat.answer.loading", model=model_name(state, self._context.texts))
@@ -350,6 +376,11 @@ class ChatView(ft.Container):
     def _use_demo(self) -> None:
         demo = next(choice for choice in self._service.models() if choice.is_demo)
         self._service.choose_model(demo.key)
+
+    async def _use_smaller_context(self, n_tokens: int) -> None:
+        load = replace(self._context.settings.settings.load, context_tokens=n_tokens)
+        await self._context.in_thread(self._context.settings.update, load=load)
+        self._service.load()
 
     def _keep_draft(self, text: str) -> None:
         if self._conversation_id is None:

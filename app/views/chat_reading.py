@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.chat.answer_plan import plan_answer
+from app.chat.paths import context_use, remembered_from
 from app.components.queue_chips import Queued
 from app.components.sampling_sheet import Adjustment
 from app.history.records import Conversation, Overrides, PathMessage
@@ -14,6 +16,7 @@ from convert.i18n import Language
 from engine.types import Sampling
 
 if TYPE_CHECKING:
+    from app.chat.choices import ModelChoice
     from app.chat.service import ChatService
 
 
@@ -44,15 +47,19 @@ def read_conversation(service: ChatService, conversation_id: int, reveal: int | 
     if reveal is not None:
         service.history.messages.reveal(reveal)
     path = service.path(conversation_id)
-    waiting = set(service.queued(conversation_id))
     return Reading(
         conversation=service.history.conversations.get(conversation_id),
         path=path,
-        remembered_from=service.remembered_from(conversation_id),
-        context_use=service.context_use(conversation_id),
-        queued=tuple(
-            Queued(entry.message.id, entry.message.text) for entry in path if entry.message.id in waiting
-        ),
+        remembered_from=remembered_from(path),
+        context_use=context_use(path),
+        queued=queued_in(path, service.queued(conversation_id)),
+    )
+
+
+def queued_in(path: Sequence[PathMessage], waiting: Sequence[int]) -> tuple[Queued, ...]:
+    """Those messages of a path that wait for the engine."""
+    return tuple(
+        Queued(entry.message.id, entry.message.text) for entry in path if entry.message.id in waiting
     )
 
 
@@ -81,6 +88,13 @@ def behaviour(service: ChatService, overrides: Overrides, language: Language) ->
     chosen = overrides.persona or service.settings.settings.persona
     persona = next((each for each in personas if each.id == chosen), personas[0])
     return Behaviour(personas, persona, overrides)
+
+
+def chosen_model(service: ChatService) -> ModelChoice:
+    """The model that the settings name, where it is (still) there, or the demo."""
+    models = service.models()
+    key = service.settings.settings.default_model
+    return next((choice for choice in models if choice.key == key), models[0])
 
 
 def persona_sampling(service: ChatService, now: Behaviour) -> Sampling:
