@@ -7,8 +7,11 @@ from typing import Protocol
 
 import flet as ft
 
+from app.components.identified import identified
 from app.history.records import Conversation
 from app.views.context import ViewContext
+
+_RADIUS = 10
 
 
 class ItemActions(Protocol):
@@ -58,12 +61,18 @@ class ConversationItem(ft.Container):
             items=[],
             menu_position=ft.PopupMenuPosition.UNDER,
         )
-        super().__init__(
-            content=ft.Row([self._pin, self._title, self._menu], spacing=8),
-            padding=ft.Padding(left=12, right=2, top=0, bottom=0),
-            border_radius=10,
+        opener = ft.Container(
+            ft.Row([self._pin, self._title], spacing=8),
+            padding=ft.Padding(left=12, right=0, top=9, bottom=9),
+            border_radius=_RADIUS,
             ink=True,
             on_click=context.guard(lambda: actions.open(self.conversation)),
+            expand=True,
+        )
+        super().__init__(
+            content=ft.Row([opener, identified(self._menu, "item-menu")], spacing=0),
+            padding=ft.Padding(left=0, right=2, top=0, bottom=0),
+            border_radius=_RADIUS,
         )
         self.show(conversation, is_selected=False)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import flet as ft
 
+from app.components.identified import identified
 from app.components.settings_section import note, row
 from app.history.backup import BACKUPS_KEPT
 from app.views.context import ViewContext
@@ -23,7 +24,12 @@ class DataSection(ft.Column):
         t = context.t
         path = ft.Row(
             [
-                ft.Text(str(folder), selectable=True, expand=True, theme_style=ft.TextThemeStyle.BODY_MEDIUM),
+                identified(
+                    ft.Text(str(folder), selectable=True, theme_style=ft.TextThemeStyle.BODY_MEDIUM),
+                    "data-folder",
+                    str(folder),  # selectable text has no name of its own
+                    expand=True,
+                ),
                 ft.IconButton(
                     ft.Icons.COPY,
                     icon_size=18,

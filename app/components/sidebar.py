@@ -24,6 +24,8 @@ _SEARCH_PAUSE_S = 0.15
 _MAX_HITS = 50
 _TEXT_SIZE = 14  # a text field takes no theme style
 
+_DRAWER_SHADOW = ft.BoxShadow(blur_radius=16, color=ft.Colors.with_opacity(0.3, ft.Colors.SHADOW))
+
 
 class Sidebar(ft.Container):
     """One per page. on_changed: the list changed, all pages are to read it again."""
@@ -63,6 +65,11 @@ class Sidebar(ft.Container):
             ),
         )
 
+    def show_as_drawer(self, is_drawer: bool) -> None:
+        """Above the screen or beside it; beside it, the screen's own menu button is enough."""
+        self._hide.visible = is_drawer
+        self.shadow = _DRAWER_SHADOW if is_drawer else None
+
     @property
     def selected_id(self) -> int | None:
         """The marked conversation."""
@@ -94,22 +101,23 @@ class Sidebar(ft.Container):
         await self._typed()
 
     def _header(self) -> ft.Control:
-        t = self._context.t
+        self._hide = ft.IconButton(
+            ft.Icons.MENU_OPEN,
+            icon_size=20,
+            tooltip=self._context.t("sidebar.hide"),
+            on_click=self._context.guard(self._context.toggle_sidebar),
+        )
         return ft.Container(
             ft.Row(
                 [
                     ft.Image("icon.svg", width=28, height=28, exclude_from_semantics=True),
                     ft.Text("ChatBELLE", theme_style=ft.TextThemeStyle.TITLE_MEDIUM, expand=True),
-                    ft.IconButton(
-                        ft.Icons.MENU_OPEN,
-                        icon_size=20,
-                        tooltip=t("sidebar.hide"),
-                        on_click=self._context.guard(self._context.toggle_sidebar),
-                    ),
+                    self._hide,
                 ],
                 spacing=10,
             ),
-            padding=ft.Padding(left=16, right=8, top=8, bottom=0),
+            padding=ft.Padding(left=16, right=8, top=4, bottom=0),
+            height=48,
         )
 
     def _buttons(self) -> ft.Control:

@@ -76,11 +76,12 @@ class Shell:
         # Flet shows a red banner with a traceback for an error that no guard caught: a sentence instead.
         page.session.error = self._unhandled
         apply_theme(page, self._settings)
+        last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()
         self._unsubscribe = self._service.subscribe(self._from_service)
+        self._show_conversation(last, None)
         await self._sidebar.reload()
-        self._show_conversation(await self._last_conversation(), None)
 
     def dispose(self) -> None:
         """Stop listening; the page is gone."""
@@ -214,11 +215,7 @@ class Shell:
         is_open = self._is_drawer_open if narrow else self._settings.sidebar_open
         self._sidebar.visible = is_open
         self._sidebar.width = min(width, int(self._page.width or width) - 56) if narrow else width
-        self._sidebar.shadow = (
-            ft.BoxShadow(blur_radius=16, color=ft.Colors.with_opacity(0.3, ft.Colors.SHADOW))
-            if narrow
-            else None
-        )
+        self._sidebar.show_as_drawer(narrow)
         self._scrim.visible = narrow and is_open
         self._content.left = width if is_open and not narrow else 0
 
