@@ -48,7 +48,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Report:
-    """All repetitions with one model; peak_rss_bytes is the whole process's."""
+    """All repetitions with one model; peak_rss_bytes is the whole process's that had the model."""
 
     info: ModelInfo
     runs: Sequence[Run]

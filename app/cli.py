@@ -20,12 +20,14 @@ from app.terminal import OutputClosed, abandon_stdout, open_terminal
 from convert.i18n import Language, system_language
 from convert.i18n.arguments import LocalizedParser, requested_language
 from engine.backend import Backend
+from engine.worker_start import serve_if_worker
 
 _COMMANDS = (gui, chat, get_window, bench)
 
 
 def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Backend] = make_backend) -> int:
     """Run the command line and return the exit code; usage errors raise SystemExit(2) as argparse does."""
+    serve_if_worker(sys.argv)
     given = list(sys.argv[1:] if arguments is None else arguments)
     terminal = open_terminal()
     texts = Texts(requested_language(given, system_language()))

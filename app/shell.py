@@ -22,9 +22,9 @@ EXIT_INTERRUPTED = 130
 
 def make_backend() -> Backend:
     """The engine that this front end uses."""
-    from engine.in_process import InProcessBackend
+    from engine import backends
 
-    return InProcessBackend()
+    return backends.make_backend()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from engine.worker_start import can_start_workers
 
 
 def make_backend() -> Backend:
-    """A backend without a model."""
+    """A backend without a model. Keep in mind `worker_start.serve_if_worker` at the program's beginning."""
     if can_start_workers():
         from engine.worker import WorkerBackend
 
@@ -15,3 +15,10 @@ def make_backend() -> Backend:
     from engine.in_process import InProcessBackend
 
     return InProcessBackend()
+
+
+def worker_peak_rss_bytes(backend: Backend) -> int:
+    """The most memory that the engine's own process had resident, after `unload`; 0 where it has none."""
+    from engine.worker import WorkerBackend
+
+    return backend.peak_rss_bytes if isinstance(backend, WorkerBackend) else 0

@@ -1,5 +1,5 @@
 """Whether a model fits the memory that is available now: an estimate of its need, before llama.cpp is
-called.
+called; and what this process took in the end.
 
 Deliberately simple (within about 15 % of what loading takes on a CPU); which quantization to recommend for
 a machine is for the model manager to work out.
@@ -7,6 +7,7 @@ a machine is for the model manager to work out.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _SMALLEST_CONTEXT = 512
 _FIXED_BYTES = 48 << 20  # graphs, vocabulary, allocator
 _VOCABULARY_BYTES_PER_TOKEN = 320  # text, merges and hash tables of llama.cpp's vocabulary
 _MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,18 @@ def _system_available() -> int | None:
         kilobytes = cgroup.number_after("MemAvailable:", _MEMINFO)
         return kilobytes * 1024 if kilobytes is not None else None
     return int(psutil.virtual_memory().available)
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process has had resident so far."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    kilobytes = cgroup.number_after("VmHWM:", _STATUS)  # rusage would include the parent's peak
+    if kilobytes is not None:
+        return kilobytes * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

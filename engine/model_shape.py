@@ -16,6 +16,16 @@ _MAX_WIDTH = 1 << 20
 _MAX_VOCABULARY = 1 << 24
 _MAX_CONTEXT = 1 << 31
 
+# Optional numbers that end up in assertions of ggml, or in divisions: lowest and highest.
+_FRACTIONS = (
+    ("attention.layer_norm_epsilon", 0, 1),
+    ("attention.layer_norm_rms_epsilon", 0, 1),
+    ("attention.group_norm_epsilon", 0, 1),
+    ("attention.max_alibi_bias", 0, 1e6),
+    ("rope.freq_base", 1e-6, 1e15),
+    ("rope.scaling.factor", 0, 1e9),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
@@ -37,6 +47,8 @@ def read_model_shape(header: GgufHeader) -> ModelShape:
     fields = _Fields(header)
     if not header.tensors:
         raise DamagedHeader(header.path, "no tensors")
+    for name, lowest, highest in _FRACTIONS:
+        fields.check_number(name, lowest, highest)
     n_layers = fields.integer("block_count", 1, _MAX_LAYERS)
     n_embd = fields.integer("embedding_length", 1, _MAX_WIDTH)
     heads = fields.per_layer("attention.head_count", n_layers, default=1)
@@ -76,6 +88,12 @@ class _Fields:
     def integer(self, name: str, minimum: int, maximum: int, default: int | None = None) -> int:
         value = self._header.metadata.get(self._key(name), default)
         return self._checked(name, value, minimum, maximum)
+
+    def check_number(self, name: str, lowest: float, highest: float) -> None:
+        """Refuse a number out of its range; it may be missing."""
+        value = self._header.metadata.get(self._key(name), lowest)
+        if not isinstance(value, int | float) or not lowest <= value <= highest:
+            raise DamagedHeader(self._header.path, f"{self._key(name)}: {value!r}")
 
     def per_layer(
         self, name: str, n_layers: int, default: int | None, maximum: int = 1 << 16

@@ -29,6 +29,7 @@ from engine.worker_protocol import (
     Piece,
     ProtocolError,
     Unload,
+    Unloaded,
     failure,
     finished,
     pack,
@@ -82,7 +83,10 @@ class _Answer:
 
 
 class WorkerBackend:
-    """Implements `engine.backend.Backend` with a worker process; safe to use from several threads."""
+    """Implements `engine.backend.Backend` with a worker process; safe to use from several threads.
+
+    peak_rss_bytes: the most memory the process had resident, known after `unload`.
+    """
 
     def __init__(self, silence_limit_s: float = SILENCE_LIMIT_S) -> None:
         self._silence_limit_s = silence_limit_s
@@ -93,7 +97,7 @@ class WorkerBackend:
         self._running: _Answer | None = None
         self._latest = _Answer()
         self._deaths = DeathRecord()
-        self._close = lambda: None
+        self.peak_rss_bytes = 0
 
     @property
     def worker_pid(self) -> int | None:
@@ -146,7 +150,9 @@ class WorkerBackend:
             self._running = None
             self._model = None
             if self._worker is not None and self._is_loaded:
-                self._ask(self._worker, lambda call: Unload(call.number))
+                report = self._ask(self._worker, lambda call: Unload(call.number))
+                assert isinstance(report, Unloaded)
+                self.peak_rss_bytes = report.peak_rss_bytes
         except EngineStopped:
             pass  # that frees the model as well
         finally:

@@ -18,6 +18,7 @@ from typing import IO, NoReturn
 
 from engine.backend import Backend
 from engine.errors import EngineError
+from engine.memory import peak_rss_bytes
 from engine.parent_death import Parent
 from engine.types import Finished
 from engine.worker_protocol import (
@@ -102,7 +103,7 @@ class Worker:
                     self._chat(request, backend)
                 case Unload():
                     backend.unload()
-                    self.send(Unloaded(request.call))
+                    self.send(Unloaded(request.call, peak_rss_bytes()))
                 case _:
                     _give_up(f"unexpected {request}")
         except EngineError as error:

@@ -136,9 +136,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Unloaded:
-    """No model is loaded."""
+    """No model is loaded. peak_rss_bytes: the most memory the worker had resident so far."""
 
     call: int
+    peak_rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from engine.errors import EngineError, EngineStopped
 from engine.types import Event, LoadOptions, Message, ModelInfo, Sampling
 
 _log = logging.getLogger(__name__)
-_CLOSE_PATIENCE_S = 5.0
+_CLOSE_PATIENCE_S = 3.0
 
 
 class EngineHost:
@@ -122,10 +122,14 @@ class EngineHost:
         self._closed.set()
         self.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
-        ended = threading.Thread(target=self._thread.shutdown, daemon=True)
-        ended.start()
-        ended.join(_CLOSE_PATIENCE_S)
-        if self._backend is not None and not ended.is_alive():
+        # Native code may take its time; whoever closes a window won't.
+        for end in (self._thread.shutdown, self._unload):
+            ending = threading.Thread(target=end, name="engine-end", daemon=True)
+            ending.start()
+            ending.join(_CLOSE_PATIENCE_S)
+
+    def _unload(self) -> None:
+        if self._backend is not None:
             self._backend.unload()
 
     def _engine(self) -> Backend:

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
 
 def _measure(options: argparse.Namespace, shell: Shell) -> Report:
     from convert.pipeline import peak_rss_bytes
+    from engine.backends import worker_peak_rss_bytes
 
     model = shell.choose_model(options.model)
     backend = shell.make_backend()
@@ -59,7 +60,7 @@ def _measure(options: argparse.Namespace, shell: Shell) -> Report:
             runs.append(measured)
     finally:
         backend.unload()
-    return Report(info, runs, peak_rss_bytes())
+    return Report(info, runs, worker_peak_rss_bytes(backend) or peak_rss_bytes())
 
 
 def _document(report: Report) -> dict[str, object]:
