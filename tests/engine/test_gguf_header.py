@@ -169,6 +169,17 @@ def test_dimensions_no_model_has_are_damaged(tmp_path: Path, key: str, value: in
     assert key.removesuffix("_kv") in caught.value.detail
 
 
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_numbers_that_ggml_asserts_on_are_damaged(tmp_path: Path, value: float) -> None:
+    data = write_model(tmp_path / "m.gguf").read_bytes()
+    key = string(b"bloom.attention.layer_norm_epsilon") + struct.pack("<I", 6)
+    at = data.index(key) + len(key)
+    (tmp_path / "m.gguf").write_bytes(data[:at] + struct.pack("<f", value) + data[at + 4 :])
+    with pytest.raises(DamagedHeader) as caught:
+        read_model_shape(read_gguf_header(tmp_path / "m.gguf"))
+    assert "epsilon" in caught.value.detail
+
+
 def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(gguf_file(entry(b"general.architecture", 8, string(b"bloom"))))
     with pytest.raises(DamagedHeader):
@@ -196,7 +207,7 @@ def real_header(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()[:12_000]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_mutation_is_read_or_refused(
     real_header: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -55,13 +55,13 @@ def written(segments: list[Segment]) -> str:
 
 
 @pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize(("index", "messages"), enumerate([ONE_TURN, TWO_TURNS]))
+@pytest.mark.parametrize(("index", "messages"), [(0, ONE_TURN), (1, TWO_TURNS)])
 def test_each_format_spells_its_golden_prompt(name: str, index: int, messages: list[Message]) -> None:
     assert written(own_format(name).render(read_conversation(messages))) == GOLDENS[name][index]
 
 
 @pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize(("index", "messages"), enumerate([ONE_TURN, TWO_TURNS]))
+@pytest.mark.parametrize(("index", "messages"), [(0, ONE_TURN), (1, TWO_TURNS)])
 def test_the_written_template_renders_the_same_prompt(name: str, index: int, messages: list[Message]) -> None:
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     template = chat_template(name)
