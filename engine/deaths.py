@@ -1,4 +1,5 @@
-"""How often the engine stopped with which model: three times within five minutes is a reason to ask first.
+"""How often the engine stopped with which model: three times within five minutes, with no answer in between,
+is a reason not to start it once more without being asked.
 
 Knows no processes.
 """
@@ -27,6 +28,10 @@ class DeathRecord:
         """The engine stopped with the model at `path`."""
         self._deaths.setdefault(path, []).append(self._now_s())
         self._reasons[path] = reason
+
+    def forget(self, path: Path) -> None:
+        """The model at `path` answered: it works."""
+        self._deaths.pop(path, None)
 
     def require_hope(self, path: Path) -> None:
         """Raise EngineKeepsStopping after too many deaths, and forget them: who asks again, wants to try."""

@@ -17,7 +17,7 @@ from engine.conversation import read_conversation
 from engine.deaths import DeathRecord
 from engine.errors import EngineBusy, EngineStopped, InvalidConversation, NoModelLoaded
 from engine.sampling import check_sampling
-from engine.types import Event, LoadOptions, Message, ModelInfo, Sampling, TokenChunk
+from engine.types import Event, FinishReason, LoadOptions, Message, ModelInfo, Sampling, TokenChunk
 from engine.worker_handle import Call, WorkerHandle
 from engine.worker_protocol import (
     Cancel,
@@ -185,10 +185,7 @@ class WorkerBackend:
             while True:
                 report = self._next(worker, call, path, answer)
                 if isinstance(report, Ended):
-                    answer.ended()
-                    with self._commands:
-                        if self._running is answer:
-                            self._running = None
+                    self._settle(answer, path, report)
                     yield finished(report)
                     return
                 yield TokenChunk(report.text)
@@ -231,6 +228,13 @@ class WorkerBackend:
             raise NoModelLoaded
         assert isinstance(report, Piece | Ended)
         return report
+
+    def _settle(self, answer: _Answer, path: Path, report: Ended) -> None:
+        answer.ended()
+        if self._running is answer:
+            self._running = None
+        if report.reason is not FinishReason.CANCELLED:
+            self._deaths.forget(path)
 
     def _living_worker(self) -> WorkerHandle:
         if self._worker is None or self._worker.ended.is_set() or self._worker.is_closed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ _log = logging.getLogger("engine.worker")
 _TICK_S = 1.0
 _EXIT_PATIENCE_S = 2.0
 _KEPT_LINES = 30
+_SOURCE_FOLDER = re.compile(r"^\S*[/\\](?=[\w.-]+:\d+: )")  # of an assertion, on another machine
 
 
 class Call:
@@ -141,7 +143,7 @@ class WorkerHandle:
     def stopped(self) -> EngineStopped:
         """How the process ended."""
         code = self._process.poll() if self._process is not None else None
-        last_line = self._lines[-1] if self._lines else ""
+        last_line = _SOURCE_FOLDER.sub("", self._lines[-1]) if self._lines else ""
         what = self._killed_because or _exit_text(code)
         return EngineStopped(f"{what}: {last_line}" if last_line else what, code, last_line)
 
