@@ -1,0 +1,421 @@
+"""Questions, answers, branches, the queue and the engine's state, on a fake engine."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.chat.events import AnswerEnded, AnswerGrew, EngineChanged, Problem, QueueChanged
+from app.chat.service import ChatService
+from app.demo_model import DEMO_SAMPLING
+from app.errors import ModelNotFound
+from app.history.errors import MessageMissing
+from app.history.records import Overrides, Status
+from app.home import Home
+from builders.chat_services import MakeService, Recorder
+from builders.fake_backend import INFO, FakeBackend
+from engine.errors import EngineStopped, NotEnoughMemory, PromptTooLong
+from engine.types import FinishReason, Message, Sampling
+
+Busy = tuple[ChatService, Recorder, FakeBackend]
+
+
+def idle(service: ChatService) -> bool:
+    return service.state.answering is None and not service.queued(1)
+
+
+def texts(service: ChatService, conversation_id: int) -> list[str]:
+    return [entry.message.text for entry in service.path(conversation_id)]
+
+
+def ask(service: ChatService, recorder: Recorder, conversation_id: int, text: str) -> int:
+    """Send and wait for the end of the answer; returns the answer's id."""
+    n_ended = len(recorder.of(AnswerEnded))
+    service.send(conversation_id, text)
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) > n_ended and idle(service))
+    return service.path(conversation_id)[-1].message.id
+
+
+# --- asking -----------------------------------------------------------------------------------------
+
+
+def test_an_answer_streams_and_is_kept_with_what_made_it(
+    service: ChatService, fake: FakeBackend, recorder: Recorder
+) -> None:
+    conversation = service.new_conversation()
+    answer_id = ask(service, recorder, conversation, "你好")
+
+    question, answer = (entry.message for entry in service.path(conversation))
+    assert (question.text, answer.text, answer.status) == ("你好", "echo: 你好", Status.COMPLETE)
+    assert answer.statistics is not None
+    assert answer.origin is not None
+    assert (answer.origin.model, answer.origin.quantization) == (INFO.name, INFO.quantization)
+    grown = [event for event in recorder.of(AnswerGrew) if event.message_id == answer_id]
+    assert "".join(event.text for event in grown) == answer.text
+    assert service.history.conversations.get(conversation).title == "你好"
+    assert service.context_use(conversation) == (13, 1024)
+    assert fake.asked[0][0] == [Message("user", "你好")]
+
+
+def test_the_question_is_on_disk_before_the_engine_is_asked(service: ChatService, fake: FakeBackend) -> None:
+    held = threading.Event()
+    fake.load = lambda *_: held.wait(10) and INFO  # type: ignore[method-assign,assignment]
+    conversation = service.new_conversation()
+    question_id = service.send(conversation, "safe?")
+
+    assert service.history.messages.get(question_id).text == "safe?"
+    held.set()
+
+
+def test_live_text_is_merged_before_it_is_on_disk(service: ChatService, recorder: Recorder) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def look(event: object) -> None:
+        if isinstance(event, AnswerGrew):
+            live = texts(service, event.conversation_id)[-1]
+            seen.append((live[event.offset :], event.text))
+
+    service.subscribe(look)
+    ask(service, recorder, service.new_conversation(), "a")
+
+    assert seen
+    assert all(live == told for live, told in seen)
+
+
+def test_the_next_question_brings_the_whole_path(
+    service: ChatService, fake: FakeBackend, recorder: Recorder
+) -> None:
+    conversation = service.new_conversation("teacher")
+    ask(service, recorder, conversation, "one")
+    ask(service, recorder, conversation, "two")
+
+    roles = [message.role for message in fake.asked[1][0]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert fake.asked[1][0][0].text == service.personas.get("teacher", "en").system
+    assert fake.asked[1][1] == service.personas.get("teacher", "en").sampling
+
+
+def test_an_empty_conversation_is_made_once_and_not_kept(service: ChatService, home: Home) -> None:
+    first = service.new_conversation()
+    assert service.new_conversation("coder") == first
+    assert service.history.conversations.get(first).overrides.persona == "coder"
+    service.close()
+
+    from app.history.store import HistoryStore
+
+    with HistoryStore.open(home.history) as history:
+        assert history.conversations.page().conversations == ()
+
+
+# --- stopping, continuing, again ----------------------------------------------------------------------
+
+
+def test_stop_keeps_what_there_is_and_continue_goes_on(make_service: MakeService) -> None:
+    fake = FakeBackend([["one ", *["more "] * 200], ["rest"]], delay_s=0.02)
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    service.send(conversation, "count")
+    recorder.wait(lambda: recorder.of(AnswerGrew))
+    service.stop()
+    recorder.wait(lambda: idle(service))
+
+    stopped = service.path(conversation)[-1].message
+    assert stopped.status is Status.STOPPED
+    assert stopped.text.startswith("one ")
+    service.continue_answer(stopped.id)
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+    assert fake.asked[1][0][-1].text == stopped.text
+    assert service.path(conversation)[-1].message.id == stopped.id
+
+
+def test_regenerating_keeps_the_other_answer(service: ChatService, recorder: Recorder) -> None:
+    conversation = service.new_conversation()
+    first = ask(service, recorder, conversation, "one")
+    service.regenerate(first)
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+
+    shown = service.path(conversation)[-1]
+    assert (shown.number, len(shown.sibling_ids)) == (2, 2)
+    service.select_branch(first)
+    assert service.path(conversation)[-1].message.id == first
+
+
+def test_editing_asks_on_a_branch_of_its_own(
+    service: ChatService, fake: FakeBackend, recorder: Recorder
+) -> None:
+    conversation = service.new_conversation()
+    ask(service, recorder, conversation, "one")
+    question = service.path(conversation)[0].message.id
+    service.edit_question(question, "another")
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+
+    assert texts(service, conversation) == ["another", "echo: another"]
+    assert len(fake.asked[1][0]) == 1
+
+
+def test_deleting_can_be_undone(service: ChatService, recorder: Recorder) -> None:
+    conversation = service.new_conversation()
+    answer = ask(service, recorder, conversation, "one")
+    token = service.delete_message(answer)
+    assert texts(service, conversation) == ["one"]
+    service.undo(token)
+    assert texts(service, conversation) == ["one", "echo: one"]
+
+
+# --- the queue --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(make_service: MakeService) -> Busy:
+    """A service that is answering in conversation 1 until it is stopped."""
+    fake = FakeBackend([["word "] * 1000], delay_s=0.02)
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    service.send(service.new_conversation(), "long")
+    recorder.wait(lambda: recorder.of(AnswerGrew))
+    return service, recorder, fake
+
+
+def test_questions_wait_visibly_and_are_answered_in_turn(busy: Busy) -> None:
+    service, recorder, _ = busy
+    here = service.send(1, "next")
+    other = service.new_conversation()
+    there = service.send(other, "elsewhere")
+
+    assert service.queued(1) == (here,)
+    assert service.queued(other) == (there,)
+    assert QueueChanged(1) in recorder.events
+    service.stop()
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 3 and idle(service))
+    assert texts(service, 1)[-1] == "echo: next"
+    assert texts(service, other) == ["elsewhere", "echo: elsewhere"]
+
+
+def test_questions_that_follow_a_waiting_one_are_answered_with_it(busy: Busy) -> None:
+    service, recorder, fake = busy
+    service.send(1, "first")
+    last = service.send(1, "second")
+
+    assert service.queued(1) == (last,)
+    service.stop()
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+    assert texts(service, 1)[-3:] == ["first", "second", "echo: first\n\nsecond"]
+
+
+def test_a_question_that_waits_can_be_taken_back(busy: Busy) -> None:
+    service, recorder, fake = busy
+    question = service.send(1, "never mind")
+
+    assert service.cancel_queued(question)
+    assert not service.cancel_queued(question)
+    service.stop()
+    recorder.wait(lambda: idle(service))
+    assert len(fake.asked) == 1
+    assert "never mind" not in texts(service, 1)
+
+
+def test_deleting_the_question_ends_its_answer(busy: Busy) -> None:
+    service, recorder, _ = busy
+    question = service.path(1)[0].message.id
+    waiting = service.send(1, "and then")
+    service.delete_message(question)
+    recorder.wait(lambda: service.state.answering is None)
+
+    assert service.queued(1) == ()
+    assert texts(service, 1) == []
+    with pytest.raises(MessageMissing):
+        service.history.messages.get(waiting)
+
+
+def test_a_question_asked_while_the_model_loads_joins_the_one_before(make_service: MakeService) -> None:
+    fake, held = FakeBackend(), threading.Event()
+    load = fake.load
+    fake.load = lambda path, options: (held.wait(10), load(path, options))[1]  # type: ignore[method-assign]
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    service.send(conversation, "first")
+    recorder.wait(lambda: service.state.phase == "loading")
+    service.send(conversation, "second")
+    held.set()
+    recorder.wait(lambda: recorder.of(AnswerEnded) and idle(service))
+
+    assert texts(service, conversation) == ["first", "second", "echo: first\n\nsecond"]
+
+
+def test_closing_saves_the_answer_as_unfinished_and_drops_the_queue(busy: Busy, home: Home) -> None:
+    service, _, fake = busy
+    service.send(1, "waiting")
+    service.close()
+
+    from app.history.store import HistoryStore
+
+    with HistoryStore.open(home.history) as history:
+        question, answer, waiting = (entry.message for entry in history.messages.path(1))
+        assert history.report.recovered_answers == 0
+    assert answer.status is Status.UNFINISHED
+    assert answer.text.startswith("word ")
+    assert waiting.text == "waiting"
+    assert not fake.is_loaded
+
+
+# --- models and errors --------------------------------------------------------------------------------
+
+
+def test_models_are_the_demo_and_the_folder(service: ChatService, home: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "别处.gguf"
+    elsewhere.write_bytes(b"GGUF")
+    service.settings.update(default_model=str(elsewhere))
+
+    assert [choice.key for choice in service.models()] == ["demo", "模型", str(elsewhere)]
+    assert [choice.size_bytes for choice in service.models()] == [None, 4, 4]
+
+
+def test_choosing_a_model_loads_and_remembers_it(
+    service: ChatService, home: Home, fake: FakeBackend, recorder: Recorder
+) -> None:
+    (home.models / "other.gguf").write_bytes(b"GGUF")
+    service.choose_model("other")
+    recorder.wait(lambda: service.state.phase == "ready")
+
+    assert fake.loaded[-1][0] == home.models / "other.gguf"
+    assert service.settings.settings.default_model == "other"
+    phases = [event.state.phase for event in recorder.of(EngineChanged)]
+    assert phases == ["loading", "ready"]
+    with pytest.raises(ModelNotFound):
+        service.choose_model("nothing")
+
+
+def test_a_model_that_fails_is_a_problem_and_the_question_stays(
+    service: ChatService, fake: FakeBackend, recorder: Recorder
+) -> None:
+    error = NotEnoughMemory(Path("模型.gguf"), 2, 1, 512, None)
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    works, fake.load = fake.load, refuse  # type: ignore[method-assign,assignment]
+    conversation = service.new_conversation()
+    question = service.send(conversation, "one")
+    recorder.wait(lambda: recorder.of(Problem) and idle(service))
+
+    assert (service.state.phase, service.state.error) == ("failed", error)
+    assert texts(service, conversation) == ["one"]
+    fake.load = works  # type: ignore[method-assign]
+    service.regenerate(question)
+    recorder.wait(lambda: recorder.of(AnswerEnded) and idle(service))
+    assert texts(service, conversation) == ["one", "echo: one"]
+
+
+def test_an_engine_that_stops_keeps_the_text_and_comes_back(make_service: MakeService) -> None:
+    error = EngineStopped("SIGKILL", -9, "")
+
+    class Dying(FakeBackend):
+        def chat(self, messages, sampling):  # type: ignore[no-untyped-def]
+            for number, event in enumerate(super().chat(messages, sampling)):
+                if number == 2 and len(self.asked) == 1:
+                    raise error
+                yield event
+
+    fake = Dying([["a ", "b ", "c "]])
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    service.send(conversation, "one")
+    recorder.wait(lambda: len(fake.loaded) == 2 and idle(service))
+
+    answer = service.path(conversation)[-1].message
+    assert (answer.text, answer.status) == ("a b ", Status.UNFINISHED)
+    assert Problem(conversation, error) in recorder.events
+    assert "restarting" in [event.state.phase for event in recorder.of(EngineChanged)]
+    assert service.state.phase == "ready"
+    ask(service, recorder, conversation, "two")
+    assert texts(service, conversation)[-1] == "echo: two"
+
+
+def test_an_answer_that_fails_before_its_first_word_leaves_none(
+    service: ChatService, fake: FakeBackend, recorder: Recorder
+) -> None:
+    error = PromptTooLong(9, 8, 16)
+    fake._answers[:] = [error]  # noqa: SLF001
+    conversation = service.new_conversation()
+    service.send(conversation, "long")
+    recorder.wait(lambda: recorder.of(Problem) and idle(service))
+
+    assert Problem(conversation, error) in recorder.events
+    assert texts(service, conversation) == ["long"]
+
+
+def test_forgotten_turns_show_from_where_on_the_model_remembers(make_service: MakeService) -> None:
+    service = make_service(lambda: FakeBackend(forgotten_turns=[0, 0, 2]))
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    for text in ("one", "two"):
+        ask(service, recorder, conversation, text)
+    assert service.remembered_from(conversation) is None
+    ask(service, recorder, conversation, "three")
+
+    third = service.path(conversation)[4].message
+    assert (third.text, service.remembered_from(conversation)) == ("three", third.id)
+
+
+# --- settings in effect -------------------------------------------------------------------------------
+
+
+def test_the_nearest_setting_wins(service: ChatService) -> None:
+    own = Sampling(temperature=0.9, max_tokens=64)
+    service.settings.update(sampling=own)
+    conversation = service.new_conversation()
+    overrides = service.history.conversations.set_overrides
+
+    assert service.answer_plan(conversation).sampling == own
+    overrides(conversation, Overrides(persona="coder"))
+    plan = service.answer_plan(conversation)
+    assert plan.sampling == plan.persona.sampling != own
+    overrides(conversation, Overrides(persona="coder", system="Be brief.", sampling=replace(own, top_k=5)))
+    plan = service.answer_plan(conversation)
+    assert (plan.system, plan.sampling.top_k) == ("Be brief.", 5)
+
+
+def test_the_demo_has_its_own_sampling_unless_overridden(service: ChatService) -> None:
+    service.settings.update(default_model=None)
+    conversation = service.new_conversation("writer")
+
+    plan = service.answer_plan(conversation)
+    assert plan.sampling == replace(DEMO_SAMPLING, max_tokens=plan.persona.sampling.max_tokens)
+    service.history.conversations.set_overrides(conversation, Overrides(sampling=Sampling(seed=1)))
+    assert service.answer_plan(conversation).sampling == Sampling(seed=1)
+
+
+def test_a_model_that_is_gone_is_replaced_by_the_default(
+    service: ChatService, fake: FakeBackend, recorder: Recorder, home: Home
+) -> None:
+    conversation = service.new_conversation()
+    service.history.conversations.set_overrides(conversation, Overrides(model="gone"))
+    ask(service, recorder, conversation, "one")
+
+    assert fake.loaded[-1][0] == home.models / "模型.gguf"
+
+
+def test_a_cut_off_answer_says_so(make_service: MakeService) -> None:
+    service = make_service(lambda: FakeBackend(reason=FinishReason.LENGTH))
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    ask(service, recorder, conversation, "one")
+
+    assert service.path(conversation)[-1].message.status is Status.LENGTH
+
+
+def test_a_page_that_is_gone_does_not_stop_the_answer(service: ChatService, recorder: Recorder) -> None:
+    def gone(_event: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    service.subscribe(gone)
+    conversation = service.new_conversation()
+    ask(service, recorder, conversation, "one")
+
+    assert texts(service, conversation) == ["one", "echo: one"]
