@@ -57,8 +57,11 @@ class Augmenter:
         self._suffixes = entry["suffixes"].split("|")
         self._fillers = entry["fillers"].split("|")
 
-    def reword(self, question: str, rng: random.Random) -> str:
-        """One random rewording; now and then the question as it is."""
+    def reword(self, question: str, rng: random.Random, *, keep_words: bool = False) -> str:
+        """One random rewording; now and then the question as it is.
+
+        keep_words: exchange no words, for questions that quote what they ask about.
+        """
         s = self.strength
         if rng.random() < s.untouched:
             return question
@@ -67,7 +70,8 @@ class Augmenter:
             text = self._frame_pattern.sub(
                 lambda found: rng.choice(self._frames[found.group().lower()]), text
             )
-        text = self._exchange_words(text, rng)
+        if not keep_words:
+            text = self._exchange_words(text, rng)
         if rng.random() < s.drop_some:
             text = self._lose_words(text, rng)
         if rng.random() < s.swap:

@@ -175,11 +175,13 @@ def all_sums() -> tuple[list[Dialogue], list[Probe]]:
 # --- merging and checking ---
 
 
-def merge(parts: Iterable[Path]) -> None:
+def merge(parts: Iterable[Path], rewordings: Iterable[Path]) -> None:
     """Write `dialogues.jsonl` and `heldout.jsonl` from the writers' `NAME.jsonl` and `NAME_heldout.jsonl`.
 
     A question that two intents share is dropped from both, or from the Chinese one if the other is English,
-    or where `DECIDED` says so; a training question equal to a held-back one is dropped.
+    or where `DECIDED` says so; a training question equal to a held-back one is dropped. `rewordings` are text
+    files of more questions, `LANG….txt` with lines `ID-WITHOUT-LANG question|question|…`; where one clashes
+    with another intent's question, it alone is dropped.
     """
     records: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []
@@ -187,6 +189,7 @@ def merge(parts: Iterable[Path]) -> None:
         records += _read(part)
         held += _read(part.with_name(f"{part.stem}_heldout.jsonl"))
     records = _join_same(records, held)
+    _add_rewordings(records, rewordings)
     secret = {normalise(probe["question"]) for probe in held}
     owners: dict[str, set[str]] = {}
     for record in records:
@@ -199,6 +202,31 @@ def merge(parts: Iterable[Path]) -> None:
     held = [probe for probe in held if probe["id"] in ids]
     _write(DIALOGUES, records)
     _write(HELDOUT, [{key: probe[key] for key in ("id", "lang", "question")} for probe in held])
+
+
+def _add_rewordings(records: list[dict[str, Any]], files: Iterable[Path]) -> None:
+    by_id = {record["id"]: record for record in records if "questions" in record}
+    names = {other: first for first, *others in SAME_INTENTS for other in others}
+    owner = {normalise(question): name for name, record in by_id.items() for question in record["questions"]}
+    fresh: dict[str, set[str]] = {}
+    lines = [
+        (file.name[:2], line) for file in files for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    for lang, line in lines:
+        name, _, questions = f"{lang}-{line}".partition(" ")
+        name = names.get(name, name)
+        if name not in by_id:
+            log.warning("no such intent: %s", name)
+            continue
+        for question in questions.split("|"):
+            key = normalise(question)
+            fresh.setdefault(key, set()).add(name)
+            if key and owner.get(key, name) == name:
+                by_id[name]["questions"].append(question)
+    shared = {key for key, ids in fresh.items() if len(ids) > 1}
+    for record in by_id.values():
+        kept = [q for q in record["questions"] if normalise(q) not in shared or normalise(q) in owner]
+        record["questions"] = kept
 
 
 def _join_same(records: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -287,12 +315,14 @@ def main() -> int:
     """Run `merge` or `check`; the exit status is 1 when something is wrong with the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("merge").add_argument("part", nargs="+", type=Path)
+    merging = commands.add_parser("merge")
+    merging.add_argument("part", nargs="+", type=Path)
+    merging.add_argument("--rewordings", nargs="*", type=Path, default=[])
     commands.add_parser("check")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.command == "merge":
-        merge(options.part)
+        merge(options.part, options.rewordings)
     dialogues = read_dialogues()
     probes = read_probes(dialogues)
     for name, count in summary(dialogues, probes).items():

@@ -157,6 +157,11 @@ def checkpoint_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in state.items()}
 
 
+def checkpoint_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `checkpoint_tensors`, in float32."""
+    return {name.removeprefix("transformer."): tensor.float() for name, tensor in tensors.items()}
+
+
 def checkpoint_config(shape: BloomShape) -> dict[str, object]:
     """The `config.json` of a `BloomForCausalLM` of this shape."""
     return {

@@ -21,6 +21,7 @@ from assets.demo.data import Dialogue, Turn
 from assets.demo.tokenizer import EOS_ID
 
 NO_CLASS = -100
+QUOTING_TOPICS = ("translate", "sentiment")
 
 
 @dataclass
@@ -138,8 +139,11 @@ class SampleMaker:
             return self._dress_sum(rng.choice(turn.questions)), turn.answer
         if kind < self.mixture.sums + self.mixture.outside:
             return self._outside_question(lang), self.fallback[lang].turns[0].answer
-        turn = rng.choice(self.singles[lang]).turns[0]
-        return self.augmenters[lang].reword(rng.choice(turn.questions), rng), turn.answer
+        dialogue = rng.choice(self.singles[lang])
+        turn = dialogue.turns[0]
+        question = rng.choice(turn.questions)
+        quoting = dialogue.topic in QUOTING_TOPICS
+        return self.augmenters[lang].reword(question, rng, keep_words=quoting), turn.answer
 
     def _worded(self, dialogue: Dialogue, index: int) -> tuple[str, str]:
         turn: Turn = dialogue.turns[index]

@@ -26,13 +26,13 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from assets.demo import scoring
 from assets.demo.data import FOLDER, Dialogue, Probe, all_sums, read_dialogues, read_probes
-from assets.demo.model import Bloom, BloomShape, checkpoint_config, checkpoint_tensors
+from assets.demo.model import Bloom, BloomShape, checkpoint_config, checkpoint_state, checkpoint_tensors
 from assets.demo.samples import NO_CLASS, Mixture, Sample, SampleMaker
 from assets.demo.tokenizer import PAD_ID, save_tokenizer, train_tokenizer
 
@@ -51,6 +51,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--out", type=Path, default=FOLDER, help="folder for the checkpoint (default: this one)"
     )
     parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--resume", type=Path, help="go on from the checkpoint in this folder")
     parser.add_argument("--minutes", type=float, default=1e9, help="finish by then, whatever --steps says")
     parser.add_argument("--batch-tokens", type=int, default=4096, help="tokens in a batch, padding included")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
@@ -231,6 +232,8 @@ class Training:
         torch.manual_seed(options.seed)
         self.options = options
         self.model = Bloom(BloomShape(vocab_size=tokenizer.get_vocab_size()), options.dropout)
+        if options.resume:
+            self.model.load_state_dict(checkpoint_state(load_file(options.resume / "model.safetensors")))
         self.classifier = nn.Linear(self.model.shape.hidden_size, len(maker.class_of))
         self.parameters = [*self.model.parameters(), *self.classifier.parameters()]
         self.optimisers = optimisers_of(self.model, self.classifier, options)
@@ -351,7 +354,10 @@ def main() -> int:
     """Train, export, measure."""
     options = read_options()
     dialogues, _ = exam(options)
-    definition = train_tokenizer(texts_of([*dialogues, *all_sums()[0]]), N_VOCAB).to_str()
+    if options.resume:
+        definition = (options.resume / "tokenizer.json").read_text(encoding="utf-8")
+    else:
+        definition = train_tokenizer(texts_of([*dialogues, *all_sums()[0]]), N_VOCAB).to_str()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as folder:
         arguments = (definition, str(Path(folder, "workers")), options)
