@@ -21,6 +21,7 @@ from app.i18n import Texts
 from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore
 from app.views.shell import Shell, Surroundings
+from app.views.theme import apply_theme
 from app.views.window import WindowFrame
 
 _LOG_BYTES = 1_000_000
@@ -39,6 +40,14 @@ class App:
         self._shells: list[Shell] = []
         self._quit: Callable[[], None] = lambda: None
 
+    def prepare_page(self, page: ft.Page) -> None:
+        """Give a new page its looks: what comes after the first frame is seen to change."""
+        page.title = "ChatBELLE"
+        page.padding = 0
+        apply_theme(page, self._service.settings.settings)
+        if not page.web:
+            WindowFrame(page, self._service.settings, self._service.close).apply()
+
     async def open_page(self, page: ft.Page) -> None:
         """Show the app on a new page."""
         around = Surroundings(
@@ -51,8 +60,6 @@ class App:
         shell = Shell(page, around)
         self._shells.append(shell)
         page.on_close = lambda: self._close_page(shell)
-        if not page.web:
-            WindowFrame(page, self._service.settings, self._service.close).apply()
         await shell.start()
         notices, self._notices = self._notices, ()
         if notices:

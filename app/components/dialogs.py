@@ -65,7 +65,10 @@ def ask_text(
         rows.append(ft.Row(list(chips), wrap=True, spacing=8, run_spacing=8))
     dialog = ft.AlertDialog(
         title=ft.Text(title),
-        content=ft.Container(ft.Column(rows, tight=True, spacing=16), width=_WIDTH),
+        content=ft.Container(
+            ft.Column(rows, tight=True, spacing=16, horizontal_alignment=ft.CrossAxisAlignment.STRETCH),
+            width=_WIDTH,
+        ),
         actions=[
             cancel_button(context, lambda: context.close_dialog(dialog)),
             ft.FilledButton(context.t("gui.ok"), on_click=context.guard(accept)),

@@ -24,6 +24,7 @@ class FolderBar(ft.Container):
         self._on_changed = on_changed
         self._folders: tuple[str, ...] = ()
         self._chosen: str | None = None
+        self._is_hidden = False
         self._row = ft.Row(scroll=ft.ScrollMode.AUTO, spacing=6)
         super().__init__(content=self._row, padding=ft.Padding.symmetric(horizontal=12), visible=False)
 
@@ -35,6 +36,11 @@ class FolderBar(ft.Container):
         else:
             self._show()
 
+    def hide(self, is_hidden: bool) -> None:
+        """Make room for something else, or come back; the caller updates."""
+        self._is_hidden = is_hidden
+        self.visible = bool(self._folders) and not is_hidden
+
     async def _choose(self, folder: str | None) -> None:
         self._chosen = folder
         self._show()
@@ -45,7 +51,7 @@ class FolderBar(ft.Container):
         self._row.controls = [self._chip(name) for name in names]
         if self._chosen is not None:
             self._row.controls.append(self._menu(self._chosen))
-        self.visible = bool(self._folders)
+        self.visible = bool(self._folders) and not self._is_hidden
         self.update()
 
     def _chip(self, folder: str | None) -> ft.Control:

@@ -116,6 +116,7 @@ def _open_editor(
         value=persona.system,
         label=t("settings.persona_system"),
         multiline=True,
+        align_label_with_hint=True,
         min_lines=4,
         max_lines=10,
     )
@@ -133,11 +134,13 @@ def _open_editor(
             ft.Column(
                 [name, system, note(t("settings.answers")), knobs],
                 spacing=12,
-                scroll=ft.ScrollMode.AUTO,
                 tight=True,
+                horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
             ),
             width=_EDITOR_WIDTH,
+            padding=ft.Padding(top=8),  # the first field's label stands out of it
         ),
+        scrollable=True,
         actions=[
             cancel_button(context, lambda: context.close_dialog(dialog)),
             ft.FilledButton(t("gui.save"), on_click=context.guard(save)),

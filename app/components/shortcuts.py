@@ -107,9 +107,8 @@ def shortcut_sheet(context: ViewContext, is_mac: bool) -> ft.AlertDialog:
     ]
     return ft.AlertDialog(
         title=ft.Text(context.t("shortcuts.title")),
-        content=ft.Container(
-            ft.Column(rows, tight=True, spacing=12, scroll=ft.ScrollMode.AUTO), width=_SHEET_WIDTH
-        ),
+        scrollable=True,
+        content=ft.Container(ft.Column(rows, tight=True, spacing=12), width=_SHEET_WIDTH),
         actions=[
             ft.TextButton(context.t("gui.close"), on_click=context.guard(lambda: context.page.pop_dialog()))
         ],

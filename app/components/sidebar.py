@@ -218,6 +218,7 @@ class Sidebar(ft.Container):
         self._results.show(hits)
         self._results.visible = bool(query)
         self._list.visible = not query
+        self._folders.hide(bool(query))
         self._clear.visible = bool(query)
         self.update()
 

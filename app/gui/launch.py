@@ -14,25 +14,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from app.gui.application import Application
 from app.gui.signals import stopping_on_signals
 from app.gui.view import Choice, View
 
 _log = logging.getLogger(__name__)
-
-
-class Application(Protocol):
-    """What is launched: `app.main.App`."""
-
-    async def open_page(self, page: Any) -> None:
-        """Show the app on a page; called once for the window, once for every browser tab."""
-
-    def on_quit(self, quit_app: Callable[[], None]) -> None:
-        """Be told how to end the program; may be called from the event loop only."""
-
-    def close(self) -> None:
-        """Save what is running and stop the engine."""
 
 
 def launch(app: Application, choice: Choice, port: int, on_address: Callable[[str], None]) -> None:
@@ -62,7 +50,7 @@ async def _run(
         if choice.view is View.WINDOW:
             from app.gui.native_window import show_window
 
-            await show_window(app.open_page, assets, stop)
+            await show_window(app, assets, stop)
         else:
             await _serve(app, choice, port, assets, stop, on_address)
 
@@ -77,7 +65,7 @@ async def _serve(
 ) -> None:
     from app.gui.web_server import WebServer
 
-    server = WebServer(app.open_page, assets, port)
+    server = WebServer(app, assets, port)
 
     def ready() -> None:
         on_address(server.address)

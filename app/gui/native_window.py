@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import flet as ft
 from flet.controls.context import _context_page
 from flet.messaging.flet_socket_server import FletSocketServer
 from flet.messaging.session import Session
+
+from app.gui.application import Application
 
 _APP_ID = "chatbelle"
 _CLOSE_TIMEOUT_S = 5
 
 
-async def show_window(main: Callable[[ft.Page], Awaitable[None]], assets: Path, stop: asyncio.Event) -> None:
+async def show_window(app: Application, assets: Path, stop: asyncio.Event) -> None:
     """Open a window and return when it is closed or `stop` is set; by then it is gone."""
     import flet_desktop
 
@@ -29,10 +30,15 @@ async def show_window(main: Callable[[ft.Page], Awaitable[None]], assets: Path, 
 
     async def start(session: Session) -> None:
         _context_page.set(session.page)
-        await main(session.page)
+        await app.open_page(session.page)
 
     executor = ThreadPoolExecutor(thread_name_prefix="flet")
-    server = FletSocketServer(loop=asyncio.get_running_loop(), on_session_created=start, executor=executor)
+    server = FletSocketServer(
+        loop=asyncio.get_running_loop(),
+        on_session_created=start,
+        before_main=app.prepare_page,
+        executor=executor,
+    )
     await server.start()
     try:
         client, pid_file = await flet_desktop.open_flet_view_async(server.page_url, str(assets), False)

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from app.errors import PortInUse
+from app.gui.application import Application
 
 HOST = "127.0.0.1"
 _TOKEN_BYTES = 16
@@ -37,16 +38,16 @@ _HEADERS = [
 
 
 class WebServer:
-    """Serves `main(page)` to browsers on this machine; one per process."""
+    """Serves `app` to browsers on this machine; one per process."""
 
-    def __init__(self, main: Callable[[Any], Any], assets: Path, port: int) -> None:
+    def __init__(self, app: Application, assets: Path, port: int) -> None:
         """port: 0 takes a free one. Raises PortInUse."""
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.address = f"http://{HOST}:{self.port}/{token}/"
         config = uvicorn.Config(
-            Doorkeeper(_flet_app(main, assets, token), self.port),
+            Doorkeeper(_flet_app(app, assets, token), self.port),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -104,18 +105,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _flet_app(main: Callable[[Any], Any], assets: Path, token: str) -> _AsgiApp:
+def _flet_app(app: Application, assets: Path, token: str) -> _AsgiApp:
     import flet_web.fastapi
 
-    app = flet_web.fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    outer = flet_web.fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     inner = flet_web.fastapi.app(
-        main,
+        app.open_page,
+        before_main=app.prepare_page,
         assets_dir=str(assets),
         no_cdn=True,
         session_timeout_seconds=_SESSION_TIMEOUT_S,
     )
-    app.mount(f"/{token}", inner)
-    return app
+    outer.mount(f"/{token}", inner)
+    return outer
 
 
 def _listen(port: int) -> socket.socket:

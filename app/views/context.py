@@ -35,6 +35,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 NARROW_BELOW = 840
+_NOTICE_WIDTH = 560
+_NOTICE_BOTTOM = 140
 _NOTICE_MS = 5_000
 _NOTICE_WITH_ACTION_MS = 10_000
 _log = logging.getLogger(__name__)
@@ -140,10 +142,19 @@ class ViewContext:
             ft.Text(text, max_lines=6),
             action=action,
             behavior=ft.SnackBarBehavior.FLOATING,
+            margin=self._notice_margin(),
+            persist=False,
             duration=_NOTICE_MS if action is None else _NOTICE_WITH_ACTION_MS,
             show_close_icon=action is None,
         )
         self.open_dialog(self._notice)
+
+    def _notice_margin(self) -> ft.Margin:
+        """Above where one writes, in the middle of the screen beside the sidebar."""
+        width = self.page.width or NARROW_BELOW
+        left = 0 if self.is_narrow else self.settings.settings.sidebar_width
+        side = max(16, (width - left - _NOTICE_WIDTH) / 2)
+        return ft.Margin(left=left + side, right=side, top=0, bottom=_NOTICE_BOTTOM)
 
     def report(self, error: BaseException) -> None:
         """Say what went wrong in a sentence; the traceback of an unexpected error goes into the log."""

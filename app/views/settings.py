@@ -93,26 +93,30 @@ class SettingsView(ft.Container):
     def _appearance(self) -> Sequence[ft.Control]:
         t = self._context.t
         settings = self._context.settings.settings
+        percent = ft.Text(f"{settings.font_scale:.0%}", theme_style=ft.TextThemeStyle.LABEL_LARGE)
+
+        def move(event: ft.Event[ft.Slider]) -> None:
+            percent.value = f"{event.control.value or 1:.0%}"
+            percent.update()
+
         scale = ft.Slider(
             value=settings.font_scale,
             min=0.7,
             max=2.0,
             divisions=_FONT_STEPS,
-            label="{value}",
-            round=1,
+            padding=ft.Padding.symmetric(vertical=4),
+            on_change=self._context.guard(move),
             on_change_end=self._context.guard(
                 lambda event: self._save(font_scale=round(event.control.value, 1))
             ),
         )
+        size = ft.Row([identified(scale, "font-size", t("settings.font_size"), expand=True), percent])
         return [
             row(
                 t("settings.language"), self._choice("language", ("system", "zh-CN", "en"), settings.language)
             ),
             row(t("settings.theme"), self._choice("theme", ("system", "light", "dark"), settings.theme)),
-            row(
-                t("settings.font_size"),
-                identified(scale, "font-size", t("settings.font_size")),
-            ),
+            row(t("settings.font_size"), size),
             row(
                 t("settings.statistics"),
                 ft.Switch(

@@ -69,13 +69,10 @@ class Shell:
     async def start(self) -> None:
         """Fill the page, open the last conversation and listen from now on."""
         page = self._page
-        page.title = "ChatBELLE"
-        page.padding = 0
         page.on_resize = self._resized
         page.on_keyboard_event = self._key_pressed
         # Flet shows a red banner with a traceback for an error that no guard caught: a sentence instead.
         page.session.error = self._unhandled
-        apply_theme(page, self._settings)
         last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()

@@ -11,8 +11,9 @@ from app.components.look import MONOSPACE
 from app.settings import Settings
 
 SEED = "#1F6F6B"
+# In assets/web/assets/FontManifest.json, so that it is there before the first frame: the web client has no
+# system fonts, and without this one Chinese is boxes.
 WEB_FONT = "CJK"
-WEB_FONT_FILE = "fonts/NotoSansSC-Regular.ttf"
 CODE_FONT_FILE = "fonts/SourceCodePro-Regular.ttf"
 
 # Material 3's type scale: https://m3.material.io/styles/typography/type-scale-tokens
@@ -45,9 +46,6 @@ _MODES = {
 def apply_theme(page: ft.Page, settings: Settings) -> None:
     """Set the page's theme from the settings; the caller updates the page."""
     page.fonts = {MONOSPACE: CODE_FONT_FILE}
-    if page.web:
-        # The web client has no system fonts: without this one, Chinese is boxes.
-        page.fonts = {WEB_FONT: WEB_FONT_FILE, MONOSPACE: CODE_FONT_FILE}
     family = WEB_FONT if page.web else None
     page.theme = make_theme(settings.font_scale, family, _ON_LIGHT)
     page.dark_theme = make_theme(settings.font_scale, family, _ON_DARK)
