@@ -1,0 +1,116 @@
+"""Where files come from: the hubs in the order they are tried, and which of them may see the token.
+
+The hubs' host names stand here and nowhere else. Makes addresses; sends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+HUGGING_FACE = "https://huggingface.co"
+HUGGING_FACE_MIRROR = "https://hf-mirror.com"
+MODELSCOPE = "https://modelscope.cn"
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a repository, at one commit; what is not known is None and taken from the hub.
+
+    name: its path in the repository, with `/`. sha256: hexadecimal, of files in Git LFS; git_sha1: Git's blob
+    hash of the others. etag: what the server calls this version, where there is no hash. modelscope:
+    "owner/name@revision" where ModelScope has the same file. address: where it is fetched from instead of
+    any hub.
+    """
+
+    repo: str
+    revision: str
+    name: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    git_sha1: str | None = None
+    etag: str | None = None
+    modelscope: str | None = None
+    address: str | None = None
+
+    @property
+    def has_hash(self) -> bool:
+        """Whether wrong bytes would be noticed."""
+        return self.sha256 is not None or self.git_sha1 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """hubs: base addresses in order, the configured one first; only it may see `token`."""
+
+    hubs: tuple[str, ...]
+    modelscope: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def without_token(self) -> Endpoints:
+        """The same places, asked anonymously."""
+        return replace(self, token=None)
+
+    def token_for(self, url: str) -> str | None:
+        """The token, if `url` is on the configured hub's own host, and encrypted or on this machine."""
+        if self.token is None or not self.hubs or origin(url) != origin(self.hubs[0]):
+            return None
+        parts = urlsplit(url)
+        return self.token if parts.scheme == "https" or parts.hostname in _LOOPBACK else None
+
+    def locations(self, file: RemoteFile) -> tuple[str, ...]:
+        """The addresses of a file, in the order to try them."""
+        if file.address is not None:
+            return (file.address,)
+        path = f"resolve/{quote(file.revision, safe='')}/{quote(file.name)}"
+        found = [f"{hub}/{quote(file.repo)}/{path}" for hub in self.hubs]
+        if self.modelscope and file.modelscope:
+            repo, _, revision = file.modelscope.partition("@")
+            path = f"resolve/{quote(revision or 'master', safe='')}/{quote(file.name)}"
+            found.append(f"{self.modelscope}/models/{quote(repo)}/{path}")
+        return tuple(found)
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what decides whether two addresses are the same place."""
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return parts.scheme, parts.hostname or "", port
+
+
+def host_of(url: str) -> str:
+    """The host of an address, with its port where it is not the usual one: for people."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
+    """`HF_ENDPOINT` first, then the public hub, its mirror, and ModelScope where a file is there as well.
+
+    `CHATBELLE_MIRRORS` (addresses separated by spaces, may be empty) replaces everything after the first.
+    The token is `HF_TOKEN`, else the one that huggingface_hub stored.
+    """
+    configured = environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUGGING_FACE
+    mirrors = environ.get("CHATBELLE_MIRRORS")
+    others = (HUGGING_FACE, HUGGING_FACE_MIRROR) if mirrors is None else mirrors.split()
+    hubs = tuple(dict.fromkeys((configured, *(other.rstrip("/") for other in others))))
+    return Endpoints(hubs, MODELSCOPE if mirrors is None else None, _find_token(environ))
+
+
+def _find_token(environ: Mapping[str, str]) -> str | None:
+    """As huggingface_hub finds it, without importing it (it takes a second, and phones have none)."""
+    token = environ.get("HF_TOKEN", "").strip()
+    if token:
+        return token
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environ.get("HF_HOME") or f"{cache}/huggingface"
+    path = Path(environ.get("HF_TOKEN_PATH") or f"{home}/token").expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""Which source to ask next: in order, away from those that fail, back to them when they had time to recover.
+
+Knows when sources failed, not what they are asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Lock
+
+from engine.models.endpoints import host_of
+from engine.models.fetch_errors import (
+    FetchError,
+    HubRefused,
+    HubTooBusy,
+    NotOnHub,
+    Offline,
+    SourceContradicts,
+    SourcesFailed,
+)
+from engine.models.transport import AttemptFailed, Patience
+
+_LONGEST_BACKOFF_S = 15.0
+
+
+@dataclass
+class Source:
+    """One address of a file and how it fared. rejected: why it is not asked again."""
+
+    url: str
+    n_failures: int = 0
+    failed_s: float = 0.0
+    blocked_until_s: float = 0.0
+    rejected: AttemptFailed | None = None
+    last: AttemptFailed | None = None
+    has_worked: bool = False
+
+    @property
+    def host(self) -> str:
+        return host_of(self.url)
+
+
+@dataclass
+class Failover:
+    """The sources of one thing, `name`, which errors are about; for any number of threads.
+
+    clock: monotonic seconds.
+    """
+
+    name: str
+    urls: Sequence[str]
+    patience: Patience
+    clock: Callable[[], float] = time.monotonic
+    _sources: list[Source] = field(init=False)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._sources = [Source(url) for url in self.urls]
+
+    def pick(self, stop: Event) -> Source | None:
+        """The first source that may be asked now, waiting for one if need be; None when `stop` was set.
+
+        Raises a `FetchError` when none is left.
+        """
+        while not stop.is_set():
+            with self._lock:
+                left = [source for source in self._sources if source.rejected is None]
+                if not left:
+                    raise self._final_error()
+                wait_s = min(source.blocked_until_s for source in left) - self.clock()
+                if wait_s <= 0:
+                    return next(source for source in left if source.blocked_until_s <= self.clock())
+            stop.wait(min(wait_s, 0.5))
+        return None
+
+    def waiting_s(self) -> float:
+        """How long until some source may be asked again; 0.0 where one may now."""
+        with self._lock:
+            left = [source.blocked_until_s for source in self._sources if source.rejected is None]
+            return max(0.0, min(left) - self.clock()) if left else 0.0
+
+    def succeeded(self, source: Source) -> None:
+        """Bytes came from it."""
+        with self._lock:
+            source.has_worked = True
+            source.n_failures = 0
+
+    def failed(self, source: Source, failure: AttemptFailed, started_s: float) -> None:
+        """An attempt that began at `started_s` failed; several at once count as one failure."""
+        with self._lock:
+            source.last = failure
+            if failure.kind in ("refused", "missing", "contradicts"):
+                source.rejected = failure
+                return
+            if started_s < source.failed_s:
+                return
+            source.failed_s = self.clock()
+            source.n_failures += 1
+            wait_s = min(_LONGEST_BACKOFF_S, self.patience.backoff_s * 2 ** (source.n_failures - 1))
+            if failure.retry_after_s is not None:
+                wait_s = failure.retry_after_s
+            source.blocked_until_s = self.clock() + wait_s
+            # A machine without a network must hear so at once, one that loses it may get it back.
+            never_reached = failure.kind == "unreachable" and not source.has_worked
+            if (
+                never_reached
+                or source.n_failures >= self.patience.n_failures
+                or wait_s > self.patience.longest_wait_s
+            ):
+                source.rejected = failure
+
+    def distrust(self, hosts: set[str]) -> bool:
+        """Leave out these hosts; false, and nothing done, where no other source would remain."""
+        with self._lock:
+            left = [source for source in self._sources if source.rejected is None]
+            if not any(source.host not in hosts for source in left):
+                return False
+            for source in left:
+                if source.host in hosts:
+                    source.rejected = AttemptFailed("contradicts", "its bytes have another hash")
+            return True
+
+    def _final_error(self) -> FetchError:
+        """What the first source said that was reached at all; one that has worked before says most."""
+        asked = [source for source in self._sources if source.has_worked] or self._sources
+        reached = [source for source in asked if not _is_unreachable(source)]
+        if not reached:
+            first = asked[0].rejected if asked else None
+            return Offline(self.name, first.reason if first else "no source is known")
+        source = reached[0]
+        failure = source.rejected or AttemptFailed("broken", "no reason known")
+        if failure.kind == "refused":
+            return HubRefused(self.name, source.host)
+        if failure.kind == "missing":
+            return NotOnHub(self.name, source.host)
+        if failure.kind == "contradicts":
+            return SourceContradicts(self.name, source.host, failure.reason)
+        if failure.kind == "busy":
+            return HubTooBusy(self.name, source.host, round(failure.retry_after_s or 0))
+        return SourcesFailed(self.name, source.host, failure.reason)
+
+
+def _is_unreachable(source: Source) -> bool:
+    return source.rejected is not None and source.rejected.kind == "unreachable"

@@ -1,0 +1,120 @@
+"""Everything fetching from a hub can fail at, one class per thing a person can act on.
+
+Errors carry fields, not sentences, as those of `engine.errors` do.
+
+FetchError                `name` is the file, or the repository, that was asked for
+├── Offline
+├── HubRefused
+├── NotOnHub
+├── HubTooBusy
+├── SourceContradicts
+├── SourcesFailed
+├── HubAnswerInvalid
+└── PartError             the file can't be written to `path`
+    ├── ChecksumMismatch
+    ├── DownloadDiskFull
+    ├── DownloadNotWritable
+    └── DownloadInUse
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EngineError
+
+
+@dataclass(eq=False)
+class FetchError(EngineError):
+    """Base: something could not be fetched; `name` is what."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class Offline(FetchError):
+    """No source could be reached at all; `reason` is the system's for the first of them."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class HubRefused(FetchError):
+    """The hub at `host` refuses access (401, 403): a token is needed, or a licence to accept."""
+
+    host: str
+
+
+@dataclass(eq=False)
+class NotOnHub(FetchError):
+    """No source has it; `host` is the first that said so (404)."""
+
+    host: str
+
+
+@dataclass(eq=False)
+class HubTooBusy(FetchError):
+    """The hub at `host` asks to wait (429) for longer than it makes sense to, in seconds."""
+
+    host: str
+    wait_s: int
+
+
+@dataclass(eq=False)
+class SourceContradicts(FetchError):
+    """What `host` has under this name is another file: `detail` is its size, hash or ETag."""
+
+    host: str
+    detail: str
+
+
+@dataclass(eq=False)
+class SourcesFailed(FetchError):
+    """Every source failed again and again; `host` and `reason` are the last failure's."""
+
+    host: str
+    reason: str
+
+
+@dataclass(eq=False)
+class HubAnswerInvalid(FetchError):
+    """The hub's answer is not what its interface promises; `detail` names the place."""
+
+    host: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PartError(FetchError):
+    """The file can't be written to `path`."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class ChecksumMismatch(PartError):
+    """All bytes came, twice, and are not those of the file; both are SHA-256 or Git's SHA-1, hexadecimal."""
+
+    expected_hash: str
+    found_hash: str
+
+
+@dataclass(eq=False)
+class DownloadDiskFull(PartError):
+    """The disk has less room than the rest of the file needs (bytes)."""
+
+    needed_bytes: int
+    free_bytes: int
+
+
+@dataclass(eq=False)
+class DownloadNotWritable(PartError):
+    """The system refused to read or write; `reason` is its own."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class DownloadInUse(PartError):
+    """Another process is fetching the same file."""

@@ -1,0 +1,231 @@
+"""Threads that fill a part file from its sources, and one that hashes what is there without gaps.
+
+Started, watched and stopped by `engine.models.download`, which knows about progress and cancellation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from engine.models.block_queue import BlockQueue, Run
+from engine.models.endpoints import RemoteFile
+from engine.models.failover import Failover, Source
+from engine.models.part_file import PartFile
+from engine.models.transport import AttemptFailed, Reply, Transport
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+# A thread that is connecting can't be interrupted; it ends by itself and writes nothing any more.
+_STOP_S = 2.0
+
+
+class FileHash:
+    """SHA-256 of a file, and Git's hash where that is what is known of it; fed in order."""
+
+    def __init__(self, file: RemoteFile, size_bytes: int) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._git: _Hash | None = None
+        if file.sha256 is None and file.git_sha1 is not None:
+            self._git = hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        if self._git is not None:
+            self._git.update(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def mismatch(self) -> tuple[str, str] | None:
+        """The hash that was expected and the one that came out, where they differ."""
+        if self._file.sha256 is not None:
+            expected, found = self._file.sha256.lower(), self.sha256
+        elif self._git is not None and self._file.git_sha1 is not None:
+            expected, found = self._file.git_sha1.lower(), self._git.hexdigest()
+        else:
+            return None
+        return None if expected == found else (expected, found)
+
+
+class Transfer:
+    """One pass over the missing blocks of `part`; `hosts` are those that bytes came from.
+
+    The caller starts it, looks at `is_complete` and `check`, and stops it in any case.
+    """
+
+    def __init__(
+        self, file: RemoteFile, part: PartFile, failover: Failover, transport: Transport, n_connections: int
+    ) -> None:
+        self.hash = FileHash(file, part.size_bytes)
+        self.hosts: list[str] = []
+        self.n_hashed = 0
+        self._file = file
+        self._part = part
+        self._failover = failover
+        self._transport = transport
+        self._n_connections = max(1, min(n_connections, part.n_blocks))
+        self._queue = BlockQueue(part.n_blocks, part.block_bytes, self._n_connections)
+        self._stop = Event()
+        self._replies: set[Reply] = set()
+        self._lock = Lock()
+        self._partial_bytes: dict[int, int] = {}
+        self._futures: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(self._n_connections + 1, thread_name_prefix="download")
+
+    @property
+    def done_bytes(self) -> int:
+        """Bytes on disk, those of unfinished blocks too."""
+        with self._lock:
+            partial_bytes = sum(self._partial_bytes.values())
+        n_done = self._queue.n_done
+        full_bytes = n_done * self._part.block_bytes
+        return min(self._part.size_bytes, full_bytes + partial_bytes)
+
+    @property
+    def is_complete(self) -> bool:
+        """Everything is there and hashed."""
+        return self._queue.is_complete and self.n_hashed == self._part.n_blocks
+
+    @property
+    def host(self) -> str:
+        """Where the last bytes came from."""
+        return self.hosts[-1] if self.hosts else ""
+
+    def restore(self) -> Iterator[int]:
+        """Compare the blocks that the record claims; yields after each how many bytes of them are good."""
+        good_bytes = 0
+        for block in sorted(self._part.claimed):
+            data = self._part.read(block)
+            if self._part.is_intact(block, data):
+                self._queue.finish(block)
+                good_bytes += len(data)
+                if block == self.n_hashed:
+                    self.hash.update(data)
+                    self.n_hashed += 1
+            yield good_bytes
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._futures.append(self._pool.submit(self._hash_blocks))
+        if not self._queue.is_complete:
+            self._futures += [self._pool.submit(self._work) for _ in range(self._n_connections)]
+
+    def wait(self, timeout_s: float) -> None:
+        """Until something is done, at most `timeout_s`."""
+        with self._queue.changed:
+            if not self.is_complete:
+                self._queue.changed.wait(timeout_s)
+
+    def check(self) -> None:
+        """Raise what a thread failed at."""
+        for future in self._futures:
+            if future.done():
+                future.result()
+
+    def stop(self) -> None:
+        """End all threads, also those that wait for bytes."""
+        self._stop.set()
+        self._queue.stop()
+        with self._lock:
+            for reply in self._replies:
+                reply.abort()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._futures, _STOP_S)
+
+    def _hash_blocks(self) -> None:
+        while self.n_hashed < self._part.n_blocks and self._queue.wait_for(self.n_hashed):
+            self.hash.update(self._part.read(self.n_hashed))
+            with self._queue.changed:
+                self.n_hashed += 1
+                self._queue.changed.notify_all()
+
+    def _work(self) -> None:
+        while (run := self._queue.take()) is not None:
+            try:
+                while run.block < run.end and (source := self._failover.pick(self._stop)) is not None:
+                    self._attempt(run, source)
+            finally:
+                with self._lock:
+                    self._partial_bytes.pop(run.end, None)
+                self._queue.give_back(run)
+            if self._stop.is_set():
+                return
+
+    def _attempt(self, run: Run, source: Source) -> None:
+        started_s = time.monotonic()
+        stop = min(run.end * self._part.block_bytes, self._part.size_bytes)
+        try:
+            with (
+                self._transport.open_range(source.url, self._file, run.offset, stop) as reply,
+                _Registered(reply, self._replies, self._lock),
+            ):
+                self._receive(reply, run, source)
+            if run.block < run.end and not self._stop.is_set():
+                raise AttemptFailed("broken", f"the answer ended at {run.offset} instead of {stop}")
+        except AttemptFailed as failure:
+            if not self._stop.is_set():
+                self._failover.failed(source, failure, started_s)
+
+    def _receive(self, reply: Reply, run: Run, source: Source) -> None:
+        n_skipped = run.offset - reply.start
+        for chunk in reply.chunks():
+            if self._stop.is_set():
+                return
+            data = chunk[n_skipped:] if n_skipped else chunk
+            n_skipped -= len(chunk) - len(data)
+            if data and run.block < run.end:
+                self._store(data, run)
+                self._worked(source)
+            if run.block == run.end and reply.start == 0 and reply.status == 200:
+                return  # more than was asked for: the rest of the file
+
+    def _store(self, data: bytes, run: Run) -> None:
+        """Write a piece of a run, block by block."""
+        while data and run.block < run.end:
+            offset, size = self._part.extent(run.block)
+            piece = data[: offset + size - run.offset]
+            self._part.write(run.offset, piece)
+            run.crc = zlib.crc32(piece, run.crc)
+            run.offset += len(piece)
+            data = data[len(piece) :]
+            with self._lock:
+                self._partial_bytes[run.end] = run.offset - offset
+            if run.offset == offset + size:
+                self._part.finish_block(run.block, run.crc)
+                with self._lock:
+                    self._partial_bytes[run.end] = 0
+                self._queue.finish(run.block)
+                run.block += 1
+                run.crc = 0
+
+    def _worked(self, source: Source) -> None:
+        self._failover.succeeded(source)
+        if self.host != source.host:
+            with self._lock:
+                self.hosts.append(source.host)
+
+
+class _Registered:
+    """A reply that can be aborted while the block runs."""
+
+    def __init__(self, reply: Reply, replies: set[Reply], lock: Lock) -> None:
+        self._reply = reply
+        self._replies = replies
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._replies.add(self._reply)
+
+    def __exit__(self, *unused: object) -> None:
+        with self._lock:
+            self._replies.discard(self._reply)

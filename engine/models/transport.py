@@ -1,0 +1,271 @@
+"""Ranges of files over HTTP: redirects, the token's rule, and what every answer means.
+
+The one module that speaks HTTP. It makes single attempts; who asks again, and where, is decided in
+`engine.models.failover`. Proxies and certificates come from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import Lock
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from engine.models.endpoints import Endpoints, RemoteFile
+
+FailureKind = Literal["unreachable", "broken", "busy", "refused", "missing", "contradicts"]
+
+_MAX_REDIRECTS = 6
+_REDIRECTS = (301, 302, 303, 307, 308)
+_EXPIRED = (401, 403, 404, 410)
+_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+_USER_AGENT = "chatbelle"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When to give up (seconds). stall_s: without a byte; slow_s: the time in which `slow_bytes` must come.
+
+    n_failures: of one source in a row. backoff_s: the first pause after one; it doubles up to 15 s.
+    longest_wait_s: for a hub that asks to wait.
+    """
+
+    connect_s: float = 10.0
+    stall_s: float = 30.0
+    slow_s: float = 30.0
+    slow_bytes: int = 64 << 10
+    n_failures: int = 6
+    backoff_s: float = 0.5
+    longest_wait_s: float = 300.0
+
+
+class AttemptFailed(Exception):
+    """One attempt at one source failed; never leaves this package. retry_after_s: what a busy hub asked."""
+
+    def __init__(self, kind: FailureKind, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class Reply:
+    """An open answer. start: of its first byte; total_bytes: of the whole file, None if it doesn't say.
+
+    linked_etag: what the hub calls the content before it redirects, SHA-256 or Git's SHA-1 in hexadecimal.
+    """
+
+    def __init__(self, response: httpx.Response, linked: Mapping[str, str], patience: Patience) -> None:
+        self._response = response
+        self._patience = patience
+        self.status = response.status_code
+        self.etag = _plain_etag(response.headers.get("etag", ""))
+        self.linked_etag = _plain_etag(linked.get("x-linked-etag", "")) or self.etag
+        self.commit = linked.get("x-repo-commit") or response.headers.get("x-repo-commit")
+        self.start, self.total_bytes = _extent(response)
+        if self.total_bytes is None and linked.get("x-linked-size", "").isdigit():
+            self.total_bytes = int(linked["x-linked-size"])
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes as they come; raises `AttemptFailed` when they stop, end early or trickle."""
+        patience = self._patience
+        window_s, n_window = time.monotonic(), 0
+        try:
+            for chunk in self._response.iter_raw():
+                n_window += len(chunk)
+                yield chunk
+                now_s = time.monotonic()
+                if now_s - window_s >= patience.slow_s:
+                    if n_window < patience.slow_bytes:
+                        raise AttemptFailed("broken", f"{n_window} bytes in {now_s - window_s:.0f} s")
+                    window_s, n_window = now_s, 0
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise AttemptFailed("broken", _reason(error)) from error
+
+    def abort(self) -> None:
+        """End a read that waits in another thread."""
+        stream = self._response.extensions.get("network_stream")
+        connection = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(connection, socket.socket):
+            try:
+                # Not the method of an encrypted one, which would change it under the reader's hands.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:
+                return  # it ended by itself
+
+
+class Transport:
+    """HTTP connections for any number of threads; close it after use."""
+
+    def __init__(self, endpoints: Endpoints, patience: Patience, n_connections: int = 8) -> None:
+        self._endpoints = endpoints
+        self._patience = patience
+        self._resolved: dict[str, str] = {}
+        self._lock = Lock()
+        timeout = httpx.Timeout(patience.stall_s, connect=patience.connect_s)
+        limits = httpx.Limits(max_connections=n_connections + 4, max_keepalive_connections=n_connections)
+        self._client = httpx.Client(timeout=timeout, limits=limits, follow_redirects=False)
+
+    @contextmanager
+    def open_range(self, url: str, file: RemoteFile, start: int, stop: int | None) -> Iterator[Reply]:
+        """Bytes `start` to `stop` of a file at one address, checked to be that file's as far as headers tell.
+
+        Where the server knows no ranges the reply begins at 0. Raises `AttemptFailed`.
+        """
+        wanted = f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
+        response, linked = self._request(url, {"Range": wanted})
+        try:
+            _check_status(response)
+            reply = Reply(response, linked, self._patience)
+            if reply.start not in (0, start):
+                raise AttemptFailed("broken", f"bytes from {reply.start} instead of {start}")
+            _check_identity(reply, file)
+            yield reply
+        finally:
+            response.close()
+
+    def get(self, url: str, max_bytes: int) -> tuple[bytes, Mapping[str, str]]:
+        """A whole small answer and its headers; raises `AttemptFailed`."""
+        response, _ = self._request(url, {})
+        try:
+            _check_status(response)
+            data = bytearray()
+            for chunk in Reply(response, {}, self._patience).chunks():
+                data += chunk
+                if len(data) > max_bytes:
+                    raise AttemptFailed("contradicts", f"more than {max_bytes} bytes")
+            return bytes(data), response.headers
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Close all connections; harmless when repeated."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _request(self, url: str, headers: dict[str, str]) -> tuple[httpx.Response, Mapping[str, str]]:
+        """The last answer of a chain of redirects, and the first one's headers where it was redirected."""
+        with self._lock:
+            known = self._resolved.get(url)
+        if known is not None and known != url:
+            response = self._send(known, headers)
+            if response.status_code not in (*_EXPIRED, *_REDIRECTS):
+                return response, {}
+            response.close()  # a signed address lives for an hour or so
+            with self._lock:
+                self._resolved.pop(url, None)
+        return self._follow(url, headers)
+
+    def _follow(self, url: str, headers: dict[str, str]) -> tuple[httpx.Response, Mapping[str, str]]:
+        linked: dict[str, str] = {}
+        at = url
+        for _ in range(_MAX_REDIRECTS):
+            response = self._send(at, headers)
+            if response.status_code not in _REDIRECTS:
+                with self._lock:
+                    self._resolved[url] = at
+                return response, linked
+            linked = {**response.headers, **linked}
+            at = self._next(at, response)
+        raise AttemptFailed("broken", "too many redirects")
+
+    def _next(self, at: str, response: httpx.Response) -> str:
+        target = response.headers.get("location", "")
+        response.close()
+        try:
+            following = str(httpx.URL(at).join(target))
+        except httpx.InvalidURL as error:
+            raise AttemptFailed("broken", "a redirect to nowhere") from error
+        schemes = urlsplit(at).scheme, urlsplit(following).scheme
+        if schemes[1] not in ("http", "https") or schemes == ("https", "http"):
+            raise AttemptFailed("broken", f"a redirect from {schemes[0]} to {schemes[1]}")
+        return following
+
+    def _send(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        token = self._endpoints.token_for(url)
+        sent = {"Accept-Encoding": "identity", "User-Agent": _USER_AGENT, **headers}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        try:
+            request = self._client.build_request("GET", url, headers=sent)
+            return self._client.send(request, stream=True)
+        except _UNREACHABLE as error:
+            raise AttemptFailed("unreachable", _reason(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise AttemptFailed("broken", _reason(error)) from error
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    if status in (200, 206):
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise AttemptFailed("broken", "compressed, against what was asked")
+        return
+    reason = f"HTTP {status}"
+    if status in (401, 403):
+        raise AttemptFailed("refused", reason)
+    if status in (404, 410):
+        raise AttemptFailed("missing", reason)
+    if status == 416:
+        raise AttemptFailed("contradicts", f"{reason}: the file there is shorter")
+    if status == 429:
+        raise AttemptFailed("busy", reason, _retry_after_s(response.headers.get("retry-after", "")))
+    raise AttemptFailed("broken", reason)
+
+
+def _check_identity(reply: Reply, file: RemoteFile) -> None:
+    if None not in (reply.total_bytes, file.size_bytes) and reply.total_bytes != file.size_bytes:
+        raise AttemptFailed("contradicts", f"{reply.total_bytes} bytes instead of {file.size_bytes}")
+    # Without a hash, the ETag is all that tells one version from another.
+    if not file.has_hash and file.etag is not None and reply.etag != file.etag:
+        raise AttemptFailed("contradicts", f"ETag {reply.etag[:80]!r} instead of {file.etag[:80]!r}")
+    for length, expected in ((64, file.sha256), (40, file.git_sha1)):
+        found = reply.linked_etag.lower()
+        if expected and re.fullmatch(rf"[0-9a-f]{{{length}}}", found) and found != expected.lower():
+            raise AttemptFailed("contradicts", f"hash {found} instead of {expected}")
+
+
+def _extent(response: httpx.Response) -> tuple[int, int | None]:
+    """The first byte's place and the file's length, from whichever headers say it."""
+    if response.status_code == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", "").strip())
+        if match is None:
+            raise AttemptFailed("broken", "a partial answer that does not say which part")
+        return int(match[1]), None if match[2] == "*" else int(match[2])
+    length = response.headers.get("content-length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _plain_etag(value: str) -> str:
+    return value.strip().removeprefix("W/").strip('"')
+
+
+def _retry_after_s(value: str) -> float:
+    """Seconds, or a date; what can't be read is ten seconds."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 10.0
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
