@@ -64,12 +64,19 @@ class EngineHost:
 
     def change(self, **changes: Any) -> None:
         """Set fields of the state and tell of it, if anything is different."""
+        before = self.state
+        if self.set(**changes) != before:
+            self.tell()
+
+    def set(self, **changes: Any) -> EngineState:
+        """Set fields of the state, without telling yet."""
         with self._lock:
-            changed = replace(self._state, **changes)
-            if changed == self._state:
-                return
-            self._state = changed
-        self._on_change(changed)
+            self._state = replace(self._state, **changes)
+            return self._state
+
+    def tell(self) -> None:
+        """Tell of the state; outside of all locks."""
+        self._on_change(self.state)
 
     def ensure_loaded(self, choice: ModelChoice, options: LoadOptions) -> ModelInfo:
         """*Load `choice` with `options` unless it is.

@@ -17,37 +17,24 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from app.chat.answer_plan import AnswerPlan, plan_answer
+from app.chat.answer_plan import AnswerPlan, Planner
 from app.chat.answer_run import AnswerRun
-from app.chat.choices import DEMO, ModelChoice, find_choice, list_choices
+from app.chat.answering import Answering
+from app.chat.choices import ModelChoice, find_choice, list_choices
 from app.chat.engine_host import EngineHost
-from app.chat.events import (
-    ChatEvent,
-    ConversationsChanged,
-    EngineChanged,
-    EngineState,
-    PathChanged,
-    Problem,
-    QueueChanged,
-)
+from app.chat.events import ChatEvent, EngineChanged, EngineState, PathChanged, Problem
 from app.chat.paths import context_use, remembered_from
-from app.chat.waiting import Request, WaitingRequests
-from app.errors import AppError
-from app.history.errors import ConversationMissing, HistoryError, MessageMissing
-from app.history.records import Overrides, PathMessage, StoredMessage
+from app.history.errors import ConversationMissing
+from app.history.records import Overrides, PathMessage
 from app.history.store import HistoryStore
 from app.home import Home
 from app.personas import PersonaStore
 from app.settings import SettingsStore
-from convert.errors import ConvertError
-from convert.i18n import Language, system_language
+from convert.i18n import Language
 from engine.backend import Backend
-from engine.errors import EngineError, EngineStopped
 
 _log = logging.getLogger(__name__)
-_EXPECTED = (EngineError, HistoryError, AppError, ConvertError)
 
 Listener = Callable[[ChatEvent], None]
 
@@ -87,14 +74,8 @@ class ChatService:
         self.settings = settings
         self.personas = personas
         self.history = history
-        self._language = language or system_language()
         self._lock = threading.Lock()
-        # Held while a question and what answers it are put in relation: a question must not end up beside the
-        # answer to the one before it.
-        self._turn = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        self._waiting = WaitingRequests()
-        self._run: AnswerRun | None = None
         self._empty: int | None = None
         self._is_closed = False
         self._host = EngineHost(
@@ -103,6 +84,8 @@ class ChatService:
             on_change=lambda state: self._emit(EngineChanged(state)),
             on_bug=lambda error: self._emit(Problem(None, error)),
         )
+        self._planner = Planner(home, settings, personas, language)
+        self._answering = Answering(self._host, history, settings, self._planner, self._emit)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every event, until the returned function is called."""
@@ -142,11 +125,11 @@ class ChatService:
         """
         choice = find_choice(key, self.home)
         self.settings.update(default_model=None if choice.is_demo else choice.key)
-        self._host.submit(self._load)
+        self._answering.load()
 
     def load(self) -> None:
         """Load the chosen model in the background, so that the first answer comes sooner."""
-        self._host.submit(self._load)
+        self._answering.load()
 
     # Conversations
 
@@ -163,7 +146,7 @@ class ChatService:
     def path(self, conversation_id: int) -> tuple[PathMessage, ...]:
         """The shown messages, with all there is so far of a streaming answer."""
         path = self.history.messages.path(conversation_id)
-        run = self._run
+        run = self._answering.run
         if run is None or run.message_id is None:
             return path
         return tuple(_with_live_text(entry, run) for entry in path)
@@ -178,8 +161,10 @@ class ChatService:
 
     def answer_plan(self, conversation_id: int | None) -> AnswerPlan:
         """What the next answer would be made with: persona, system text, sampling."""
-        overrides = Overrides() if conversation_id is None else self._overrides(conversation_id)
-        return self._plan(overrides, self._choice(overrides).is_demo)
+        overrides = Overrides()
+        if conversation_id is not None:
+            overrides = self.history.conversations.get(conversation_id).overrides
+        return self._planner.plan(overrides, self._planner.choice(overrides))
 
     # Questions and answers
 
@@ -188,18 +173,12 @@ class ChatService:
 
         A question that follows one which still waits is answered together with it.
         """
-        with self._turn:
-            question = self.history.messages.ask(conversation_id, text)
-            request = Request("answer", conversation_id, question.id)
-            is_taken = self._run is not None and self._run.answer_instead(question.parent_id, request)
-            is_new = not is_taken and self._waiting.add(request, replacing=question.parent_id)
-        self._requested(conversation_id, is_new)
-        return question.id
+        return self._answering.ask(conversation_id, text)
 
     def edit_question(self, message_id: int, text: str) -> int:
         """Ask something else in the place of a question, whose branch stays; returns the new id."""
         question = self.history.messages.edit_question(message_id, text)
-        self._request("answer", question)
+        self._answering.request("answer", question)
         return question.id
 
     def regenerate(self, message_id: int) -> None:
@@ -207,31 +186,23 @@ class ChatService:
         message = self.history.messages.get(message_id)
         if message.role == "assistant" and message.parent_id is not None:
             message = self.history.messages.get(message.parent_id)
-        self._request("answer", message)
+        self._answering.request("answer", message)
 
     def continue_answer(self, message_id: int) -> None:
         """Go on with an answer that was cut off, stopped or interrupted."""
-        self._request("continue", self.history.messages.get(message_id))
+        self._answering.request("continue", self.history.messages.get(message_id))
 
     def stop(self) -> None:
         """End the running answer; what is made of it is kept."""
-        if (run := self._run) is not None:
-            run.stop()
+        self._answering.stop()
 
     def queued(self, conversation_id: int) -> tuple[int, ...]:
         """Ids of the messages of a conversation that wait for the engine, first first."""
-        return self._waiting.message_ids(conversation_id)
+        return self._answering.waiting.message_ids(conversation_id)
 
     def cancel_queued(self, message_id: int) -> bool:
         """Take back a question that waits, or what else does; False when it doesn't wait any more."""
-        request = self._waiting.remove(message_id)
-        if request is None:
-            return False
-        if request.kind == "answer" and not self._is_followed(request):
-            self.history.messages.delete(message_id)
-            self._emit(PathChanged(request.conversation_id))
-        self._emit(QueueChanged(request.conversation_id))
-        return True
+        return self._answering.withdraw(message_id)
 
     # Branches
 
@@ -244,12 +215,7 @@ class ChatService:
         """Delete a message with all that follows; an answer that is running there ends."""
         conversation_id = self.history.messages.get(message_id).conversation_id
         number = self.history.messages.delete(message_id)
-        if (run := self._run) is not None and self._is_gone(run.message_id or run.request.message_id):
-            run.stop()
-        for waiting in self._waiting.message_ids(conversation_id):
-            if self._is_gone(waiting):
-                self._waiting.remove(waiting)
-                self._emit(QueueChanged(conversation_id))
+        self._answering.forget_deleted(conversation_id)
         self._emit(PathChanged(conversation_id))
         return Deletion(conversation_id, number)
 
@@ -264,106 +230,10 @@ class ChatService:
             if self._is_closed:
                 return
             self._is_closed = True
-        self._waiting.clear()
-        if (run := self._run) is not None:
-            run.interrupt()
+        self._answering.close()
         self._host.close()
         self._remove_empty()
         self.history.close()
-
-    # The engine thread
-
-    def _request(self, kind: Literal["answer", "continue"], message: StoredMessage) -> None:
-        request = Request(kind, message.conversation_id, message.id)
-        self._requested(message.conversation_id, self._waiting.add(request))
-
-    def _requested(self, conversation_id: int, is_new: bool) -> None:
-        self._emit(PathChanged(conversation_id))
-        self._emit(ConversationsChanged())
-        self._emit(QueueChanged(conversation_id))
-        if is_new:
-            self._host.submit(self._answer_next)
-
-    def _load(self) -> None:
-        if self._is_closed:
-            return
-        try:
-            self._host.ensure_loaded(self._choice(Overrides()), self.settings.settings.load)
-        except _EXPECTED as error:
-            self._emit(Problem(None, error))
-
-    def _answer_next(self) -> None:
-        with self._turn:
-            request = self._waiting.take()
-            if request is None or self._is_closed:
-                return
-            run = self._run = AnswerRun(request, self.history, self._host, self._emit)
-        self._host.change(answering=request.conversation_id)
-        self._emit(QueueChanged(request.conversation_id))
-        try:
-            self._answer(run)
-        except (MessageMissing, ConversationMissing):
-            _log.info("the question was deleted before it was answered")
-        except _EXPECTED as error:
-            self._emit(Problem(request.conversation_id, error))
-            if isinstance(error, EngineStopped):
-                self._restart(error)
-        finally:
-            self._run = None
-            self._host.change(answering=None, message_id=None, reading_prompt=False)
-            self._emit(ConversationsChanged())
-
-    def _answer(self, run: AnswerRun) -> None:
-        overrides = self._overrides(run.request.conversation_id)
-        choice = self._choice(overrides)
-        info = self._host.ensure_loaded(choice, self.settings.settings.load)
-        if run.stop_requested:
-            return
-        plan = self._plan(overrides, choice.is_demo)
-        with self._turn:
-            path = self._path_to(run.request)
-            run.begin(path[-1].message, plan.origin(info, choice))
-        run.follow(path, plan)
-
-    def _restart(self, error: EngineStopped) -> None:
-        try:
-            self._host.restart(error)
-        except _EXPECTED as failure:
-            self._emit(Problem(None, failure))
-
-    def _path_to(self, request: Request) -> tuple[PathMessage, ...]:
-        """The messages up to the one to answer or continue, on whatever branch it is."""
-        shown = self.history.messages.path(request.conversation_id)
-        for index, entry in enumerate(shown):
-            if entry.message.id == request.message_id:
-                return shown[: index + 1]
-        chain = [self.history.messages.get(request.message_id)]
-        while (parent_id := chain[-1].parent_id) is not None:
-            chain.append(self.history.messages.get(parent_id))
-        return tuple(PathMessage(message, (message.id,)) for message in reversed(chain))
-
-    # Settings in effect
-
-    def _overrides(self, conversation_id: int) -> Overrides:
-        return self.history.conversations.get(conversation_id).overrides
-
-    def _choice(self, overrides: Overrides) -> ModelChoice:
-        """The conversation's model, where it is (still) there; otherwise the one in the settings."""
-        if overrides.model is not None:
-            try:
-                return find_choice(overrides.model, self.home)
-            except AppError:
-                _log.info("the conversation's model %s is not there", overrides.model)
-        try:
-            return find_choice(self.settings.settings.default_model, self.home)
-        except AppError:
-            return DEMO
-
-    def _plan(self, overrides: Overrides, is_demo: bool) -> AnswerPlan:
-        settings = self.settings.settings
-        language = self._language if settings.language == "system" else settings.language
-        persona = self.personas.get(overrides.persona or settings.persona, language)
-        return plan_answer(settings, persona, overrides, is_demo=is_demo)
 
     # Small things
 
@@ -386,18 +256,6 @@ class ChatService:
         if empty is None or not self._is_unused(empty) or self.history.conversations.get(empty).draft:
             return
         self.history.conversations.purge(empty)
-
-    def _is_followed(self, request: Request) -> bool:
-        """Whether the message to answer has an answer already, or is not shown."""
-        path = self.history.messages.path(request.conversation_id)
-        return not path or path[-1].message.id != request.message_id
-
-    def _is_gone(self, message_id: int) -> bool:
-        try:
-            self.history.messages.get(message_id)
-        except MessageMissing:
-            return True
-        return False
 
 
 def _with_live_text(entry: PathMessage, run: AnswerRun) -> PathMessage:
