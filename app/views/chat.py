@@ -25,25 +25,15 @@ from app.components.empty_state import EmptyState
 from app.components.engine_status import EngineStatus, model_name, status_text
 from app.components.load_failure import LoadFailure
 from app.components.look import UNIT, centred, muted_text
-from app.components.message_commands import MessageCommands
 from app.components.message_list import MessageList
-from app.components.persona_picker import PersonaPicker
 from app.components.queue_chips import Queued
 from app.components.refresh import is_on_screen, refresh
-from app.components.sampling_sheet import Adjustment, open_sampling_sheet
 from app.history.errors import ConversationMissing
 from app.history.records import Overrides
+from app.views.chat_behaviour import ChatBehaviour
+from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
-from app.views.chat_reading import (
-    Behaviour,
-    Reading,
-    behaviour,
-    chosen_model,
-    persona_sampling,
-    queued_in,
-    read_conversation,
-    with_adjustment,
-)
+from app.views.chat_reading import Reading, chosen_model, queued_in, read_conversation
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
@@ -60,23 +50,17 @@ class ChatView(ft.Container):
         self._context = context
         self._service = context.service
         self._reading = Reading()
-        self._new_overrides = Overrides()
         self._new_draft = ""
         self._n_loads = 0
         self._chosen_model: ModelChoice | None = None
         self._is_loaded = False
         self._is_reading = False
         self._reads_again = False
-        commands = MessageCommands(
-            regenerate=self._regenerate,
-            continue_answer=self._continue,
-            edit=self._edit,
-            delete=self._delete,
-            select=self._select,
-        )
-        self._messages = MessageList(context, commands)
+        commands = ChatCommands(context, self._go_to_end)
+        self._messages = MessageList(context, commands.commands())
         self._empty = EmptyState(context, self._choose_example)
-        self._menu = ChatMenu(context, self._open_behaviour)
+        self._behaviour = ChatBehaviour(context)
+        self._menu = ChatMenu(context, self._behaviour.open_sheet)
         self._header = ChatHeader(context, on_rename=self._menu.rename, entries=self._menu.entries)
         self._failure = LoadFailure(
             context,
@@ -84,18 +68,17 @@ class ChatView(ft.Container):
             on_again=self._service.load,
             on_smaller_context=self._use_smaller_context,
         )
-        self._personas = PersonaPicker(context, self._choose_persona, self._open_behaviour)
         self._composer = Composer(
             context,
             on_send=self._send,
             on_stop=self._service.stop,
             on_cancel=self._cancel_queued,
             on_draft=self._keep_draft,
-            tools=(self._personas,),
+            tools=(self._behaviour.picker,),
         )
         self._status = EngineStatus(context)
         self._hint = muted_text(context.t("chat.composer.keys"))
-        self._body = ft.Container(self._empty, expand=True)
+        self._body = ft.Container(expand=True)  # until it is known what to show
         super().__init__(
             ft.Column([self._header, self._body, self._failure, self._composer, self._footer()], spacing=0),
             expand=True,
@@ -254,7 +237,7 @@ class ChatView(ft.Container):
         if self._body.content is not content:
             self._body.content = content
             refresh(self._body)
-        self._show_behaviour()
+        self._behaviour.show(reading.conversation)
         self._show_engine()
         refresh(self._header)
 
@@ -276,7 +259,7 @@ class ChatView(ft.Container):
         state = self._state
         texts = self._context.texts
         self._header.model_picker.show(state)
-        self._status.show(status_text(state, texts, self._conversation_id))
+        self._status.show(status_text(state, texts, self._conversation_id) if self._is_loaded else "")
         self._composer.show_answering(self._is_answering)
         error = state.error if state.phase == "failed" else None
         offers_demo = state.model is None or not state.model.is_demo
@@ -326,43 +309,23 @@ class ChatView(ft.Container):
         if conversation_id is None:
             conversation_id = await self._begin()
             await self._context.in_thread(self._service.send, conversation_id, text)
-            self._new_draft, self._new_overrides = "", Overrides()
+            self._new_draft = ""
+            self._behaviour.forget_new()
             self._context.open_conversation(conversation_id)
             return
         await self._context.in_thread(self._service.send, conversation_id, text)
         await self._messages.scroll_to_end()
 
     async def _begin(self) -> int:
-        conversation_id = await self._context.in_thread(
-            self._service.new_conversation, self._new_overrides.persona
-        )
-        if self._new_overrides != Overrides(persona=self._new_overrides.persona):
+        overrides = self._behaviour.overrides
+        conversation_id = await self._context.in_thread(self._service.new_conversation, overrides.persona)
+        if overrides != Overrides(persona=overrides.persona):
             set_overrides = self._service.history.conversations.set_overrides
-            await self._context.in_thread(set_overrides, conversation_id, self._new_overrides)
+            await self._context.in_thread(set_overrides, conversation_id, overrides)
         return conversation_id
 
-    async def _regenerate(self, message_id: int) -> None:
-        await self._context.in_thread(self._service.regenerate, message_id)
+    async def _go_to_end(self) -> None:
         await self._messages.scroll_to_end()
-
-    async def _continue(self, message_id: int) -> None:
-        await self._context.in_thread(self._service.continue_answer, message_id)
-        await self._messages.scroll_to_end()
-
-    async def _edit(self, message_id: int, text: str) -> None:
-        await self._context.in_thread(self._service.edit_question, message_id, text)
-        await self._messages.scroll_to_end()
-
-    async def _select(self, message_id: int) -> None:
-        await self._context.in_thread(self._service.select_branch, message_id)
-
-    async def _delete(self, message_id: int) -> None:
-        token = await self._context.in_thread(self._service.delete_message, message_id)
-
-        async def undo() -> None:
-            await self._context.in_thread(self._service.undo, token)
-
-        self._context.notify(self._context.t("chat.deleted"), self._context.t("gui.undo"), undo)
 
     async def _cancel_queued(self, message_id: int) -> None:
         text = next((item.text for item in self._reading.queued if item.message_id == message_id), "")
@@ -390,46 +353,3 @@ class ChatView(ft.Container):
 
     async def _save_draft(self, conversation_id: int, text: str) -> None:
         await self._context.in_thread(self._service.history.conversations.set_draft, conversation_id, text)
-
-    # Behaviour
-
-    @property
-    def _overrides(self) -> Overrides:
-        conversation = self._reading.conversation
-        return conversation.overrides if conversation is not None else self._new_overrides
-
-    @property
-    def _behaviour(self) -> Behaviour:
-        return behaviour(self._service, self._overrides, self._context.language)
-
-    def _show_behaviour(self) -> None:
-        now = self._behaviour
-        self._personas.show(now.personas, now.persona.id, is_adjusted=now.is_adjusted)
-        refresh(self._personas)
-
-    async def _choose_persona(self, persona_id: str) -> None:
-        await self._set_overrides(replace(self._overrides, persona=persona_id))
-
-    def _open_behaviour(self) -> None:
-        now = self._behaviour
-
-        async def save(adjustment: Adjustment) -> None:
-            await self._set_overrides(with_adjustment(self._overrides, adjustment))
-
-        open_sampling_sheet(
-            self._context,
-            current=now.adjustment,
-            persona_system=now.persona.system,
-            persona_sampling=persona_sampling(self._service, now),
-            on_save=lambda adjustment: self._context.run(save, adjustment),
-        )
-
-    async def _set_overrides(self, overrides: Overrides) -> None:
-        conversation = self._reading.conversation
-        if conversation is None:
-            self._new_overrides = overrides
-        else:
-            set_overrides = self._service.history.conversations.set_overrides
-            await self._context.in_thread(set_overrides, conversation.id, overrides)
-            self._reading = replace(self._reading, conversation=replace(conversation, overrides=overrides))
-        self._show_behaviour()

@@ -1,0 +1,98 @@
+"""Who is let in to the browser view's server, and its port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from app.errors import PortInUse
+from app.gui.web_server import Doorkeeper, WebServer
+
+PORT = 5000
+
+
+class _Application:
+    def prepare_page(self, page: Any) -> None: ...
+
+    async def open_page(self, page: Any) -> None: ...
+
+    def on_quit(self, quit_app: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _ask(kind: str, **headers: str) -> list[MutableMapping[str, Any]]:
+    """What a client gets to see of an inner app that always answers 200, or accepts."""
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        if kind == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        else:
+            await send({"type": "websocket.accept"})
+
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": kind, "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+    asyncio.run(Doorkeeper(inner, PORT)(scope, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("host", [f"127.0.0.1:{PORT}", f"localhost:{PORT}"])
+def test_our_own_page_is_let_in(host: str) -> None:
+    assert _ask("http", host=host)[0]["status"] == 200
+    assert _ask("websocket", host=host, origin=f"http://{host}")[0]["type"] == "websocket.accept"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": "evil.example"},
+        {"host": f"evil.example:{PORT}"},
+        {"host": f"127.0.0.1:{PORT + 1}"},
+        {"host": f"127.0.0.1:{PORT}", "origin": "http://evil.example"},
+        {"host": f"127.0.0.1:{PORT}", "origin": f"https://127.0.0.1:{PORT}"},
+        {"host": f"127.0.0.1:{PORT}", "origin": "null"},
+    ],
+)
+def test_other_hosts_and_other_sites_pages_are_refused(headers: dict[str, str]) -> None:
+    assert _ask("http", **headers)[0]["status"] == 403
+    assert _ask("websocket", **headers)[0]["type"] == "websocket.close"
+
+
+def test_answers_tell_nobody_where_they_came_from() -> None:
+    sent = dict(_ask("http", host=f"127.0.0.1:{PORT}")[0]["headers"])
+
+    assert sent[b"referrer-policy"] == b"no-referrer"
+    assert sent[b"x-frame-options"] == b"DENY"
+
+
+def test_every_start_has_another_secret_and_a_free_port(tmp_path: Any) -> None:
+    servers = [WebServer(_Application(), tmp_path, 0) for _ in range(2)]
+
+    addresses = [server.address for server in servers]
+
+    assert len({address.rsplit("/", 2)[1] for address in addresses}) == 2
+    assert all(f":{server.port}/" in server.address for server in servers)
+    assert servers[0].port != servers[1].port
+
+
+def test_a_taken_port_is_said(tmp_path: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        with pytest.raises(PortInUse) as refused:
+            WebServer(_Application(), tmp_path, taken.getsockname()[1])
+
+    assert refused.value.port == taken.getsockname()[1] if taken.fileno() >= 0 else refused.value.port

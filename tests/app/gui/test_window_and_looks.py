@@ -1,0 +1,101 @@
+"""The window's remembered place, the width that makes a drawer, fonts, and what is said after opening."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import flet_web
+import pytest
+
+from app.components.sampling_defaults import KNOBS
+from app.history.records import Backup, OpenReport
+from app.i18n import Texts
+from app.main import report_sentences
+from app.settings import WindowPlace
+from app.views.context import is_narrow
+from app.views.theme import WEB_FONT, make_theme
+from app.views.window import place_of
+from engine.sampling import check_sampling
+from engine.types import Sampling
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(None, False), (360, True), (839.5, True), (840, False)])
+def test_the_sidebar_is_a_drawer_below_840_pixels(width: float | None, narrow: bool) -> None:
+    assert is_narrow(width) is narrow
+
+
+def _window(**values: Any) -> Any:
+    blank = {"maximized": False, "width": None, "height": None, "left": None, "top": None}
+    return SimpleNamespace(**blank | values)
+
+
+def test_a_maximized_window_keeps_the_size_it_goes_back_to() -> None:
+    before = WindowPlace(900, 600, 10, 20)
+
+    assert place_of(_window(maximized=True, width=2560, height=1440), before) == WindowPlace(
+        900, 600, 10, 20, maximized=True
+    )
+
+
+def test_a_window_is_remembered_in_whole_pixels_and_never_too_small() -> None:
+    place = place_of(_window(width=100.4, height=800.6, left=-5.5, top=0), WindowPlace())
+
+    assert place == WindowPlace(360, 800, -5, 0)
+
+
+def test_a_window_that_says_nothing_changes_nothing() -> None:
+    before = WindowPlace(900, 600)
+
+    assert place_of(_window(), before) == before
+
+
+def test_the_persons_text_size_reaches_every_style() -> None:
+    small, large = make_theme(1.0, None, "#000000"), make_theme(1.5, None, "#000000")
+
+    assert small.text_theme is not None
+    assert large.text_theme is not None
+    assert large.text_theme.body_medium.size == 1.5 * small.text_theme.body_medium.size
+    assert large.text_theme.label_small.size == 1.5 * small.text_theme.label_small.size
+
+
+def test_the_font_manifest_is_flets_own_with_our_font_in_front() -> None:
+    """A new Flet brings a new manifest, which ours must follow."""
+    ours = json.loads(files("assets").joinpath("web/assets/FontManifest.json").read_text(encoding="utf-8"))
+    flets = Path(str(flet_web.__file__)).parent / "web" / "assets" / "FontManifest.json"
+
+    assert ours[0]["family"] == WEB_FONT
+    assert ours[1:] == json.loads(flets.read_text(encoding="utf-8"))
+    assert files("assets").joinpath("web/assets", ours[0]["fonts"][0]["asset"]).is_file()
+
+
+def test_the_start_page_allows_nothing_but_itself() -> None:
+    page = files("assets").joinpath("web/index.html").read_text(encoding="utf-8")
+
+    assert "default-src 'self'" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script>" not in page
+
+
+def test_every_position_of_every_slider_is_allowed() -> None:
+    for knob in KNOBS:
+        for value in (knob.lowest, knob.highest):
+            check_sampling(Sampling(**{knob.field: knob.read(value)}))
+
+
+def test_a_restored_history_is_told_and_a_good_one_is_not() -> None:
+    texts = Texts("en")
+    restored = OpenReport(
+        "restored", damaged_path=Path("broken.sqlite3"), backup=Backup(Path("b"), 1_700_000_000_000)
+    )
+
+    (sentence,) = report_sentences(restored, texts)
+
+    assert "broken.sqlite3" in sentence
+    assert report_sentences(OpenReport("opened"), texts) == []
+    assert "broken" in report_sentences(OpenReport("started_empty", Path("broken")), texts)[0]
+    assert "full" in report_sentences(OpenReport("opened", backup_failure="full"), texts)[0]

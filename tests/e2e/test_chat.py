@@ -1,0 +1,320 @@
+"""Chatting in a real browser with the real engine: asking, stopping, branches, reloads, crashes, widths."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.history.records import Status
+from app.history.store import HistoryStore
+from app.settings import SettingsStore
+from builders.gguf_models import byte_vocabulary, chain, write_scripted_model
+from engine.types import LoadOptions, Sampling
+
+Start = Callable[..., Any]
+Look = Callable[..., Any]
+
+ANSWER_S = 120  # two cores, perhaps shared with others
+ENDLESS = "endless"
+N_TOKENS = 16_000
+
+
+def _ask(app: Any, text: str) -> None:
+    app.type("prompt", text)
+    app.page.keyboard.press("Enter")
+
+
+def _reply(app: Any) -> str:
+    return app.text("last-reply") if app.has("last-reply") else ""
+
+
+def _is_ready(app: Any) -> bool:
+    return "Ready" in app.text("status") or "就绪" in app.text("status")
+
+
+def _wait_for_answer(app: Any) -> str:
+    """The newest answer, once it is there whole."""
+    app.wait_for(lambda: app.has("regenerate") and _is_ready(app), "an answer", ANSWER_S)
+    return _reply(app)
+
+
+def _wait_until_answering(app: Any) -> None:
+    app.wait_for(lambda: "Answering" in app.text("status"), "an answer that grows", ANSWER_S)
+    app.wait_for(lambda: "abc" in _reply(app), "its first words", ANSWER_S)
+
+
+def _use_endless_model(home: Path) -> None:
+    """Make a model that says the alphabet over and over the one that answers."""
+    (home / "models").mkdir(parents=True)
+    vocabulary = byte_vocabulary()
+    alphabet = [letter.encode() for letter in string.ascii_letters + string.digits]
+    following = chain(b":", *alphabet, b"\n\n", vocabulary=vocabulary, end=vocabulary.ids[b"a"])
+    write_scripted_model(home / "models" / f"{ENDLESS}.gguf", following, context=N_TOKENS)
+    SettingsStore(home).update(
+        default_model=ENDLESS,
+        load=LoadOptions(context_tokens=N_TOKENS, threads=1),
+        sampling=Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=N_TOKENS),
+    )
+
+
+def _history(home: Path) -> HistoryStore:
+    folder = home / "history"
+    folder.mkdir(parents=True, exist_ok=True)
+    return HistoryStore.open(folder)
+
+
+def test_from_the_first_launch_to_the_first_answer(app: Any) -> None:
+    app.wait_for_text("What shall we talk about?")
+
+    app.click("example-0")
+    app.page.wait_for_timeout(500)
+    app.page.keyboard.press("Enter")
+
+    assert _wait_for_answer(app)
+    assert "What is this app?" in app.text("last-user")
+    app.wait_for_label("chat-list", "What is this app?")
+
+
+def test_chinese_is_asked_and_answered(start: Start, look: Look) -> None:
+    app = look(start(language="zh-CN"))
+
+    _ask(app, "我的聊天会被上传吗")
+
+    reply = _wait_for_answer(app)
+    assert "我的聊天会被上传吗" in app.text("last-user")
+    assert any("\u4e00" <= character <= "\u9fff" for character in reply)
+
+
+def test_shift_enter_breaks_the_line_and_enter_sends_both_lines(app: Any) -> None:
+    app.type("prompt", "first line")
+    app.page.keyboard.press("Shift+Enter")
+    app.page.wait_for_timeout(300)
+    app.page.keyboard.insert_text("second line")
+    app.page.wait_for_timeout(300)
+    assert not app.has("last-user")
+
+    app.page.keyboard.press("Enter")
+
+    app.wait_for_label("last-user", "second line")
+    assert "first line" in app.text("last-user")
+
+
+def test_confirming_an_input_method_with_enter_does_not_send(app: Any) -> None:
+    app.click("prompt")
+    app.page.wait_for_timeout(500)
+    devtools = app.page.context.new_cdp_session(app.page)
+    for composing in ("n", "ni", "你"):
+        devtools.send(
+            "Input.imeSetComposition",
+            {"text": composing, "selectionStart": len(composing), "selectionEnd": len(composing)},
+        )
+        app.page.wait_for_timeout(100)
+    # What a browser reports for the Enter that confirms: the key, with code 229.
+    key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229, "nativeVirtualKeyCode": 229}
+    devtools.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
+    devtools.send("Input.insertText", {"text": "你"})
+    devtools.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    app.page.wait_for_timeout(1_500)
+
+    assert not app.has("last-user")
+    assert not app.has("stop")
+
+
+def test_stopping_keeps_what_is_there_and_it_can_be_continued(start: Start, look: Look, home: Path) -> None:
+    _use_endless_model(home)
+    app = look(start())
+    _ask(app, "go")
+    _wait_until_answering(app)
+
+    app.click("stop")
+
+    app.wait_for_label("last-reply", "Stopped", ANSWER_S)
+    app.wait_for(lambda: _is_ready(app), "the engine to be ready", ANSWER_S)
+    app.click("continue")
+    _wait_until_answering(app)
+
+
+def test_a_question_sent_meanwhile_waits_visibly_and_can_be_taken_back(
+    start: Start, look: Look, home: Path
+) -> None:
+    _use_endless_model(home)
+    app = look(start())
+    _ask(app, "go")
+    _wait_until_answering(app)
+
+    _ask(app, "and another thing")
+    app.wait_for_label("queued-0", "and another thing")
+    app.click_on(
+        app.page.get_by_role("button", name="Take it back").or_(app.page.get_by_label("Take it back")).first
+    )
+
+    app.wait_for(lambda: not app.has("queued-0"), "an empty queue")
+    app.wait_for(lambda: "another" not in app.text("last-user"), "the question to be gone")
+
+
+def test_regenerating_makes_a_branch_and_both_can_be_shown(app: Any) -> None:
+    _ask(app, "what is temperature")
+    _wait_for_answer(app)
+    assert not app.has("branch-prev")
+
+    app.click("regenerate")
+    app.wait_for(lambda: app.has("branch-prev"), "a second version", ANSWER_S)
+    _wait_for_answer(app)
+    app.wait_for_label("last-reply", "Version 2 of 2")
+    app.click("branch-prev")
+
+    app.wait_for_label("last-reply", "Version 1 of 2")
+    app.click("branch-next")
+    app.wait_for_label("last-reply", "Version 2 of 2")
+
+
+def test_editing_a_question_keeps_the_old_one_as_a_branch(app: Any) -> None:
+    _ask(app, "is it free")
+    _wait_for_answer(app)
+
+    app.click("edit-last")
+    app.wait_for(lambda: app.has("edit-send"), "the editor")
+    app.page.wait_for_timeout(500)
+    app.page.keyboard.press("Control+A")
+    app.page.keyboard.insert_text("what is top_k")
+    app.page.wait_for_timeout(300)
+    app.click("edit-send")
+
+    app.wait_for_label("last-user", "what is top_k")
+    _wait_for_answer(app)
+    app.wait_for_label("last-user", "Version 2 of 2")
+    app.click("branch-prev")
+    app.wait_for_label("last-user", "is it free")
+
+
+def test_a_reload_in_the_middle_of_an_answer_loses_nothing(start: Start, look: Look, home: Path) -> None:
+    _use_endless_model(home)
+    app = look(start())
+    _ask(app, "go")
+    _wait_until_answering(app)
+
+    app.page.reload()
+    app.wait_until_ready()
+
+    _wait_until_answering(app)
+    app.click("stop")
+    app.wait_for_label("last-reply", "Stopped", ANSWER_S)
+    whole = "\n\n".join([string.ascii_letters + string.digits] * 400)
+    shown = [line for line in _reply(app).split() if line.startswith("abc")]
+    assert len(shown) > 1
+    assert all(line in whole for line in shown)
+
+
+def test_after_kill_9_everything_is_there_and_marked_unfinished(start: Start, look: Look, home: Path) -> None:
+    _use_endless_model(home)
+    server = start()
+    app = look(server)
+    _ask(app, "go on and on")
+    _wait_until_answering(app)
+    app.page.wait_for_timeout(1_000)
+
+    server.kill()
+    again = look(start())
+
+    again.wait_for_label("last-user", "go on and on")
+    again.wait_for_label("last-reply", "Unfinished")
+    assert "abcdef" in _reply(again)
+    again.click("continue")
+    _wait_until_answering(again)
+
+
+def test_a_draft_outlives_another_chat_and_a_restart(start: Start, look: Look, home: Path) -> None:
+    with _history(home) as history:
+        conversation = history.conversations.create()
+        question = history.messages.ask(conversation.id, "old question")
+        answer = history.answers.begin(question.id)
+        answer.append("old answer")
+        answer.finish(Status.COMPLETE)
+    SettingsStore(home).update(last_conversation=conversation.id)
+    server = start()
+    app = look(server)
+    app.wait_for_label("last-reply", "old answer")
+
+    app.type("prompt", "half a thou")
+    app.page.wait_for_timeout(1_500)
+    server.kill()
+
+    with _history(home) as history:
+        assert history.conversations.get(conversation.id).draft == "half a thou"
+    again = look(start())
+    again.wait_for_label("last-reply", "old answer")
+    again.wait_for(lambda: "half a thou" in again.text("prompt"), "the draft")
+
+
+def test_a_conversation_of_500_messages_opens_at_its_end_and_answers(
+    start: Start, look: Look, home: Path
+) -> None:
+    with _history(home) as history:
+        conversation = history.conversations.create()
+        for number in range(250):
+            question = history.messages.ask(conversation.id, f"question {number}")
+            answer = history.answers.begin(question.id)
+            answer.append(f"answer {number}\n\n- one\n- two\n\n```python\nprint({number})\n```\n")
+            answer.finish(Status.COMPLETE)
+    SettingsStore(home).update(last_conversation=conversation.id)
+    app = look(start())
+    app.wait_for_label("last-reply", "answer 249")
+
+    app.page.mouse.move(700, 300)
+    for _ in range(6):
+        app.page.mouse.wheel(0, -2_000)
+        app.page.wait_for_timeout(200)
+    app.wait_for(lambda: app.has("jump-latest"), "the way back")
+    app.click("jump-latest")
+    app.wait_for(lambda: not app.has("jump-latest"), "the end")
+
+    _ask(app, "is it free")
+    _wait_for_answer(app)
+    assert "is it free" in app.text("last-user")
+
+
+def test_a_deleted_message_comes_back_by_undo(app: Any) -> None:
+    _ask(app, "is it free")
+    reply = _wait_for_answer(app)
+
+    app.click_on(app.page.get_by_role("button", name="Delete").or_(app.page.get_by_label("Delete")).last)
+    app.wait_for(lambda: not app.has("last-reply"), "the answer to be gone")
+    app.click_text("Undo")
+
+    app.wait_for(lambda: _reply(app) == reply, "the answer")
+
+
+@pytest.mark.parametrize("width", [360])
+def test_a_narrow_window_has_all_of_it(start: Start, look: Look, width: int) -> None:
+    app = look(start(), width=width, height=740)
+
+    _ask(app, "is it free")
+    _wait_for_answer(app)
+
+    for identifier in ("menu", "model-picker", "status", "prompt", "send", "regenerate", "edit-last"):
+        box = app.find(identifier).bounding_box()
+        assert box is not None, identifier
+        assert box["x"] >= 0, identifier
+        assert box["x"] + box["width"] <= width + 1, identifier
+
+
+def test_a_model_that_cannot_be_loaded_says_why_and_the_demo_helps(
+    start: Start, look: Look, home: Path
+) -> None:
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "broken.gguf").write_bytes(b"no model at all" * 100)
+    SettingsStore(home).update(default_model="broken")
+    app = look(start())
+
+    _ask(app, "is it free")
+    app.wait_for(lambda: app.has("load-failure"), "a reason", ANSWER_S)
+    assert "broken.gguf" in app.page_text()
+    app.click("failure-demo")
+    app.wait_for(lambda: not app.has("load-failure"), "the demo", ANSWER_S)
+    app.click("answer-now")
+
+    assert _wait_for_answer(app)
