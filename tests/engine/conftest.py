@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from builders.gguf_models import Shape, byte_vocabulary, write_model
+from engine import loading
 from engine.in_process import InProcessBackend
 from engine.types import LoadOptions
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute with one thread by default: OpenMP's spinning barriers crawl on a busy machine."""
+    monkeypatch.setattr(loading, "performance_cores", lambda: 1)
 
 
 @pytest.fixture(scope="session")
