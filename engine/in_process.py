@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from engine.abort import Cancellation
+from engine.backend import Progress, untold
 from engine.conversation import Conversation, read_conversation
 from engine.errors import EngineBusy, NoModelLoaded
 from engine.loading import LoadedModel, load_model
@@ -27,7 +28,7 @@ class InProcessBackend:
         self._running: Cancellation | None = None
         self._latest = Cancellation()
 
-    def load(self, path: Path, options: LoadOptions) -> ModelInfo:
+    def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         """Load the GGUF at `path` in place of the model held so far; an answer that still runs ends.
 
         Raises every subclass of ModelFileError, NotEnoughMemory, UnknownPromptFormat, ChatTemplateFailed and
@@ -36,7 +37,7 @@ class InProcessBackend:
         self.cancel()
         with self._native:
             self.unload()
-            self._loaded = load_model(path, options)
+            self._loaded = load_model(path, options, progress)
             return self._loaded.info
 
     def chat(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abort import AbortPoll
+from engine.backend import Progress, untold
 from engine.errors import GenerationFailed, LoadFailed
 from engine.long_runs import cut_long_runs
 from engine.native import binding
@@ -58,7 +59,14 @@ class _Owner:
 class Model(_Owner):
     """A loaded model with its vocabulary. `close` also closes contexts that were made from it."""
 
-    def __init__(self, path: Path, *, gpu_layers: int | None = None, vocabulary_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int | None = None,
+        vocabulary_only: bool = False,
+        progress: Progress = untold,
+    ) -> None:
         """Load the GGUF at `path`; `gpu_layers` None offloads all layers where a GPU backend was built in.
 
         Raises NativeLibraryMissing, and LoadFailed with llama.cpp's own words.
@@ -67,10 +75,14 @@ class Model(_Owner):
         parameters = api.llama_model_default_params()
         parameters.n_gpu_layers = _ALL_LAYERS if gpu_layers is None else gpu_layers
         parameters.vocab_only = vocabulary_only
+        tell = api.llama_progress_callback(_in_steps(progress))
+        if progress is not untold:  # a Ctrl-C that arrives in a callback would be lost
+            parameters.progress_callback = tell
         with binding.collected_errors() as lines:
             pointer = api.llama_model_load_from_file(str(path).encode("utf-8"), parameters)
         if not pointer:
             raise LoadFailed(path, _reason(lines))
+        del tell  # llama.cpp calls it during the load only
         super().__init__(pointer, api.llama_model_free)
         self._api = api
         self.path = path
@@ -287,6 +299,20 @@ class SamplerChain(_Owner):
             yield api.llama_sampler_init_min_p(sampling.min_p, 1)
         yield api.llama_sampler_init_temp(sampling.temperature)
         yield api.llama_sampler_init_dist(seed)
+
+
+def _in_steps(progress: Progress) -> Callable[[float, Any], bool]:
+    """llama.cpp tells of every tensor; pass on whole tenths. An exception would be lost in a callback."""
+    told = -1
+
+    def tell(share: float, _user_data: Any) -> bool:
+        nonlocal told
+        if int(share * 10) > told:
+            told = int(share * 10)
+            progress(min(1.0, share))
+        return True
+
+    return tell
 
 
 def _reason(lines: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.architectures import require_architecture
+from engine.backend import Progress, untold
 from engine.chat_template import TemplateFormat
 from engine.cpu import performance_cores
 from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedArchitecture
@@ -51,7 +52,7 @@ class _Plan:
     gpu_layers: int | None
 
 
-def load_model(path: Path, options: LoadOptions) -> LoadedModel:
+def load_model(path: Path, options: LoadOptions, progress: Progress = untold) -> LoadedModel:
     """Check and load the GGUF at `path`.
 
     Raises the subclasses of ModelFileError, NotEnoughMemory (unless `options.ignore_memory`),
@@ -59,7 +60,7 @@ def load_model(path: Path, options: LoadOptions) -> LoadedModel:
     nothing stays loaded then.
     """
     plan = _plan(path, options)
-    model = Model(path, gpu_layers=plan.gpu_layers)
+    model = Model(path, gpu_layers=plan.gpu_layers, progress=progress)
     try:
         if not model.generates_text:
             raise UnsupportedArchitecture(path, plan.header.architecture)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.backend import Backend
+from engine.backend import Backend, Progress, untold
 from engine.conversation import read_conversation
 from engine.deaths import DeathRecord
 from engine.errors import EngineBusy, EngineStopped, InvalidConversation, NoModelLoaded
@@ -26,6 +26,7 @@ from engine.worker_protocol import (
     Failed,
     Load,
     Loaded,
+    LoadProgress,
     Piece,
     ProtocolError,
     Unload,
@@ -104,7 +105,7 @@ class WorkerBackend:
         """The process that has the model; None when none was started."""
         return self._worker.pid if self._worker is not None else None
 
-    def load(self, path: Path, options: LoadOptions) -> ModelInfo:
+    def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         """Load the GGUF at `path` in place of the model held so far; an answer that still runs ends.
 
         Raises what `InProcessBackend.load` raises, EngineStopped when the process ended meanwhile, and
@@ -114,7 +115,7 @@ class WorkerBackend:
         with self._commands:
             self._running = None
             self._model = None
-            info = self._load(path, options)
+            info = self._load(path, options, progress)
             self._model = (path, options)
             return info
 
@@ -167,12 +168,12 @@ class WorkerBackend:
         if worker is not None:
             worker.close()
 
-    def _load(self, path: Path, options: LoadOptions) -> ModelInfo:
+    def _load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         self._is_loaded = False
         self._deaths.require_hope(path)
         worker = self._living_worker()
         try:
-            report = self._ask(worker, lambda call: Load(call.number, path, options))
+            report = self._ask(worker, lambda call: Load(call.number, path, options), progress)
         except EngineStopped as error:
             raise self._after_death(worker, path, error) from error
         assert isinstance(report, Loaded)
@@ -242,11 +243,13 @@ class WorkerBackend:
             weakref.finalize(self, self._worker.close)
         return self._worker
 
-    def _ask(self, worker: WorkerHandle, request: Callable[[Call], Any]) -> Any:
+    def _ask(self, worker: WorkerHandle, request: Callable[[Call], Any], progress: Progress = untold) -> Any:
         call = worker.begin()
         try:
             worker.send(request(call))
-            return self._receive(worker, call)
+            while isinstance(report := self._receive(worker, call), LoadProgress):
+                progress(report.share)
+            return report
         finally:
             worker.end(call)
 

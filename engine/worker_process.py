@@ -31,6 +31,7 @@ from engine.worker_protocol import (
     Hello,
     Load,
     Loaded,
+    LoadProgress,
     LogLine,
     Piece,
     ProtocolError,
@@ -98,7 +99,7 @@ class Worker:
         try:
             match request:
                 case Load():
-                    self.send(Loaded(request.call, backend.load(request.path, request.options)))
+                    self._load(request, backend)
                 case Chat():
                     self._chat(request, backend)
                 case Unload():
@@ -109,6 +110,12 @@ class Worker:
         except EngineError as error:
             assert isinstance(request, Load | Chat | Unload)
             self.send(failed(request.call, error))
+
+    def _load(self, request: Load, backend: Backend) -> None:
+        def tell(share: float) -> None:
+            self.send(LoadProgress(request.call, share))
+
+        self.send(Loaded(request.call, backend.load(request.path, request.options, tell)))
 
     def _chat(self, request: Chat, backend: Backend) -> None:
         events = backend.chat([unpack(message) for message in request.messages], request.sampling)

@@ -127,6 +127,14 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How much of the model is loaded, from 0 to 1."""
+
+    call: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """The model is loaded."""
 
@@ -170,10 +178,11 @@ class Failed:
 
 
 Request = Hello | Load | Chat | Cancel | Unload
-Report = Ready | Beat | LogLine | Loaded | Unloaded | Piece | Ended | Failed
+Report = Ready | Beat | LogLine | LoadProgress | Loaded | Unloaded | Piece | Ended | Failed
 REQUESTS: dict[str, Any] = {kind.__name__: kind for kind in (Hello, Load, Chat, Cancel, Unload)}
 REPORTS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Ready, Beat, LogLine, Loaded, Unloaded, Piece, Ended, Failed)
+    kind.__name__: kind
+    for kind in (Ready, Beat, LogLine, LoadProgress, Loaded, Unloaded, Piece, Ended, Failed)
 }
 
 

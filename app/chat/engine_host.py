@@ -147,13 +147,17 @@ class EngineHost:
     def _load(self, choice: ModelChoice, options: LoadOptions) -> ModelInfo:
         path = self._file(choice)
         try:
-            return self._engine().load(path, options)
+            return self._engine().load(path, options, self._tell_progress)
         except EngineStopped as error:
             _log.warning("the engine stopped while loading %s: %s", path, error)
             if self._closed.is_set():
                 raise
-            self.change(phase="restarting", error=error)
-            return self._engine().load(path, options)
+            self.change(phase="restarting", error=error, progress=None)
+            return self._engine().load(path, options, self._tell_progress)
+
+    def _tell_progress(self, share: float) -> None:
+        if self.state.phase == "loading":
+            self.change(progress=share)
 
     def _file(self, choice: ModelChoice) -> Path:
         return prepare_demo(self._home, lambda: None) if choice.is_demo else require_file(choice, self._home)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine import worker_handle
+from engine.backend import Progress, untold
 from engine.types import (
     Event,
     Finished,
@@ -35,7 +36,7 @@ _STATISTICS = Statistics(1, 0, 1, 0.0, 0.0, None, 1, 512, 0, 0)
 class ClockBackend:
     """Takes the place of the in-process backend within the worker."""
 
-    def load(self, path: Path, options: LoadOptions) -> ModelInfo:
+    def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         return _INFO
 
     def chat(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]:

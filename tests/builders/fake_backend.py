@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engine.backend import Progress, untold
 from engine.errors import EngineError
 from engine.types import (
     Event,
@@ -55,7 +56,8 @@ class FakeBackend:
         self._forgotten = list(forgotten_turns)
         self._cancelled = threading.Event()
 
-    def load(self, path: Path, options: LoadOptions) -> ModelInfo:
+    def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
+        progress(0.5)
         self.loaded.append((path, options))
         self.is_loaded = True
         return INFO

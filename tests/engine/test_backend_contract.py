@@ -59,6 +59,14 @@ def test_answers_are_those_of_a_backend_in_this_process(loaded: Backend, models:
     assert ask(loaded, [question]).message == ask(reference, [question]).message
 
 
+def test_loading_tells_how_far_it_is(backend: Backend, models: Path) -> None:
+    shares: list[float] = []
+    backend.load(models / "bloom.gguf", OPTIONS, shares.append)
+
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
 def test_token_ids_come_along_and_are_used_again(loaded: Backend) -> None:
     first = ask(loaded, [user("one")])
     second = ask(loaded, [user("one"), first.message, user("two")])

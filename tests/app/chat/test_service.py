@@ -234,7 +234,7 @@ def test_deleting_the_question_ends_its_answer(busy: Busy) -> None:
 def test_a_question_asked_while_the_model_loads_joins_the_one_before(make_service: MakeService) -> None:
     fake, held = FakeBackend(), threading.Event()
     load = fake.load
-    fake.load = lambda path, options: (held.wait(10), load(path, options))[1]  # type: ignore[method-assign]
+    fake.load = lambda *given: (held.wait(10), load(*given))[1]  # type: ignore[method-assign]
     service = make_service(lambda: fake)
     recorder = Recorder(service)
     conversation = service.new_conversation()
@@ -285,7 +285,8 @@ def test_choosing_a_model_loads_and_remembers_it(
     assert fake.loaded[-1][0] == home.models / "other.gguf"
     assert service.settings.settings.default_model == "other"
     phases = [event.state.phase for event in recorder.of(EngineChanged)]
-    assert phases == ["loading", "ready"]
+    assert phases == ["loading", "loading", "ready"]
+    assert [event.state.progress for event in recorder.of(EngineChanged)] == [None, 0.5, None]
     with pytest.raises(ModelNotFound):
         service.choose_model("nothing")
 
