@@ -1,4 +1,4 @@
-"""Keys mean the same on every platform, with its own modifiers; the browser's keys are left to the browser."""
+"""Keys mean the same on every platform, with its own modifiers; the browser keeps its own keys."""
 
 from __future__ import annotations
 
