@@ -50,6 +50,7 @@ ConvertError
 ├── OutputError
 │   ├── OutputExists
 │   ├── NotEnoughDisk
+│   ├── OutputInUse
 │   ├── OutputNotWritable
 │   └── VerificationFailed
 └── QuantizationUnsupported
@@ -346,6 +347,11 @@ class NotEnoughDisk(OutputError):
 
     needed_bytes: int
     free_bytes: int
+
+
+@dataclass(eq=False)
+class OutputInUse(OutputError):
+    """Another process is converting to the same output."""
 
 
 @dataclass(eq=False)

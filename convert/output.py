@@ -23,13 +23,13 @@ from convert.errors import NotEnoughDisk, OutputExists, OutputNotWritable
 
 if sys.platform == "win32":
 
-    def _lock(descriptor: int) -> bool:
+    def lock_output(descriptor: int) -> bool:
         """An open file can't be removed there: that is the lock."""
         return True
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> bool:
+    def lock_output(descriptor: int) -> bool:
         """Whether nobody else holds the file; false as well where the file system has no locks."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,9 +60,13 @@ class PendingOutput:
         self._written_bytes = self._flushed_bytes = 0
         with self._reporting():
             self._check_destination()
-            remove_stale(output)
-            self._check_space()
-            self.path, self._descriptor = _create_locked(output)
+            self.path, self._descriptor = self._open_file()
+
+    def _open_file(self) -> tuple[Path, int]:
+        """The temporary file and its descriptor, locked."""
+        remove_stale(self._output)
+        self._check_space(self._size_bytes)
+        return _create_locked(self._output)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`."""
@@ -152,10 +156,10 @@ class PendingOutput:
         if self._output.is_dir():
             raise OutputNotWritable(self._output, os.strerror(errno.EISDIR))
 
-    def _check_space(self) -> None:
+    def _check_space(self, needed_bytes: int) -> None:
         free_bytes = shutil.disk_usage(self._output.parent).free
-        if free_bytes < self._size_bytes:
-            raise NotEnoughDisk(self._output, self._size_bytes, free_bytes)
+        if free_bytes < needed_bytes:
+            raise NotEnoughDisk(self._output, needed_bytes, free_bytes)
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -170,13 +174,13 @@ class PendingOutput:
 
 def remove_stale(output: Path) -> None:
     """Remove what killed runs to this same `output` left behind; files of living ones stay."""
-    for path in output.parent.glob(f"{_prefix(output)}*.partial"):
+    for path in output.parent.glob(f"{temporary_prefix(output)}*.partial"):
         with suppress(OSError):
             if _is_abandoned(path):
                 path.unlink()
 
 
-def _prefix(output: Path) -> str:
+def temporary_prefix(output: Path) -> str:
     """Says which output a temporary file belongs to, however long or unusual that name is."""
     return f".chatbelle-{hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]}-"
 
@@ -185,9 +189,9 @@ def _create_locked(output: Path) -> tuple[Path, int]:
     """A new temporary file that this process holds, as path and descriptor."""
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
     while True:
-        path = output.parent / f"{_prefix(output)}{secrets.token_hex(4)}.partial"
+        path = output.parent / f"{temporary_prefix(output)}{secrets.token_hex(4)}.partial"
         descriptor = os.open(path, flags, 0o666)
-        _lock(descriptor)
+        lock_output(descriptor)
         with suppress(FileNotFoundError):  # removed as stale in the instant before it was locked
             if os.path.samestat(os.stat(path), os.fstat(descriptor)):
                 return path, descriptor
@@ -197,7 +201,7 @@ def _create_locked(output: Path) -> tuple[Path, int]:
 def _is_abandoned(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDWR)
     try:
-        return _lock(descriptor)
+        return lock_output(descriptor)
     finally:
         os.close(descriptor)
 

@@ -20,6 +20,7 @@ from convert.gguf_file import HeaderError, pad, parse_tensor_infos
 from convert.output import PendingOutput
 from convert.plan import Plan, PlannedTensor, make_plan, output_size_bytes
 from convert.quantize import Job, default_threads, quantize_tensors, source_size_bytes
+from convert.resumable import FinishedTensor, ResumableOutput
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -31,10 +32,11 @@ __all__ = ["Converted", "Plan", "Progress", "convert", "make_plan", "output_size
 class Progress:
     """How far the work is. tensor: the one at work, of which `n_tensors_done` are finished.
 
-    done_bytes and total_bytes: in the phase "convert" of the checkpoint's weights, in "verify" of the output.
+    done_bytes and total_bytes: in the phase "convert" of the checkpoint's weights, in "verify" of the output,
+    in "resume" of what an earlier run left of it.
     """
 
-    phase: Literal["convert", "verify"]
+    phase: Literal["resume", "convert", "verify"]
     tensor: str
     n_tensors_done: int
     n_tensors: int
@@ -66,16 +68,21 @@ def convert(
     *,
     threads: int | None = None,
     force: bool = False,
+    resume_id: str | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress | Converted]:
     """Write `plan` to `output`: `Progress` values, then one `Converted`.
 
     When `is_cancelled` returns true, or the generator is closed, or anything raises, no file is left; a
-    cancelled run just ends without a `Converted`. threads: None is one a core. Raises `OutputError`s,
-    `engine.errors.NativeLibraryMissing`, and what the sources raise.
+    cancelled run just ends without a `Converted`. threads: None is one a core.
+
+    resume_id: what the weights are (a repository's commit, for example). With it, an unfinished file stays,
+    also after a kill, and the next run with the same plan and `resume_id` goes on at the tensor it was at;
+    `convert.resumable.discard_partial` removes it. Raises `OutputError`s, what the sources raise, and
+    `engine.errors.NativeLibraryMissing`.
     """
     started_s = time.monotonic()
-    with PendingOutput(output, plan.size_bytes, force=force) as pending:
+    with _open_output(plan, output, resume_id, force=force) as pending:
         run = _Run(plan, pending, output, is_cancelled)
         yield from run.write(threads or default_threads())
         if not run.stops():
@@ -92,6 +99,12 @@ def convert(
             n_nonfinite=run.n_nonfinite,
             types=dict(Counter(tensor.type.name.lower() for tensor in plan.tensors)),
         )
+
+
+def _open_output(plan: Plan, output: Path, resume_id: str | None, *, force: bool) -> PendingOutput:
+    if resume_id is None:
+        return PendingOutput(output, plan.size_bytes, force=force)
+    return ResumableOutput(output, plan, resume_id, force=force)
 
 
 @dataclass
@@ -118,14 +131,19 @@ class _Run:
 
     def write(self, n_threads: int) -> Iterator[Progress]:
         """Header and data, in one pass; stops early when cancelled."""
+        if isinstance(self.pending, ResumableOutput):
+            yield from self._reuse(self.pending)
+        if self.stops():
+            return
+        if not self.checkpoints:
+            self._append(self.plan.header)
+            self.checkpoints.append(self.digest.digest())
         tensors = self.plan.tensors
-        total_bytes = sum(source_size_bytes(tensor.mapped) for tensor in tensors)
-        done_bytes = n_done = 0
-        self._append(self.plan.header)
-        self.checkpoints.append(self.digest.digest())
-        chunks = quantize_tensors(
-            [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors], n_threads=n_threads
-        )
+        n_done = len(self.checkpoints) - 1
+        sizes = [source_size_bytes(tensor.mapped) for tensor in tensors]
+        done_bytes, total_bytes = sum(sizes[:n_done]), sum(sizes)
+        jobs = [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors[n_done:]]
+        chunks = quantize_tensors(jobs, n_threads=n_threads)
         try:
             for chunk in chunks:
                 if self.stops():
@@ -141,6 +159,34 @@ class _Run:
         finally:
             chunks.close()
 
+    def _reuse(self, pending: ResumableOutput) -> Iterator[Progress]:
+        """Take over what an earlier run finished, as far as it reads back as it was recorded."""
+        header = self.plan.header
+        kept: list[FinishedTensor] = []
+        end_bytes = total_bytes = pending.finished[-1].end_bytes if pending.finished else 0
+        pending.rewind()
+        if pending.finished and b"".join(pending.read_back(len(header))) == header:
+            self.digest.update(header)
+            self.checkpoints.append(self.digest.digest())
+        end_bytes = len(header) if self.checkpoints else 0
+        for tensor, planned in zip(pending.finished if end_bytes else (), self.plan.tensors, strict=False):
+            digest = self.digest.copy()
+            for block in pending.read_back(pad(planned.size_bytes)):
+                if self.stops():
+                    return
+                digest.update(block)
+                yield Progress(
+                    "resume", tensor.name, len(kept), len(self.plan.tensors), end_bytes, total_bytes
+                )
+            if (tensor.name, tensor.sha256) != (planned.mapped.name, digest.hexdigest()):
+                break
+            self.digest = digest
+            self.checkpoints.append(digest.digest())
+            self.n_nonfinite.update({tensor.name: tensor.n_nonfinite} if tensor.n_nonfinite else {})
+            kept.append(tensor)
+            end_bytes += pad(planned.size_bytes)
+        pending.keep(kept, end_bytes)
+
     def _append(self, data: bytes | memoryview) -> None:
         self.digest.update(data)
         self.pending.write(data)
@@ -148,6 +194,11 @@ class _Run:
     def _finish_tensor(self, tensor: PlannedTensor) -> None:
         self._append(bytes(pad(tensor.size_bytes) - tensor.size_bytes))
         self.checkpoints.append(self.digest.digest())
+        if isinstance(self.pending, ResumableOutput):
+            name = tensor.mapped.name
+            end_bytes = len(self.plan.header) + tensor.offset + pad(tensor.size_bytes)
+            n_nonfinite = self.n_nonfinite[name]
+            self.pending.record(FinishedTensor(name, end_bytes, self.digest.hexdigest(), n_nonfinite))
 
     def verify(self) -> Iterator[Progress]:
         """Read everything back from the disk and compare; raises `VerificationFailed` naming the place."""

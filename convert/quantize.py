@@ -82,11 +82,10 @@ def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk,
     Closing the generator drops what is queued and waits for the few chunks at work. Raises what the sources
     raise, and `QuantizationUnsupported` if a kernel's result, or a copied block, is not finite.
     """
-    chunk_bytes = max(_MIN_CHUNK_BYTES, min(_MAX_CHUNK_BYTES, _WORKING_SET_BYTES // n_threads))
     pending: deque[Future[Chunk]] = deque()
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="quantize")
     try:
-        for job, start, stop in _pieces(jobs, chunk_bytes):
+        for job, start, stop in _pieces(jobs, n_threads):
             pending.append(pool.submit(_quantize_piece, job, start, stop))
             if len(pending) > n_threads + 1:
                 yield pending.popleft().result()
@@ -94,6 +93,22 @@ def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk,
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def source_reads(jobs: Sequence[Job], *, n_threads: int) -> Iterator[tuple[MappedTensor, int, int]]:
+    """The rows of the sources that `quantize_tensors` will read, run by run, in the order it asks for them.
+
+    For sources that take long to answer, and can be told in advance.
+    """
+    for job, start, stop in _pieces(jobs, n_threads):
+        mapped = job.mapped
+        if mapped.row_order is None:
+            yield mapped, start, stop
+        elif len(mapped.shape) == 1:
+            yield mapped, 0, mapped.shape[0]
+        else:
+            for run in _runs(np.unique(mapped.row_order[start:stop])):
+                yield mapped, int(run[0]), int(run[-1]) + 1
 
 
 def read_mapped_rows(mapped: MappedTensor, start: int, stop: int) -> NDArray[np.float32]:
@@ -124,13 +139,18 @@ def read_mapped_blocks(
 def _gather(read: Callable[[int, int], NDArray[_Item]], wanted: NDArray[np.int64]) -> NDArray[_Item]:
     """The rows `wanted`, in that order, each read once together with its neighbours."""
     rows = np.unique(wanted)
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    parts = [read(int(run[0]), int(run[-1]) + 1) for run in runs]
+    parts = [read(int(run[0]), int(run[-1]) + 1) for run in _runs(rows)]
     block = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return block if np.array_equal(rows, wanted) else block[np.searchsorted(rows, wanted)]
 
 
-def _pieces(jobs: Sequence[Job], chunk_bytes: int) -> Iterator[tuple[Job, int, int]]:
+def _runs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Ascending rows, cut where one is left out."""
+    return np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+
+
+def _pieces(jobs: Sequence[Job], n_threads: int) -> Iterator[tuple[Job, int, int]]:
+    chunk_bytes = max(_MIN_CHUNK_BYTES, min(_MAX_CHUNK_BYTES, _WORKING_SET_BYTES // n_threads))
     for job in jobs:
         n_rows = job.mapped.shape[0]
         row_bytes = max(1, 4 * prod(job.mapped.shape[1:]))

@@ -86,6 +86,11 @@ class XorSource:
         return self._encrypted.path
 
     @property
+    def encrypted(self) -> ByteSource:
+        """The source that is decrypted."""
+        return self._encrypted
+
+    @property
     def key_path(self) -> Path:
         """The key file."""
         return self._key.path
@@ -100,6 +105,10 @@ class XorSource:
             raise TruncatedFile(self.path, HEADER_BYTES + offset + size, self._encrypted.size_bytes)
         parts = [self._decrypt(start, n) for start, n in self._blocks(offset, size)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def encrypted_reads(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
+        """The reads (offset, size) of the encrypted file that `read_at` makes, in order."""
+        return ((HEADER_BYTES + start, n) for start, n in self._blocks(offset, size))
 
     def _blocks(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
         """The range as (start, size) of pieces that lie within one chunk each."""

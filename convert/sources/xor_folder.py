@@ -62,9 +62,12 @@ class EncryptedFolder:
     because BELLE's own script leaves unverified plain ones behind.
     """
 
-    def __init__(self, path: Path, key: Path) -> None:
-        """Raises `SourceMissing`, what `encrypted_files` raises, and what `open_key` raises."""
-        self._plain = LocalFolder(path)
+    def __init__(self, folder: Path | SourceFolder, key: Path) -> None:
+        """folder: on this disk, or any other, which is closed with this one.
+
+        Raises `SourceMissing`, what `encrypted_files` raises, and what `open_key` raises.
+        """
+        self._plain = LocalFolder(folder) if isinstance(folder, Path) else folder
         self._encrypted = encrypted_files(self._plain)
         self._key = open_key(key)
 
@@ -101,14 +104,15 @@ class EncryptedFolder:
 
     def open_encrypted(self, name: str) -> XorSource:
         """One of the `encrypted_names`, by `open_encrypted` only."""
-        return open_encrypted(self._plain.path / self._encrypted[name], self._key)
+        return open_encrypted(self._plain.open(self._encrypted[name]), self._key)
 
     def missing_shard(self, name: str) -> SourceError:
         return MissingEncryptedShard(self.path, name)
 
     def close(self) -> None:
-        """Close the key."""
+        """Close the key and the folder."""
         self._key.close()
+        self._plain.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,12 +123,14 @@ class EncryptedFolder:
         self.close()
 
 
-def open_folder(path: Path, key: Path | None = None) -> SourceFolder:
-    """The folder at `path`, decrypted with the key file where one is given; close it after use."""
-    return LocalFolder(path) if key is None else EncryptedFolder(path, key)
+def open_folder(folder: Path | SourceFolder, key: Path | None = None) -> SourceFolder:
+    """A folder, decrypted with the key file where one is given; close it after use."""
+    if key is not None:
+        return EncryptedFolder(folder, key)
+    return LocalFolder(folder) if isinstance(folder, Path) else folder
 
 
-def encrypted_files(folder: LocalFolder) -> dict[str, str]:
+def encrypted_files(folder: SourceFolder) -> dict[str, str]:
     """The names of a folder's `.enc` files by their plain names.
 
     Raises `NotEncrypted` when there are none, or `DuplicateEncryptedFile`.
@@ -142,16 +148,20 @@ def encrypted_files(folder: LocalFolder) -> dict[str, str]:
     return found
 
 
-def open_encrypted(path: Path, key: ByteSource) -> XorSource:
-    """Open one encrypted file; up to 64 MiB its hash is checked, of a larger one only the published length.
+def open_encrypted(encrypted: Path | ByteSource, key: ByteSource) -> XorSource:
+    """Open one encrypted file, or take over its opened source.
+
+    Up to 64 MiB the hash is checked, of a larger one only the published length.
 
     Raises what `XorSource` raises, `PartialDownload`, `WrongKey` or `DamagedEncryptedFile`.
     """
     with ExitStack() as opened:
-        source = opened.enter_context(XorSource(opened.enter_context(FileSource(path)), key))
+        plain = FileSource(encrypted) if isinstance(encrypted, Path) else encrypted
+        opened.callback(plain.close)
+        source = opened.enter_context(XorSource(plain, key))
         published_bytes = _PUBLISHED_BYTES.get(source.plain_hash, 0)
         if source.size_bytes + HEADER_BYTES < published_bytes:
-            raise PartialDownload(path, published_bytes, source.size_bytes + HEADER_BYTES)
+            raise PartialDownload(source.path, published_bytes, source.size_bytes + HEADER_BYTES)
         if source.size_bytes <= _HASHED_BYTES:
             _check_hash(source)
         opened.pop_all()

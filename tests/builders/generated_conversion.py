@@ -56,7 +56,8 @@ def main() -> None:
     assert plan.header
     quantize_rows(GgmlType.Q4_0, np.zeros((1, 32), np.float32))
     before_bytes = peak_rss_bytes()
-    for event in convert(plan, output, threads=2):
+    resume_id = sys.argv[4] if len(sys.argv) > 4 else None
+    for event in convert(plan, output, threads=2, resume_id=resume_id):
         if isinstance(event, Converted):
             print(event.peak_rss_bytes - before_bytes, flush=True)  # noqa: T201
         else:
