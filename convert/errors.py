@@ -26,6 +26,16 @@ ConvertError
 │   ├── UnknownGgmlModel
 │   ├── UnsupportedGgmlType
 │   ├── UnknownGgmlBlocks
+│   ├── SeveralWeightFiles      quantized checkpoints, adapters, Meta's files: this and the next nine
+│   ├── UnsupportedQuantization
+│   ├── QuantizationMismatch
+│   ├── GptqConfigMissing
+│   ├── MetaParamsMissing
+│   ├── NotAnAdapter
+│   ├── AdapterAlone
+│   ├── UnsupportedAdapter
+│   ├── AdapterMismatch
+│   ├── AdapterTargetMissing
 │   ├── NotEncrypted            XOR-encrypted files (`.enc`) and their key
 │   ├── KeyNeeded
 │   ├── EncryptedNameMismatch
@@ -423,3 +433,80 @@ class LossyGgmlVocabulary(TokenizerError):
 @dataclass(eq=False)
 class UnscoredGgmlVocabulary(TokenizerError):
     """A "ggml" file of March 2023 without scores whose tokens are not in SentencePiece's order either."""
+
+
+# GPTQ checkpoints, LoRA adapters, and Meta's own LLaMA files.
+
+
+@dataclass(eq=False)
+class SeveralWeightFiles(SourceError):
+    """The folder `path` holds several models, the files `names`; nothing says which is meant."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class UnsupportedQuantization(SourceError):
+    """The weights are quantized in a way that can't be read; `path` says so, or shows it."""
+
+    setting: str
+    found: str
+
+
+@dataclass(eq=False)
+class QuantizationMismatch(SourceError):
+    """A part of a quantized layer contradicts the others, or what the configuration says of all."""
+
+    tensor: str
+    setting: str
+    expected: str
+    found: str
+
+
+@dataclass(eq=False)
+class GptqConfigMissing(SourceError):
+    """There are GPTQ weights in the folder `path`, but no config.json, neither there nor by the tokenizer."""
+
+
+@dataclass(eq=False)
+class MetaParamsMissing(SourceError):
+    """There is a consolidated.NN.pth in the folder `path`, but no params.json that describes it."""
+
+
+@dataclass(eq=False)
+class NotAnAdapter(SourceError):
+    """The folder `path`, given as a LoRA adapter, lacks the file `missing`."""
+
+    missing: str
+
+
+@dataclass(eq=False)
+class AdapterAlone(SourceError):
+    """The folder `path` is a LoRA adapter without its model; `base` is where its author had it."""
+
+    base: str
+
+
+@dataclass(eq=False)
+class UnsupportedAdapter(SourceError):
+    """The adapter changes the model in a way that can't be merged into weights."""
+
+    setting: str
+    found: str
+
+
+@dataclass(eq=False)
+class AdapterMismatch(SourceError):
+    """A matrix of the adapter has another rank than its settings say, or another shape than the base's."""
+
+    tensor: str
+    expected: str
+    found: str
+
+
+@dataclass(eq=False)
+class AdapterTargetMissing(SourceError):
+    """The adapter changes a tensor that the model does not have; `base` is the model it was made for."""
+
+    tensor: str
+    base: str

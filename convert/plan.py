@@ -135,7 +135,7 @@ def _resolve_target(name: str, mapped: Sequence[MappedTensor]) -> Target:
     for tensor in mapped:
         if tensor.packed is not None:
             n_kept_weights[_packed_type(tensor.packed)] += prod(tensor.shape)
-    return auto_target(n_kept_weights)
+    return auto_target(n_kept_weights, is_quantized=any(tensor.quantization for tensor in mapped))
 
 
 def _packed_type(tensor: PackedTensor) -> GgmlType:

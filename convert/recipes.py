@@ -49,6 +49,7 @@ TARGETS: Mapping[str, Target] = {
     )
 }
 DEFAULT_TARGET = "q4_k_m"
+_NEARLY_LOSSLESS = "q8_0"
 
 AUTO = "auto"
 """Asks for `auto_target`'s choice; not a target itself."""
@@ -108,14 +109,15 @@ def find_target(name: str) -> Target:
         raise QuantizationUnsupported(name, "") from None
 
 
-def auto_target(n_kept_weights: Mapping[GgmlType, int]) -> Target:
+def auto_target(n_kept_weights: Mapping[GgmlType, int], *, is_quantized: bool = False) -> Target:
     """What a checkpoint becomes that nobody chose a type for.
 
-    n_kept_weights: how many weights it holds in blocks of each type. Without any it becomes `DEFAULT_TARGET`;
-    otherwise its blocks stay, since quantizing twice only loses, and the other matrices become q8_0.
+    n_kept_weights: how many weights it holds in blocks of each type. is_quantized: whether any of its weights
+    were quantized, in whatever form. If not it becomes `DEFAULT_TARGET`; otherwise its blocks stay, since
+    quantizing twice only loses, and all other matrices become q8_0.
     """
     if not n_kept_weights:
-        return TARGETS[DEFAULT_TARGET]
+        return TARGETS[_NEARLY_LOSSLESS if is_quantized else DEFAULT_TARGET]
     main_type = max(n_kept_weights, key=lambda type_: n_kept_weights[type_])
     return Target(AUTO, _FILE_TYPES[main_type], GgmlType.Q8_0, keeps_blocks=True)
 

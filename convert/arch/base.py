@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.sources.tensors import PackedTensor, Tensor
+from convert.sources.tensors import PackedTensor, Tensor, quantization_of
 
 MetadataValue = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
 
@@ -34,6 +34,11 @@ class MappedTensor:
     def packed(self) -> PackedTensor | None:
         """The source, where it holds blocks of a ggml type that can be copied."""
         return cast(PackedTensor, self.source) if hasattr(self.source, "packed_type") else None
+
+    @property
+    def quantization(self) -> str | None:
+        """How the checkpoint holds this tensor, where it is quantized there; see `quantization_of`."""
+        return quantization_of(self.source)
 
 
 class Architecture(Protocol):

@@ -122,6 +122,7 @@ class Llama:
             table.drop("lm_head.weight")
         else:
             table.claim("lm_head.weight", "output.weight", (self.n_vocab, self.n_embd))
+        table.drop_zeros("lm_head.bias", self.n_vocab)
         mapped = table.finish(BUFFERS)
         factors = self.rope_scaling.frequency_factors(self.rope_theta or 10000.0, self._rope_dim)
         if factors is not None:
@@ -148,6 +149,8 @@ class Llama:
             table.claim(f"{old}.{name}.weight", f"{new}.{gguf_name}.weight", shape, order)
             if biased:
                 table.claim(f"{old}.{name}.bias", f"{new}.{gguf_name}.bias", shape[:1], order)
+            else:
+                table.drop_zeros(f"{old}.{name}.bias", shape[0])
 
 
 def rotary_row_order(n_head: int, head_dim: int) -> NDArray[np.int64]:

@@ -53,6 +53,17 @@ class TensorTable:
         """Leave a tensor out on purpose, if it is there at all."""
         self._left.pop(name, None)
 
+    def drop_zeros(self, name: str, n_values: int) -> None:
+        """Leave out a vector that is nothing but zeros, as GPTQ tools store for layers without a bias.
+
+        Any other stays, for `finish` to refuse.
+        """
+        tensor = self._left.get(name)
+        if tensor is None or tensor.shape != (n_values,) or tensor.dtype not in FLOAT_DTYPES:
+            return
+        if not tensor.read_rows(0, n_values).any():
+            self.drop(name)
+
     def finish(self, buffers: re.Pattern[str]) -> list[MappedTensor]:
         """All mapped tensors; whatever is left must be a known buffer, or the model is not what it says."""
         for name in self._left:

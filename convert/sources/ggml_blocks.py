@@ -120,7 +120,7 @@ class Block32:
             raise ScaleTooLarge
         rest = blocks[:, self.scales_bytes :]
         if self.is_interleaved:
-            rest = np.concatenate([rest[:, :-16], _split_halves(rest[:, -16:])], axis=1)
+            rest = np.concatenate([rest[:, :-16], split_halves(rest[:, -16:])], axis=1)
         return np.concatenate([scales.view(np.uint8), rest], axis=1)
 
     def _values(self, blocks: Bytes) -> NDArray[np.float32]:
@@ -129,7 +129,7 @@ class Block32:
             return blocks[:, -32:].view(np.int8).astype(np.float32)
         packed = blocks[:, -16:]
         if self.is_interleaved:
-            packed = _split_halves(packed)
+            packed = split_halves(packed)
         values = np.concatenate([packed & 15, packed >> 4], axis=1)
         if self.bits == 5:
             high = blocks[:, self.scales_bytes : self.scales_bytes + 4]
@@ -212,8 +212,8 @@ def is_plausible(blocks: Bytes, layout: Block32) -> bool:
     return bool(fits.all(axis=1).mean() >= _MIN_PLAUSIBLE_SHARE)
 
 
-def _split_halves(packed: Bytes) -> Bytes:
-    """16 bytes in order "a" to order "b" of the module's table."""
+def split_halves(packed: Bytes) -> Bytes:
+    """Rows of 16 bytes in order "a" of the module's table, in order "b"."""
     first, second = packed[:, :8], packed[:, 8:]
     split = np.empty(packed.shape, np.uint8)
     split[:, 0::2] = (first & 15) | (second << 4)

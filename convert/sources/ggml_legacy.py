@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,13 +31,13 @@ from convert.errors import (
     MissingTensor,
     TensorShapeMismatch,
     UnknownGgmlModel,
-    UnsupportedModel,
 )
 from convert.sources.folder import SourceFolder
 from convert.sources.ggml_file import GgmlFile, GgmlHeader, read_ggml_file
-from convert.sources.ggml_names import BLOOM, LLAMA, Family, is_buffer
+from convert.sources.ggml_names import BLOOM, LLAMA, Family, rename_tensors
 from convert.sources.ggml_tensors import file_tensors, join_parts
 from convert.sources.ggml_vocabulary import rebuild_llama_vocabulary
+from convert.sources.lora_tensors import map_ordered
 from convert.sources.tensors import Tensor
 from convert.vocab import Vocabulary
 
@@ -111,8 +111,7 @@ class LegacyGgml:
 
         Raises `TensorShapeMismatch` and what else `Architecture.map_tensors` raises.
         """
-        mapped = self.architecture.map_tensors(self.path, self.tensors)
-        return [replace(tensor, row_order=None) for tensor in mapped]
+        return map_ordered(self.architecture, self.path, self.tensors)
 
     def vocabulary(self) -> Vocabulary:
         """The tokenizer, rebuilt from the file; raises `DamagedFile` or, where it has to come from elsewhere,
@@ -155,7 +154,7 @@ def open_legacy_ggml(folder: SourceFolder, name: str) -> LegacyGgml:
 def _read_model(files: tuple[GgmlFile, ...], opened: ExitStack) -> LegacyGgml:
     path, header = files[0].source.path, files[0].header
     family = _find_family(files[0])
-    tensors = join_parts(files, [file_tensors(file) for file in files])
+    tensors = join_parts([file.source.path for file in files], [file_tensors(file) for file in files])
     for name in family.expected(header.n_layer):
         if name not in tensors:
             raise MissingTensor(path, name)
@@ -165,7 +164,7 @@ def _read_model(files: tuple[GgmlFile, ...], opened: ExitStack) -> LegacyGgml:
         files=files,
         config=config,
         architecture=read_architecture(path, config),
-        tensors=_rename(path, family, tensors),
+        tensors=rename_tensors(path, family, tensors),
         opened=opened,
     )
 
@@ -206,18 +205,6 @@ def _find_family(file: GgmlFile) -> Family:
         if family.marker in file.entries:
             return family
     raise UnknownGgmlModel(file.source.path, file.form.label)
-
-
-def _rename(path: Path, family: Family, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if is_buffer(name):
-            continue
-        known = family.translate(name)
-        if known is None or known in renamed:
-            raise UnsupportedModel(path, "tensor", name)
-        renamed[known] = tensor
-    return renamed
 
 
 def _llama_config(path: Path, header: GgmlHeader, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the programs of 2023 called a model's tensors, and what transformers calls the same.
 
-Knows names only. Source: llama.cpp's convert-pth-to-ggml.py, bloomz.cpp's convert-hf-to-ggml.py.
+Meta's own LLaMA files have the same names.
+Source: llama.cpp's convert-pth-to-ggml.py, bloomz.cpp's convert-hf-to-ggml.py.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from convert.errors import UnsupportedModel
+from convert.sources.tensors import Tensor
 
 _TENSOR_NAME = re.compile(r"(layers\.(?P<layer>\d{1,3})\.)?(?P<stem>[a-z_0-9.]+)\.(?P<kind>weight|bias)")
 # LLaMA's rotary frequencies, which follow from the head size.
@@ -87,6 +92,17 @@ BLOOM = Family(
 )
 
 
-def is_buffer(name: str) -> bool:
-    """Whether a tensor of this name follows from the header and is not needed."""
-    return _BUFFER.fullmatch(name) is not None
+def rename_tensors(path: Path, family: Family, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under transformers' names, without those that follow from the header.
+
+    Raises `UnsupportedModel` naming `path` for a tensor that the family does not have.
+    """
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if _BUFFER.fullmatch(name):
+            continue
+        known = family.translate(name)
+        if known is None or known in renamed:
+            raise UnsupportedModel(path, "tensor", name)
+        renamed[known] = tensor
+    return renamed

@@ -1,6 +1,7 @@
 """Tensors of ggml's files of 2023: quantized rows over a byte source, and matrices split over several files.
 
-Knows blocks and directories, no models but for which matrices LLaMA's parts cut into columns.
+Meta's own files are split the same way. Knows blocks and directories, no models but for which matrices
+LLaMA's parts cut into columns.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -177,16 +179,19 @@ def file_tensors(file: GgmlFile) -> dict[str, Tensor]:
     return tensors
 
 
-def join_parts(files: Sequence[GgmlFile], parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The whole model's tensors out of each file's; raises `MissingTensor` or `DamagedFile`."""
+def join_parts(paths: Sequence[Path], parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The whole model's tensors out of those of each file, whose `paths` are for errors.
+
+    Raises `MissingTensor` or `DamagedFile`.
+    """
     if len(parts) == 1:
         return dict(parts[0])
-    for file, part in zip(files[1:], parts[1:], strict=True):
+    for path, part in zip(paths[1:], parts[1:], strict=True):
         for name, tensor in parts[0].items():
             if name not in part:
-                raise MissingTensor(file.source.path, name)
+                raise MissingTensor(path, name)
             if _kind(part[name]) != _kind(tensor):
-                raise DamagedFile(file.source.path, f"tensor {name!r} is not like the other parts'")
+                raise DamagedFile(path, f"tensor {name!r} is not like the other parts'")
     return {name: _join(name, [part[name] for part in parts]) for name in parts[0]}
 
 

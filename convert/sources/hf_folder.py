@@ -15,7 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from convert.errors import DamagedFile, KeyNeeded, LfsPointer, MissingTensor, NotACheckpoint, SourceMissing
+from convert.errors import (
+    DamagedFile,
+    KeyNeeded,
+    LfsPointer,
+    MissingTensor,
+    NotACheckpoint,
+    SeveralWeightFiles,
+    SourceMissing,
+)
 from convert.sources.byte_source import ByteSource
 from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.json_object import parse_json_object
@@ -57,6 +65,18 @@ class WeightFormat:
 WEIGHT_FORMATS = (
     WeightFormat("safetensors", "model.safetensors", read_safetensors),
     WeightFormat("torch", "pytorch_model.bin", read_torch_zip),
+)
+
+
+# Weights under any other name: quantized ones mostly, which their authors named after model and settings.
+_OTHER_SUFFIXES = {
+    ".safetensors": ("safetensors", read_safetensors),
+    ".pt": ("torch", read_torch_zip),
+    ".pth": ("torch", read_torch_zip),
+}
+# What trainers leave beside the weights, adapters, and Meta's files, which have readers of their own.
+_NO_MODEL = re.compile(
+    r"(optimizer|scheduler|scaler|training_args|adapter_model|consolidated|rng_state|global_step).*"
 )
 
 
@@ -105,8 +125,9 @@ def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> 
     """Open the weights in `folder`; of several forms the first in `WEIGHT_FORMATS`, or `only_file`'s own.
 
     A shard given as `only_file` stands for its whole set; in an encrypted folder it may be the `.enc` file.
-    Raises `SourceMissing`, `NotACheckpoint`, `KeyNeeded`, `MissingShard` (or the folder's own error for it),
-    `MissingTensor`, and what the readers raise.
+    Where there is none of these, any other weight file is taken if it is the only one. Raises
+    `SourceMissing`, `NotACheckpoint`, `SeveralWeightFiles`, `KeyNeeded`, `MissingShard` (or the folder's own
+    error for it), `MissingTensor`, and what the readers raise.
     """
     if isinstance(folder, Path):
         folder = LocalFolder(folder if only_file is None else only_file.parent)
@@ -120,6 +141,11 @@ def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> 
         shards = sorted(name for name in folder.names if weight_format.is_shard(name))
         if shards:
             return WeightFiles(weight_format, folder, shard_set(folder, shards[0]))
+    others = _other_files(folder)
+    if len(others) == 1:
+        return _open_other(folder, others[0])
+    if others:
+        raise SeveralWeightFiles(folder.path, tuple(others))
     if any(map(parse_encrypted_name, folder.names)):
         raise KeyNeeded(folder.path)
     raise NotACheckpoint(folder.path, _first_names(folder))
@@ -132,7 +158,35 @@ def _open_file(folder: SourceFolder, path: Path) -> WeightFiles:
             if _SHARD_NAME.fullmatch(name) and weight_format.index_file in folder.names:
                 return _open_index(weight_format, folder)
             return WeightFiles(weight_format, folder, shard_set(folder, name))
+    if Path(name).suffix in _OTHER_SUFFIXES:
+        return _open_other(folder, name)
     raise NotACheckpoint(path, ())
+
+
+def _open_other(folder: SourceFolder, name: str) -> WeightFiles:
+    form, reader = _OTHER_SUFFIXES[Path(name).suffix]
+    return WeightFiles(WeightFormat(form, name, reader), folder, shard_set(folder, name))
+
+
+def _other_files(folder: SourceFolder) -> list[str]:
+    """Weight files under unusual names, the first of each set of shards.
+
+    Of one model in both forms only the safetensors files.
+    """
+    names = [
+        name
+        for name in sorted(folder.names)
+        if Path(name).suffix in _OTHER_SUFFIXES
+        and not _NO_MODEL.fullmatch(name)
+        and not _is_later_shard(name)
+    ]
+    stems = {Path(name).stem for name in names if name.endswith(".safetensors")}
+    return [name for name in names if name.endswith(".safetensors") or Path(name).stem not in stems]
+
+
+def _is_later_shard(name: str) -> bool:
+    match = _SHARD_NAME.fullmatch(name)
+    return match is not None and int(match["number"]) > 1
 
 
 def _plain_name(folder: SourceFolder, path: Path) -> str:

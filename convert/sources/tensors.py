@@ -77,6 +77,15 @@ class PackedTensor(Tensor, Protocol):
         ...
 
 
+def quantization_of(tensor: Tensor) -> str | None:
+    """What the checkpoint holds instead of floats, for people ("q4_0", "gptq 8-bit"), or None.
+
+    A tensor says so by `packed_type`, or by `quantization` where its blocks can't be copied.
+    """
+    packed_type: str | None = getattr(tensor, "packed_type", None)
+    return packed_type or getattr(tensor, "quantization", None)
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor that lies uncompressed in a source: `offset` in bytes, `strides` in elements."""
