@@ -17,6 +17,7 @@ from convert.i18n import Catalog, system_language
 from convert.i18n.arguments import requested_language
 
 if TYPE_CHECKING:
+    from convert.checkpoint import Checkpoint
     from convert.terminal import Terminal
 
 EXIT_FAILED = 1
@@ -63,20 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _inspect(options: argparse.Namespace, terminal: Terminal) -> None:
+def _open(options: argparse.Namespace) -> Checkpoint:
     from convert.detect import open_checkpoint
+
+    return open_checkpoint(
+        options.source, options.tokenizer, options.key, file=options.file, loras=options.lora or ()
+    )
+
+
+def _inspect(options: argparse.Namespace, terminal: Terminal) -> None:
     from convert.report import inspection
 
-    with open_checkpoint(options.source, options.tokenizer, options.key) as checkpoint:
+    with _open(options) as checkpoint:
         terminal.show_inspection(inspection(checkpoint, checkpoint.prompt(options.prompt_format)))
 
 
 def _to_gguf(options: argparse.Namespace, terminal: Terminal) -> None:
-    from convert.detect import open_checkpoint
     from convert.pipeline import Converted, convert
     from convert.report import conversion
 
-    with open_checkpoint(options.source, options.tokenizer, options.key) as checkpoint:
+    with _open(options) as checkpoint:
         prompt = checkpoint.prompt(options.prompt_format)
         plan = checkpoint.plan(options.type, prompt)
         with terminal.progress() as bar:

@@ -1,187 +1,264 @@
 """What is at a path, and everything that is needed to convert it; or a refusal that says why.
 
-This is the one place that knows which forms exist. A form is recognised by what its files hold, then opened
-by its reader in `convert.sources`.
+This is the one place that knows how the forms of `convert.forms` are told apart: by what their files hold.
+Each is opened by its reader in `convert.sources`; an encrypted folder may hold any of them, adapters go on
+top of any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from convert.arch import read_architecture
-from convert.arch.base import Architecture, MappedTensor
-from convert.errors import AlreadyGguf, ConfigMissing
-from convert.plan import Plan, make_plan
-from convert.prompt_choice import PromptChoice, choose_prompt
+from convert.checkpoint import Checkpoint
+from convert.errors import (
+    AdapterAlone,
+    AlreadyGguf,
+    ConfigMissing,
+    ConvertError,
+    GptqConfigMissing,
+    MetaParamsMissing,
+    NotACheckpoint,
+)
+from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
 from convert.sources.byte_source import FileSource
-from convert.sources.folder import LocalFolder, SourceFolder, read_file
+from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
 from convert.sources.ggml_legacy import open_legacy_ggml
-from convert.sources.hf_folder import open_weights
+from convert.sources.gptq import is_gptq, read_gptq
+from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
+from convert.sources.hf_folder import WeightFiles, open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
+from convert.sources.lora import (
+    ADAPTER_FILES,
+    CONFIG_FILE,
+    LoraAdapter,
+    LoraChoice,
+    check_merged,
+    merge_adapters,
+    open_adapter,
+    read_adapter_settings,
+)
+from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
+from convert.sources.tensors import Tensor
 from convert.sources.xor_folder import open_folder
-from convert.vocab import TokenizerFiles, Vocabulary, parse_vocabulary, read_vocabulary
+from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
 
 _CONFIG_FILE = "config.json"
 _TEMPLATE_FILE = "chat_template.jinja"
 _MAX_TEMPLATE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """An opened checkpoint: its settings, tensors by GGUF name and vocabulary. Close it after use.
-
-    form: for people, such as "safetensors" or "ggjt v2, q4_0". files: names of the weight files; size_bytes:
-    all of them together. opened: what `close` closes.
-    """
-
-    path: Path
-    form: str
-    files: tuple[str, ...]
-    size_bytes: int
-    config: Mapping[str, Any]
-    architecture: Architecture
-    mapped: list[MappedTensor]
-    vocabulary: Vocabulary
-    tokenizer_path: Path
-    own_template: str | None
-    opened: ExitStack
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights in the model; a tied embedding counts once."""
-        return sum(prod(tensor.shape) for tensor in self.mapped)
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """The element types its tensors are stored in."""
-        return tuple(sorted({_stored_type(tensor) for tensor in self.mapped}))
-
-    def prompt(self, requested: str) -> PromptChoice:
-        """The prompt format to write, `requested` being one of `REQUESTED_FORMATS`."""
-        return choose_prompt(requested, self.architecture, self.config, self.own_template)
-
-    def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
-        """The conversion to `target`; `name` is `general.name`, by default made of family and size."""
-        return make_plan(
-            self.architecture,
-            self.mapped,
-            self.vocabulary,
-            target=target,
-            name=name or self._name(prompt),
-            license=_license(self.architecture, prompt),
-            chat_template=prompt.template,
-            tokenizer_path=self.tokenizer_path,
-        )
-
-    def _name(self, prompt: PromptChoice) -> str:
-        family = {"bloom": "BLOOM", "llama": "LLaMA"}[self.architecture.gguf_name]
-        prefix = "BELLE " if prompt.name.startswith("belle") else ""
-        return f"{prefix}{family} {parameters_text(self.n_parameters)}"
-
-    def close(self) -> None:
-        """Close the weight files; harmless when repeated."""
-        self.opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def open_checkpoint(path: Path, tokenizer: Path | None = None, key: Path | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: Path,
+    tokenizer: Path | None = None,
+    key: Path | None = None,
+    *,
+    file: str | None = None,
+    loras: Sequence[LoraChoice] = (),
+) -> Checkpoint:
     """Open the checkpoint at `path`, a folder or one of its weight files; no weight is converted.
 
     tokenizer: a folder or file to take the tokenizer from instead. key: the key file of an encrypted
-    checkpoint. Raises a subclass of `ConvertError`.
+    checkpoint. file: the weight file to take in a folder that has several. loras: adapters to merge, in
+    order. Raises a subclass of `ConvertError`.
     """
-    folder_path, only_file, head = _locate(path)
+    folder_path, only_file = _locate(path, file)
     with ExitStack() as opened:
+        adapters = [opened.enter_context(open_adapter(lora)) for lora in loras]
         folder = open_folder(folder_path, key)
         opened.callback(folder.close)
-        if only_file is not None and is_legacy_ggml(head):
-            checkpoint = _open_ggml(folder, only_file, tokenizer, opened)
+        found = _Found(path, folder, only_file, tokenizer, adapters, opened)
+        if is_legacy_ggml(_read_head(found)):
+            checkpoint = _open_ggml(found)
+        elif _is_meta(found):
+            checkpoint = _open_meta(found)
         else:
-            checkpoint = _open_hugging_face(path, folder, only_file, tokenizer, opened)
+            checkpoint = _open_hugging_face(found)
         opened.pop_all()
-    return checkpoint
+    labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
+    return replace(checkpoint, form=" + ".join(labels))
 
 
-def _open_hugging_face(
-    path: Path, folder: SourceFolder, only_file: Path | None, tokenizer: Path | None, opened: ExitStack
-) -> Checkpoint:
-    weights = opened.enter_context(open_weights(folder, only_file))
-    config_path = folder.path / _CONFIG_FILE
-    if _CONFIG_FILE not in folder.names:
-        raise ConfigMissing(folder.path)
-    config = parse_json_object(config_path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+@dataclass(frozen=True)
+class _Found:
+    """What there is to open, before it is known what it is. path: as it was given."""
+
+    path: Path
+    folder: SourceFolder
+    only_file: Path | None
+    tokenizer: Path | None
+    adapters: Sequence[LoraAdapter]
+    opened: ExitStack
+
+    def merge(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return merge_adapters(tensors, self.adapters)
+
+    def tokenizer_files(self) -> TokenizerFiles:
+        if self.tokenizer is not None:
+            return TokenizerFiles.from_path(self.tokenizer)
+        return TokenizerFiles.from_folder(self.folder)
+
+    def own_template(self) -> str | None:
+        return _own_template(
+            self.folder if self.tokenizer is None else LocalFolder(_folder_of(self.tokenizer))
+        )
+
+
+def _open_hugging_face(found: _Found) -> Checkpoint:
+    folder, path = found.folder, found.path
+    weights = _open_weights(found)
+    config_path, config = _read_config(found, weights)
     architecture = read_architecture(config_path, config)
-    tokenizer_files = TokenizerFiles.from_path(tokenizer) if tokenizer else TokenizerFiles.from_folder(folder)
+    form, tensors = _read_tensors(folder, weights, config_path, config)
+    tensors = found.merge(tensors)
+    mapped = architecture.map_tensors(path, tensors)
+    check_merged(tensors, mapped, found.adapters)
+    tokenizer_files = found.tokenizer_files()
     return Checkpoint(
         path=path,
-        form=weights.format.name,
+        form=form,
         files=tuple(file.name for file in weights.paths),
         size_bytes=weights.size_bytes,
         config=config,
         architecture=architecture,
-        mapped=architecture.map_tensors(path, weights.tensors),
+        mapped=mapped,
         vocabulary=parse_vocabulary(tokenizer_files, config=config),
         tokenizer_path=tokenizer_files.path,
-        own_template=_own_template(folder if tokenizer is None else LocalFolder(_folder_of(tokenizer))),
-        opened=opened.pop_all(),
+        own_template=found.own_template(),
+        opened=found.opened.pop_all(),
     )
 
 
-def _open_ggml(folder: SourceFolder, file: Path, tokenizer: Path | None, opened: ExitStack) -> Checkpoint:
-    model = opened.enter_context(open_legacy_ggml(folder, file.name))
+def _open_weights(found: _Found) -> WeightFiles:
+    name = found.only_file.name if found.only_file is not None else ""
+    incomplete = _find_incomplete(found.folder)
+    if incomplete is not None and (name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name)):
+        raise incomplete
+    try:
+        return found.opened.enter_context(open_weights(found.folder, found.only_file))
+    except NotACheckpoint as error:
+        raise (incomplete or error) from error
+
+
+def _find_incomplete(folder: SourceFolder) -> ConvertError | None:
+    """What to say of a folder that has no weights but an adapter's, or Meta's without their description."""
+    if CONFIG_FILE in folder.names:
+        return AdapterAlone(folder.path, read_adapter_settings(folder).base)
+    return MetaParamsMissing(folder.path) if is_meta(folder) else None
+
+
+def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, Any]]:
+    """config.json, which quantized checkpoints may lack: then the one beside the tokenizer."""
+    folder = found.folder
+    if _CONFIG_FILE not in folder.names:
+        other = LocalFolder(_folder_of(found.tokenizer)) if found.tokenizer is not None else folder
+        if _CONFIG_FILE not in other.names:
+            missing = GptqConfigMissing if is_gptq(weights.tensors) else ConfigMissing
+            raise missing(folder.path)
+        folder = other
+    path = folder.path / _CONFIG_FILE
+    return path, parse_json_object(path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+
+
+def _read_tensors(
+    folder: SourceFolder, weights: WeightFiles, config_path: Path, config: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Tensor]]:
+    """The form, and the tensors with those that GPTQ quantized put together."""
+    if not is_gptq(weights.tensors):
+        return FORMS[weights.format.name].describe(), weights.tensors
+    own_path, own = folder.path / SETTINGS_FILE, None
+    if SETTINGS_FILE in folder.names:
+        own = parse_json_object(own_path, read_file(folder, SETTINGS_FILE, MAX_JSON_BYTES))
+    model = read_gptq(weights.tensors, read_settings(own_path, own, config_path, config))
+    return f"{GPTQ.label} {model.details}", model.tensors
+
+
+def _is_meta(found: _Found) -> bool:
+    if PARAMS_FILE not in found.folder.names or not is_meta(found.folder):
+        return False
+    if found.only_file is not None:
+        return WEIGHT_FILE.fullmatch(found.only_file.name) is not None or found.only_file.name == PARAMS_FILE
+    return _CONFIG_FILE not in found.folder.names
+
+
+def _open_meta(found: _Found) -> Checkpoint:
+    model = found.opened.enter_context(open_meta(found.folder))
+    tensors = found.merge(model.tensors)
+    mapped = model.mapped_tensors(tensors)
+    check_merged(tensors, mapped, found.adapters)
+    tokenizer_files = found.tokenizer_files()
+    above = found.folder.path.absolute().parent
+    if "tokenizer.model" not in tokenizer_files and found.tokenizer is None and above.is_dir():
+        # Meta's download puts it above the folders of the single models.
+        tokenizer_files = TokenizerFiles.from_folder(LocalFolder(above))
+    return Checkpoint(
+        path=found.path,
+        form=META.describe(),
+        files=tuple(file.name for file in model.files),
+        size_bytes=model.size_bytes,
+        config=model.config,
+        architecture=model.architecture,
+        mapped=mapped,
+        vocabulary=parse_vocabulary(tokenizer_files, config=model.config),
+        tokenizer_path=tokenizer_files.path,
+        own_template=found.own_template() if found.tokenizer else None,
+        opened=found.opened.pop_all(),
+        is_untrained=not found.adapters,
+    )
+
+
+def _open_ggml(found: _Found) -> Checkpoint:
+    assert found.only_file is not None
+    file, tokenizer = found.only_file, found.tokenizer
+    model = found.opened.enter_context(open_legacy_ggml(found.folder, file.name))
+    merged = found.merge(model.tensors)
+    mapped = replace(model, tensors=merged).mapped_tensors()
+    check_merged(merged, mapped, found.adapters)
+    form = BLOOMZ_CPP if model.architecture.gguf_name == "bloom" else GGML
     return Checkpoint(
         path=file,
-        form=model.form,
+        form=form.describe(model.form),
         files=tuple(part.source.path.name for part in model.files),
         size_bytes=model.size_bytes,
         config=model.config,
         architecture=model.architecture,
-        mapped=model.mapped_tensors(),
+        mapped=mapped,
         vocabulary=read_vocabulary(tokenizer, config=model.config) if tokenizer else model.vocabulary(),
         tokenizer_path=tokenizer or file,
         own_template=None,
-        opened=opened.pop_all(),
+        opened=found.opened.pop_all(),
     )
 
 
-def parameters_text(n_parameters: int) -> str:
-    """A model's size as people say it: `7.1B`, `560M`."""
-    if n_parameters >= 1_000_000_000:
-        return f"{n_parameters / 1e9:.1f}B"
-    if n_parameters >= 10_000_000:
-        return f"{n_parameters / 1e6:.0f}M"
-    return f"{n_parameters / 1e6:.1f}M"
+def _locate(path: Path, file: str | None) -> tuple[Path, Path | None]:
+    """The checkpoint's folder, and the weight file where one was named."""
+    folder = _folder_of(path)
+    if file is not None:
+        return folder, folder / plain_file_name(folder, file)
+    if path.is_dir() or path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
+        return folder, None
+    return folder, path
 
 
-def _locate(path: Path) -> tuple[Path, Path | None, bytes]:
-    """The checkpoint's folder, the weight file where one was named, and that file's first bytes."""
-    if path.is_dir():
-        return path, None, b""
-    with FileSource(path) as source:
+def _read_head(found: _Found) -> bytes:
+    """The first bytes of the file that was named, on the disk or, under its plain name, encrypted there."""
+    file, folder = found.only_file, found.folder
+    if file is None:
+        return b""
+    is_inside = not file.is_file() and file.name in folder.names
+    source = folder.open(file.name) if is_inside else FileSource(file)
+    try:
         head = source.read_at(0, min(HEAD_BYTES, source.size_bytes))
+    finally:
+        source.close()
     if head[:4] == b"GGUF":
-        raise AlreadyGguf(path)
-    if path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
-        return path.parent, None, b""
-    return path.parent, path, head
-
-
-def _stored_type(tensor: MappedTensor) -> str:
-    return tensor.packed.packed_type if tensor.packed is not None else tensor.source.dtype
+        raise AlreadyGguf(file)
+    return head
 
 
 def _folder_of(path: Path) -> Path:
@@ -198,8 +275,3 @@ def _own_template(folder: SourceFolder) -> str | None:
     settings = parse_json_object(folder.path / name, read_file(folder, name, MAX_JSON_BYTES))
     template = settings.get("chat_template")
     return template if isinstance(template, str) else None
-
-
-def _license(architecture: Architecture, prompt: PromptChoice) -> str | None:
-    """The licence BELLE published this family under, where the family settles it; nothing is guessed."""
-    return "apache-2.0" if architecture.gguf_name == "bloom" and prompt.name == "belle" else None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convert.i18n import Catalog, Language
 from convert.i18n.arguments import LocalizedParser
 from convert.prompt_choice import REQUESTED_FORMATS
 from convert.recipes import AUTO, DEFAULT_TARGET, TARGETS
+
+if TYPE_CHECKING:
+    from convert.sources.lora import LoraChoice
 
 
 class Options:
@@ -70,6 +74,14 @@ class Options:
     def _add_checkpoint_options(self, command: LocalizedParser) -> None:
         add = command.options.add_argument
         add("--tokenizer", type=Path, metavar="PATH", help=self._text("cli.tokenizer"))
+        add("--file", metavar="NAME", help=self._text("cli.file"))
+        add(
+            "--lora",
+            type=_adapter,
+            action="append",
+            metavar="DIR[:SCALE]",
+            help=self._text("cli.lora"),
+        )
         add("--key", type=Path, metavar="FILE", help=self._text("cli.key"))
         add(
             "--prompt-format",
@@ -86,6 +98,13 @@ class Options:
         )
         command.options.add_argument("--check-key", action="store_true", help=self._text("cli.check_key"))
         command.options.add_argument("--force", action="store_true", help=self._text("cli.decrypt_force"))
+
+
+def _adapter(value: str) -> LoraChoice:
+    # Readers of checkpoints need numpy, which --help does without.
+    from convert.sources.lora import LoraChoice
+
+    return LoraChoice.parse(value)
 
 
 def _count(value: str) -> int:

@@ -18,7 +18,9 @@ _EXTENDED_VOCABULARY = 79_458
 _WIDTH_7B = 4096
 _LLAMA2_CONTEXT = 4096
 
-Reason = Literal["requested", "own-template", "bloom", "llama-ext-base", "llama-ext-chat", "llama2", "llama"]
+Reason = Literal[
+    "requested", "own-template", "meta", "bloom", "llama-ext-base", "llama-ext-chat", "llama2", "llama"
+]
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,25 @@ class PromptChoice:
 
 
 def choose_prompt(
-    requested: str, architecture: Architecture, config: Mapping[str, Any], own_template: str | None
+    requested: str,
+    architecture: Architecture,
+    config: Mapping[str, Any],
+    own_template: str | None,
+    *,
+    is_untrained: bool = False,
 ) -> PromptChoice:
     """Settle `requested`, one of `REQUESTED_FORMATS`; `own_template` is the checkpoint's own chat template.
 
-    The families and their formats are those of BELLE's published models; for LLaMA-1 models the format
-    follows from the date of training.
+    is_untrained: the weights are Meta's own, as they were before any training for conversations. The families
+    and their formats are those of BELLE's published models; for LLaMA-1 models the format follows from the
+    date of training.
     """
     if requested != "auto":
         return _own("base" if requested == "none" else requested, "requested")
     if own_template is not None and own_template.strip():
         return PromptChoice("template", own_template, "own-template")
+    if is_untrained:
+        return _own("base", "meta")
     if architecture.gguf_name == "bloom":
         return _own("belle", "bloom")
     if architecture.n_vocab == _EXTENDED_VOCABULARY:

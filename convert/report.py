@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from convert.detect import Checkpoint
+from convert.checkpoint import Checkpoint
 from convert.pipeline import Converted
 from convert.plan import Plan, output_size_bytes
 from convert.prompt_choice import PromptChoice
-from convert.recipes import DEFAULT_TARGET, TARGETS
+from convert.recipes import AUTO, TARGETS
 
 
 def inspection(checkpoint: Checkpoint, prompt: PromptChoice) -> dict[str, Any]:
-    """All that `inspect` shows; sizes in bytes, `outputs` by target in the order of `TARGETS`."""
-    plan = checkpoint.plan(DEFAULT_TARGET, prompt)
+    """All that `inspect` shows; sizes in bytes, `outputs` by target, in order."""
+    plan = checkpoint.plan(AUTO, prompt)
+    # What `auto` comes to is listed of its own where no other type does the same.
+    targets = list(TARGETS) if plan.target.name in TARGETS else [AUTO, *TARGETS]
     vocabulary = checkpoint.vocabulary
     return {
         "source": str(checkpoint.path),
@@ -35,7 +37,8 @@ def inspection(checkpoint: Checkpoint, prompt: PromptChoice) -> dict[str, Any]:
             "n_padding_tokens": plan.n_padding_tokens,
         },
         "prompt_format": {"name": prompt.name, "reason": prompt.reason},
-        "outputs": {target: output_size_bytes(plan, target) for target in TARGETS},
+        "default_type": plan.target.name,
+        "outputs": {target: output_size_bytes(plan, target) for target in targets},
     }
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from convert.decrypt import Decrypted
 from convert.i18n import Catalog, Language, size_text
-from convert.recipes import DEFAULT_TARGET
+from convert.recipes import AUTO
 
 
 class ProgressBar:
@@ -106,7 +106,7 @@ class Terminal:
         self._out.print()
         sizes = Table(self._text("inspect.type"), self._text("inspect.size"), box=None, padding=(0, 2, 0, 0))
         for target, size_bytes in report["outputs"].items():
-            mark = f"  {self._text('inspect.default')}" if target == DEFAULT_TARGET else ""
+            mark = f"  {self._text('inspect.default')}" if target == report["default_type"] else ""
             sizes.add_row(target + mark, size_text(size_bytes))
         self._out.print(sizes)
 
@@ -116,6 +116,9 @@ class Terminal:
             self.note(self._text("convert.nonfinite", tensor=tensor, count=count))
         if self._as_json:
             return write_json(report)
+        if report["type"] == AUTO:
+            types = ", ".join(f"{type_} ({count})" for type_, count in report["types"].items())
+            self.note(self._text("convert.auto", types=types))
         self._out.print(
             escape(self._text("convert.done", reason=self._prompt_reason(report), **report)), soft_wrap=True
         )

@@ -108,7 +108,7 @@ def _converse(dialogue: Dialogue, info: ModelInfo, model: ChosenModel, shell: Sh
 
 def _greeting(info: ModelInfo, model: ChosenModel, shell: Shell) -> list[str]:
     """Which model answers, what can be expected of it, and what to do next."""
-    from convert.detect import parameters_text
+    from convert.checkpoint import parameters_text
 
     values = {
         "name": _name(info, model, shell),

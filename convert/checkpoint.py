@@ -1,0 +1,105 @@
+"""An opened checkpoint, whatever form it has: what a conversion needs to know of it.
+
+Knows no forms and no files; `convert.detect` opens them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from convert.arch.base import Architecture, MappedTensor
+from convert.plan import Plan, make_plan
+from convert.prompt_choice import PromptChoice, choose_prompt
+from convert.vocab import Vocabulary
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint: its settings, tensors by GGUF name and vocabulary. Close it after use.
+
+    form: for people, such as "safetensors" or "GPTQ 4-bit, group 128". files: names of the weight files;
+    size_bytes: all of them together. is_untrained: see `choose_prompt`. opened: what `close` closes.
+    """
+
+    path: Path
+    form: str
+    files: tuple[str, ...]
+    size_bytes: int
+    config: Mapping[str, Any]
+    architecture: Architecture
+    mapped: list[MappedTensor]
+    vocabulary: Vocabulary
+    tokenizer_path: Path
+    own_template: str | None
+    opened: ExitStack
+    is_untrained: bool = False
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights in the model; a tied embedding counts once."""
+        return sum(prod(tensor.shape) for tensor in self.mapped)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The element types its tensors are stored in."""
+        return tuple(sorted({_stored_type(tensor) for tensor in self.mapped}))
+
+    def prompt(self, requested: str) -> PromptChoice:
+        """The prompt format to write, `requested` being one of `REQUESTED_FORMATS`."""
+        return choose_prompt(
+            requested, self.architecture, self.config, self.own_template, is_untrained=self.is_untrained
+        )
+
+    def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
+        """The conversion to `target`; `name` is `general.name`, by default made of family and size."""
+        return make_plan(
+            self.architecture,
+            self.mapped,
+            self.vocabulary,
+            target=target,
+            name=name or self._name(prompt),
+            license=_license(self.architecture, prompt),
+            chat_template=prompt.template,
+            tokenizer_path=self.tokenizer_path,
+        )
+
+    def _name(self, prompt: PromptChoice) -> str:
+        family = {"bloom": "BLOOM", "llama": "LLaMA"}[self.architecture.gguf_name]
+        prefix = "BELLE " if prompt.name.startswith("belle") else ""
+        return f"{prefix}{family} {parameters_text(self.n_parameters)}"
+
+    def close(self) -> None:
+        """Close the weight files; harmless when repeated."""
+        self.opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def parameters_text(n_parameters: int) -> str:
+    """A model's size as people say it: `7.1B`, `560M`."""
+    if n_parameters >= 1_000_000_000:
+        return f"{n_parameters / 1e9:.1f}B"
+    if n_parameters >= 10_000_000:
+        return f"{n_parameters / 1e6:.0f}M"
+    return f"{n_parameters / 1e6:.1f}M"
+
+
+def _stored_type(tensor: MappedTensor) -> str:
+    return tensor.quantization or tensor.source.dtype
+
+
+def _license(architecture: Architecture, prompt: PromptChoice) -> str | None:
+    """The licence BELLE published this family under, where the family settles it; nothing is guessed."""
+    return "apache-2.0" if architecture.gguf_name == "bloom" and prompt.name == "belle" else None
