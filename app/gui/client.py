@@ -41,7 +41,7 @@ def fetch_client(on_progress: OnProgress) -> Path:
         try:
             _download(url, archive, on_progress)
             with _flet_fetches_from(archive):
-                return flet_desktop.ensure_client_cached()
+                return Path(flet_desktop.ensure_client_cached())
         except urllib.error.URLError as error:
             raise ClientNotFetched(url, str(error.reason)) from error
         except (OSError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:

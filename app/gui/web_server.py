@@ -117,7 +117,8 @@ def _flet_app(app: Application, assets: Path, token: str) -> _AsgiApp:
         session_timeout_seconds=_SESSION_TIMEOUT_S,
     )
     outer.mount(f"/{token}", inner)
-    return outer
+    served: _AsgiApp = outer
+    return served
 
 
 def _listen(port: int) -> socket.socket:

@@ -72,7 +72,7 @@ class Shell:
         page.on_resize = self._resized
         page.on_keyboard_event = self._key_pressed
         # Flet shows a red banner with a traceback for an error that no guard caught: a sentence instead.
-        page.session.error = self._unhandled
+        page.session.error = self._unhandled  # type: ignore[method-assign] # there is no hook for it
         last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()

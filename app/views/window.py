@@ -32,7 +32,7 @@ class WindowFrame:
         window.prevent_close = True
         window.on_event = self._happened
 
-    async def _happened(self, event: ft.WindowEvent) -> None:
+    async def _happened(self, event: ft.WindowEvent[ft.Window]) -> None:
         if event.type is not ft.WindowEventType.CLOSE or self._is_closing:
             return
         self._is_closing = True
