@@ -291,13 +291,14 @@ class SamplerChain(_Owner):
         if sampling.temperature == 0:
             yield api.llama_sampler_init_greedy()
             return
+        # The order of transformers' `generate`, which the model card's settings were chosen with.
+        yield api.llama_sampler_init_temp(sampling.temperature)
         if sampling.top_k > 0:
             yield api.llama_sampler_init_top_k(sampling.top_k)
         if sampling.top_p < 1:
             yield api.llama_sampler_init_top_p(sampling.top_p, 1)
         if sampling.min_p > 0:
             yield api.llama_sampler_init_min_p(sampling.min_p, 1)
-        yield api.llama_sampler_init_temp(sampling.temperature)
         yield api.llama_sampler_init_dist(seed)
 
 
