@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -58,10 +58,12 @@ class Checkpoint:
 
     def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
         """The conversion to `target`; `name` is `general.name`, by default made of family and size."""
+        # BELLE's prompts have no beginning token; other programs would add one to the rendered template.
+        has_begin = self.vocabulary.add_bos and not prompt.name.startswith("belle")
         return make_plan(
             self.architecture,
             self.mapped,
-            self.vocabulary,
+            replace(self.vocabulary, add_bos=has_begin),
             target=target,
             name=name or self._name(prompt),
             license=_license(self.architecture, prompt),
