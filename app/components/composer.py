@@ -148,8 +148,10 @@ class Composer(ft.Container):
     def _on_key(self, event: ft.KeyboardEvent) -> None:
         self._enter.on_key(event.key, shift=event.shift, other_modifier=event.ctrl or event.alt or event.meta)
 
-    async def _on_change(self) -> None:
-        typed = self._enter.on_change(self._field.value or "")
+    async def _on_change(self, event: ft.Event[ft.TextField]) -> None:
+        # The field's value may be that of a later change already.
+        value = event.data if isinstance(event.data, str) else self._field.value
+        typed = self._enter.on_change(value or "")
         if typed.submitted is not None:
             await self._submit(typed.submitted)
             return

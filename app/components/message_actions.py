@@ -46,7 +46,8 @@ class MessageActions(ft.Row):
             on_focus=self._context.guard(lambda: self.reveal(True)),
             on_blur=self._context.guard(lambda: self.reveal(False)),
         )
-        return identified(button, identifier) if identifier else button
+        # A node of its own either way: unnamed buttons would lend their tooltips to the message.
+        return identified(button, identifier) if identifier else ft.Semantics(content=button, container=True)
 
     def keep_shown(self, shown: bool) -> None:
         """Show the buttons all the time, as those of the newest messages; the caller updates."""

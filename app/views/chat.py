@@ -29,11 +29,11 @@ from app.components.message_list import MessageList
 from app.components.queue_chips import Queued
 from app.components.refresh import is_on_screen, refresh
 from app.history.errors import ConversationMissing
-from app.history.records import Overrides
+from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
-from app.views.chat_reading import Reading, chosen_model, queued_in, read_conversation
+from app.views.chat_reading import Reading, chosen_model, queued_in, read_conversation, with_draft
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class ChatView(ft.Container):
         self._n_loads = 0
         self._chosen_model: ModelChoice | None = None
         self._is_loaded = False
+        self._has_left = False
         self._is_reading = False
         self._reads_again = False
         commands = ChatCommands(context, self._go_to_end)
@@ -141,7 +142,11 @@ class ChatView(ft.Container):
         is_same = self._is_loaded and conversation_id == self._conversation_id
         self._n_loads += 1
         this_load = self._n_loads
-        await self._leave()
+        if self._is_loaded and not is_same and not self._has_left:
+            self._has_left = True
+            await self._leave()
+            self._composer.set_text("")
+            refresh(self._composer)
         reading = Reading()
         if conversation_id is not None:
             try:
@@ -153,13 +158,14 @@ class ChatView(ft.Container):
         self._chosen_model = await self._context.in_thread(chosen_model, self._service)
         if this_load != self._n_loads:
             return
-        self._is_loaded = True
+        self._is_loaded, self._has_left = True, False
         if self._service.state.phase == "idle" and self._chosen_model.is_demo:
             self._service.load()  # takes a moment only, and then the first answer begins at once
         self._reading = reading
         self._messages.show(reading.path, reading.remembered_from, at_message)
         if not is_same:
-            self._composer.set_text(reading.conversation.draft if reading.conversation else self._new_draft)
+            draft = reading.conversation.draft if reading.conversation else self._new_draft
+            self._composer.set_text(with_draft(draft, self._composer.text))
         self._show_reading()
         refresh(self)
         if at_message is None:
@@ -307,22 +313,25 @@ class ChatView(ft.Container):
     async def _send(self, text: str) -> None:
         conversation_id = self._conversation_id
         if conversation_id is None:
-            conversation_id = await self._begin()
-            await self._context.in_thread(self._service.send, conversation_id, text)
+            conversation = await self._context.in_thread(self._begin)
+            self._n_loads += 1
+            self._reading = Reading(conversation)
             self._new_draft = ""
             self._behaviour.forget_new()
-            self._context.open_conversation(conversation_id)
+            await self._context.in_thread(self._service.send, conversation.id, text)
+            self._context.open_conversation(conversation.id)
             return
         await self._context.in_thread(self._service.send, conversation_id, text)
         await self._messages.scroll_to_end()
 
-    async def _begin(self) -> int:
+    def _begin(self) -> Conversation:
+        """Let the conversation exist, with what was chosen for it; called on a thread."""
         overrides = self._behaviour.overrides
-        conversation_id = await self._context.in_thread(self._service.new_conversation, overrides.persona)
+        conversation_id = self._service.new_conversation(overrides.persona)
+        conversations = self._service.history.conversations
         if overrides != Overrides(persona=overrides.persona):
-            set_overrides = self._service.history.conversations.set_overrides
-            await self._context.in_thread(set_overrides, conversation_id, overrides)
-        return conversation_id
+            conversations.set_overrides(conversation_id, overrides)
+        return conversations.get(conversation_id)
 
     async def _go_to_end(self) -> None:
         await self._messages.scroll_to_end()

@@ -56,6 +56,11 @@ def read_conversation(service: ChatService, conversation_id: int, reveal: int | 
     )
 
 
+def with_draft(draft: str, typed: str) -> str:
+    """A draft that was read, and what was typed while it was read."""
+    return typed if typed.startswith(draft) else draft + typed
+
+
 def queued_in(path: Sequence[PathMessage], waiting: Sequence[int]) -> tuple[Queued, ...]:
     """Those messages of a path that wait for the engine."""
     return tuple(
