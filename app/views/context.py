@@ -39,6 +39,7 @@ _NOTICE_WIDTH = 560
 _NOTICE_BOTTOM = 140
 _NOTICE_MS = 5_000
 _NOTICE_WITH_ACTION_MS = 10_000
+_SESSION_CLOSED = "Session closed"  # Flet has no class for it
 _log = logging.getLogger(__name__)
 
 
@@ -198,8 +199,14 @@ class ViewContext:
         except (asyncio.CancelledError, CancelledError):
             raise
         except Exception as error:
-            self.report(error)
+            if not _is_from_a_closed_page(error):
+                self.report(error)
 
     async def _copy(self, text: str) -> None:
         await ft.Clipboard().set(text)
         self.notify(self.t("gui.copied"))
+
+
+def _is_from_a_closed_page(error: Exception) -> bool:
+    """Whether a call to the client was given up because its window or tab is gone, which is no error."""
+    return isinstance(error, RuntimeError) and str(error) == _SESSION_CLOSED
