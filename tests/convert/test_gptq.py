@@ -18,8 +18,10 @@ from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import encrypt_folder
 from builders.ggml_files import from_rotary_pairs, join_qkv
 from builders.gptq import GptqFile, write_arrays, write_gptq, write_settings
+from builders.lora import write_adapter
 from convert.arch.base import MappedTensor
 from convert.checkpoint import Checkpoint as Opened
+from convert.cli import main
 from convert.detect import open_checkpoint
 from convert.errors import (
     GptqConfigMissing,
@@ -33,6 +35,7 @@ from convert.errors import (
 from convert.pipeline import Converted, convert
 from convert.quantize import read_mapped_blocks, read_mapped_rows
 from convert.recipes import AUTO
+from convert.sources import gptq_tensors
 from convert.sources.gptq_tensors import PackedGptqTensor
 from reference import bloom, llama
 from reference.llama_cpp_oracle import LoadedModel
@@ -179,6 +182,26 @@ def test_tensors_equal_the_plain_checkpoints_and_rows_do_not_depend_on_the_piece
                 np.testing.assert_array_equal(piece, blocks[start:stop])
 
 
+@pytest.mark.parametrize(("matrix_bytes", "kept_bytes"), [(0, 0), (1 << 20, 30_000)])
+@pytest.mark.parametrize("bits", [3, 4])
+def test_matrices_too_large_to_keep_are_read_by_columns(
+    tmp_path: Path,
+    small_llama: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: int,
+    matrix_bytes: int,
+    kept_bytes: int,
+) -> None:
+    written = quantized(tmp_path, small_llama, bits=bits)
+    monkeypatch.setattr(gptq_tensors, "_MAX_MATRIX_BYTES", matrix_bytes)
+    monkeypatch.setattr(gptq_tensors, "_MAX_KEPT_BYTES", kept_bytes)
+    with open_checkpoint(tmp_path) as opened:
+        layers = [tensor.source for tensor in opened.mapped if tensor.quantization]
+        for layer in layers[:4] * 2:
+            rows = layer.read_rows(11, 77)
+            np.testing.assert_array_equal(rows, written.weights[layer.name][11:77])
+
+
 def test_auto_says_what_it_keeps(tmp_path: Path, small_bloom: Checkpoint) -> None:
     quantized(tmp_path / "q", small_bloom)
     with open_checkpoint(tmp_path / "q") as opened:
@@ -315,6 +338,33 @@ def test_an_encrypted_set_may_hold_gptq_files(tmp_path: Path, small_llama: Check
             if tensor.packed is not None:
                 plain = tensor.packed.read_rows(0, tensor.shape[0])
                 np.testing.assert_array_equal(plain, written.weights[tensor.packed.name])
+
+
+# The command line.
+
+
+def test_the_command_line_inspects_asks_and_converts(
+    tmp_path: Path, small_bloom: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = quantized(tmp_path / "q", small_bloom)
+    assert main(["inspect", str(tmp_path / "q"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["form"], report["default_type"]) == ("GPTQ 4-bit, group 128", "auto")
+    quantized(tmp_path / "q", small_bloom, "other-8bit.pt", bits=8)
+    assert main(["inspect", str(tmp_path / "q"), "--lang", "en"]) == 1
+    assert f"{FILE}, other-8bit.pt. Choose one with --file NAME." in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+    lora = write_adapter(tmp_path / "lora", written.weights, ["dense"])
+    assert main(["inspect", str(lora.folder), "--lang", "en"]) == 1
+    assert "--lora" in capsys.readouterr().err
+    output = tmp_path / "m.gguf"
+    arguments = ["--file", FILE, "--lora", f"{lora.folder}:0.5", "--lang", "zh-CN"]
+    assert main(["to-gguf", str(tmp_path / "q"), str(output), *arguments]) == 0
+    assert "已量化的块原样保留" in capsys.readouterr().err
+    assert output.stat().st_size < report["outputs"]["q8_0"]
+    types = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(output).tensors}
+    assert (types["blk.0.attn_output.weight"], types["blk.0.attn_qkv.weight"]) == ("Q8_0", "Q4_1")
 
 
 # What settings say.
