@@ -1,0 +1,259 @@
+"""The models on this disk, whatever their origin: found, described, verified, added and removed.
+
+Looks at the disk each time it is asked; what it remembers (`engine.models.records`) only makes that quick and
+tells where a file came from. Knows nothing of fetching and converting. Safe to use from several processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import EngineError, ModelFileMissing
+from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved
+from engine.models.json_store import held_file
+from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
+from engine.models.places import FoundModel, scan_folder, scan_hf_cache, strip_suffix
+from engine.models.records import FileState, Record, Records, file_state, moved_files
+from engine.models.trash import move_to_trash
+
+_READ_BYTES = 4 << 20
+_RECORDS_NAME = "library.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """How far the verification is."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The finished verification. is_confirmed: the hash was known from elsewhere, and it is this one."""
+
+    sha256: str
+    is_confirmed: bool
+
+
+class Library:
+    """The models in `folder`, in folders a person added, and in the hub's cache at `hf_cache` (None: none).
+
+    data_folder: where the records and locks are kept; nothing is created by looking.
+    """
+
+    def __init__(self, data_folder: Path, folder: Path, hf_cache: Path | None = None) -> None:
+        self.folder = folder.absolute()
+        self._locks = data_folder / "locks"
+        self._records = Records(data_folder / _RECORDS_NAME)
+        self._hf_cache = hf_cache
+
+    def look(self) -> Listing:
+        """Look at the disk. Raises RecordsNotSaved where the records can't be read."""
+        records = self._records.read()
+        found = self._scan(records)
+        states = {model.path: state for model in found if (state := _state(model.parts)) is not None}
+        moves = moved_files(records, states)
+        for old, new in moves.items():
+            records[new] = records.pop(old)
+        origins = {new: old for old, new in moves.items()}
+        models = []
+        learned: dict[Path, Record] = {}
+        for item in found:
+            if item.path in states:
+                model, record = describe(item, states[item.path], records.get(item.path))
+                models.append(replace(model, moved_from=origins.get(item.path)))
+                if record is not None:
+                    learned[item.path] = record
+        if moves or learned:
+            with suppress(EngineError):  # looking works where nothing can be written, only more slowly
+                self._records.learn(moves, learned)
+        return Listing(tuple(models), missing_models(records, states))
+
+    def find(self, name: str) -> LocalModel | None:
+        """The model of this name, or of this path."""
+        listing = self.look()
+        return listing.find(name) or listing.at(Path(name).expanduser())
+
+    def paths(self) -> dict[str, Path]:
+        """The first file of every model by its name, in the list's order; no file is opened."""
+        return {model.name: model.path for model in self._scan(self._records.read())}
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that a person added."""
+        return self._records.folders()
+
+    def add_folder(self, folder: Path) -> None:
+        """Look in `folder` too. Raises RecordsNotSaved and LibraryInUse."""
+        self._records.add_folder(folder.absolute())
+
+    def remove_folder(self, folder: Path) -> None:
+        """Don't look in `folder` any more; its files stay. Raises RecordsNotSaved and LibraryInUse."""
+        self._records.remove_folder(folder.absolute())
+
+    def note(
+        self,
+        path: Path,
+        *,
+        source: str | None = None,
+        license: str | None = None,
+        prompt_format: str | None = None,
+        catalog_id: str | None = None,
+        expected_sha256: str | None = None,
+        in_place: bool = False,
+    ) -> None:
+        """Record where the model at `path` comes from; `in_place`: outside of every folder looked at.
+
+        expected_sha256: of the file, computed while it was written. Raises ModelNotReadable, RecordsNotSaved,
+        LibraryInUse.
+        """
+        absolute = path.absolute()
+        state = _state((absolute,))
+        if state is None:
+            raise ModelNotReadable(path, os.strerror(errno.ENOENT))
+        given = {
+            "source": source,
+            "license": license,
+            "prompt_format": prompt_format,
+            "catalog_id": catalog_id,
+            "expected_sha256": expected_sha256,
+            "sha256": expected_sha256,
+        }
+        known = {name: value for name, value in given.items() if value is not None}
+        self._records.merge(absolute, state, added_at=time.time(), in_place=in_place, **known)
+
+    def note_used(self, model: LocalModel) -> None:
+        """Remember that it is used now; a data folder that can't be written is no reason not to use it."""
+        state = _state(model.parts)
+        if state is not None:
+            with suppress(EngineError):
+                self._records.merge(model.path, state, used_at=time.time())
+
+    def verify(
+        self, model: LocalModel, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> Iterator[Hashing | Verified]:
+        """Compute the model's hash and compare it with the one known: `Hashing` values, then one `Verified`.
+
+        Ends early when cancelled. Raises ModelChanged, ModelNotReadable, the subclasses of ModelFileError,
+        ModelInUse, RecordsNotSaved and LibraryInUse.
+        """
+        with self.held(model.path):
+            if model.problem is not None:
+                raise model.problem
+            state = _state(model.parts)
+            digests: list[str] = []
+            done_bytes = 0
+            for part in model.parts:
+                digest = hashlib.sha256()
+                for data in _read(part):
+                    if is_cancelled():
+                        return
+                    digest.update(data)
+                    done_bytes += len(data)
+                    yield Hashing(done_bytes, model.size_bytes)
+                digests.append(digest.hexdigest())
+            sha256 = _joined(digests)
+            expected = model.expected_sha256 or model.sha256
+            if expected is not None and sha256 != expected:
+                raise ModelChanged(model.path, expected, sha256)
+            if state is not None:
+                self._records.merge(model.path, state, sha256=sha256)
+            yield Verified(sha256, is_confirmed=model.expected_sha256 is not None)
+
+    def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
+        """Remove the model's files and its record. "kept": they are not in the trash, and were not deleted.
+
+        to_trash False deletes for good. Links of the hub's cache are removed with the bytes they lead to.
+        Raises ModelInUse, ModelNotRemoved, RecordsNotSaved and LibraryInUse.
+        """
+        with self.held(model.path):
+            files = [*model.parts]
+            if model.place == "hf-cache":
+                files += [path.resolve() for path in model.parts if path.is_symlink()]
+            if to_trash and model.place != "hf-cache":
+                if not all(move_to_trash(path) for path in files):
+                    return "kept"
+            else:
+                _delete(files)
+            self._records.drop(model.path)
+        return "trash" if to_trash and model.place != "hf-cache" else "deleted"
+
+    def forget(self, path: Path) -> None:
+        """Drop the record of a model that is gone, or of one in place. Raises as `add_folder` does."""
+        self._records.drop(path)
+
+    @contextmanager
+    def held(self, path: Path) -> Iterator[None]:
+        """Keep other processes from changing the model at `path` in this block; raises ModelInUse."""
+        name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
+        with held_file(self._locks / f"{name}.lock") as is_held:
+            if not is_held:
+                raise ModelInUse(path)
+            yield
+
+    def free_bytes(self) -> int | None:
+        """Room on the disk of the models folder; None where the system does not say."""
+        folder = self.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            return None
+
+    def _scan(self, records: dict[Path, Record]) -> tuple[FoundModel, ...]:
+        """Everything that is looked at; a file in two places is listed where it was found first."""
+        found = [*scan_folder(self.folder, "models")]
+        for folder in self.folders:
+            found += scan_folder(folder, "folder")
+        if self._hf_cache is not None:
+            found += scan_hf_cache(self._hf_cache)
+        listed = {model.path for model in found}
+        for path, record in records.items():
+            if record.in_place and path not in listed and path.is_file():
+                found.append(FoundModel(strip_suffix(path.name), (path,), 1, "folder"))
+        unique = {model.path.absolute(): model for model in reversed(found)}
+        return with_unique_names(model for model in found if unique[model.path.absolute()] is model)
+
+
+def _state(parts: tuple[Path, ...]) -> FileState | None:
+    """None where a file vanished meanwhile."""
+    try:
+        return file_state(parts)
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while data := file.read(_READ_BYTES):
+                yield data
+    except FileNotFoundError as error:
+        raise ModelFileMissing(path, error.strerror or str(error)) from error
+    except OSError as error:
+        raise ModelNotReadable(path, error.strerror or str(error)) from error
+
+
+def _joined(digests: list[str]) -> str:
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+
+
+def _delete(files: list[Path]) -> None:
+    for path in files:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelNotRemoved(path, error.strerror or str(error)) from error

@@ -1,0 +1,134 @@
+"""What the list of this disk's models shows of each: found file, header and record put together.
+
+Reads headers; looks for nothing and changes nothing (`engine.models.library` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.errors import EngineError, ModelFileError
+from engine.models.errors import PartsMissing
+from engine.models.header_summary import HeaderSummary, summarize
+from engine.models.places import FoundModel, Place, strip_suffix
+from engine.models.records import FileState, Record
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """One model on this disk. name: unique in the list, what a person types.
+
+    parts: its files in order. sha256: hexadecimal, None until it was computed for the file as it is now.
+    summary is None and problem says why where the file can't be used. moved_from: where it was before.
+    """
+
+    name: str
+    parts: tuple[Path, ...]
+    place: Place
+    size_bytes: int
+    summary: HeaderSummary | None
+    problem: EngineError | None
+    sha256: str | None
+    expected_sha256: str | None
+    source: str | None
+    license: str | None
+    prompt_format: str | None
+    added_at: float | None
+    used_at: float | None
+    moved_from: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file that is loaded: the first one."""
+        return self.parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingModel:
+    """A model that was recorded and is no longer where it was, nor anywhere else that is looked at."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a look at the disk found."""
+
+    models: tuple[LocalModel, ...]
+    missing: tuple[MissingModel, ...]
+
+    def find(self, name: str) -> LocalModel | None:
+        """The model of this name, exact spelling first; `.gguf` and upper and lower case don't matter."""
+        wanted = strip_suffix(name)
+        same = [model for model in self.models if model.name.casefold() == wanted.casefold()]
+        same.sort(key=lambda model: model.name != wanted)
+        return same[0] if same else None
+
+    def at(self, path: Path) -> LocalModel | None:
+        """The model one of whose files is at `path`."""
+        absolute = path.absolute()
+        return next((model for model in self.models if absolute in model.parts), None)
+
+
+def describe(found: FoundModel, state: FileState, record: Record | None) -> tuple[LocalModel, Record | None]:
+    """The list's row, and a record worth keeping where the header had to be read."""
+    known = record or Record(state.size_bytes, state.mtime_ns)
+    is_fresh = known.fits(state)
+    summary = known.summary if is_fresh else None
+    problem: EngineError | None = None
+    learned = None
+    if found.missing_parts:
+        summary, problem = None, PartsMissing(found.path, found.n_parts, found.missing_parts)
+    elif summary is None:
+        try:
+            summary = summarize(found.path, found.parts)
+        except ModelFileError as error:
+            problem = error
+        else:
+            learned = Record(state.size_bytes, state.mtime_ns, summary=summary)
+    model = LocalModel(
+        name=found.name,
+        parts=found.parts,
+        place=found.place,
+        size_bytes=state.size_bytes,
+        summary=summary,
+        problem=problem,
+        sha256=known.sha256 if is_fresh else None,
+        expected_sha256=known.expected_sha256 or found.sha256,
+        source=known.source or found.source,
+        license=known.license or (summary.license if summary else None),
+        prompt_format=known.prompt_format or (summary.prompt_format if summary else None),
+        added_at=known.added_at,
+        used_at=known.used_at,
+    )
+    return model, learned
+
+
+def with_unique_names(models: Iterable[FoundModel]) -> tuple[FoundModel, ...]:
+    """A name that is there already gets its folder's, then a number."""
+    taken: set[str] = set()
+    named = []
+    for model in models:
+        candidates = [model.name, f"{model.name} ({model.path.parent.name})"]
+        number = 2
+        while candidates[0] in taken:
+            candidates = candidates[1:] or [f"{model.name} ({number})"]
+            number += 1
+        taken.add(candidates[0])
+        named.append(replace(model, name=candidates[0]))
+    return tuple(sorted(named, key=lambda model: model.name.casefold()))
+
+
+def missing_models(
+    records: Mapping[Path, Record], states: Mapping[Path, FileState]
+) -> tuple[MissingModel, ...]:
+    return tuple(
+        MissingModel(strip_suffix(path.name), path, record.size_bytes, record.source)
+        for path, record in records.items()
+        if path not in states and not path.exists()
+    )

@@ -1,0 +1,151 @@
+"""Where GGUF files are found on this disk: folders, and the cache of the Hugging Face hub.
+
+Looks at names and links only, and opens no model. The files of a split model (`-00001-of-00003.gguf`) come
+as one.
+
+The cache (huggingface.co/docs/huggingface_hub/guides/manage-cache) holds, in `models--OWNER--NAME`, the bytes
+in `blobs/HASH` and, for each commit, links to them under their names in `snapshots/COMMIT/`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Place = Literal["models", "folder", "hf-cache"]
+
+SUFFIX = ".gguf"
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+_REPO = re.compile(r"models--(?P<owner>[\w.-]+?)--(?P<name>[\w.-]+)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_DEPTH = 4
+_MAX_FILES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """One model: `parts` are its files in order, one unless it is split.
+
+    n_parts: how many there should be. source: `OWNER/NAME/FILE` on the hub, where the place tells.
+    sha256: as the cache's names say, of a model that is one file.
+    """
+
+    name: str
+    parts: tuple[Path, ...]
+    n_parts: int
+    place: Place
+    source: str | None = None
+    sha256: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file that is loaded: the first one."""
+        return self.parts[0]
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Numbers of the files that are not there."""
+        if self.n_parts == 1:
+            return ()
+        there = {_part_number(path) for path in self.parts}
+        return tuple(number for number in range(1, self.n_parts + 1) if number not in there)
+
+
+def scan_folder(folder: Path, place: Place) -> tuple[FoundModel, ...]:
+    """The GGUF files in a folder and up to four levels below, hidden ones left out; () if there is none."""
+    return _group(_walk(folder, _MAX_DEPTH), place)
+
+
+def scan_hf_cache(hub: Path) -> tuple[FoundModel, ...]:
+    """The GGUF files of every repository in the hub's cache; the same bytes are listed once."""
+    found = []
+    for folder in _entries(hub):
+        match = _REPO.fullmatch(folder.name)
+        if match is not None:
+            found += _scan_repository(folder, f"{match['owner']}/{match['name']}")
+    return tuple(found)
+
+
+def find_hf_cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the hub's cache is, as huggingface_hub finds it; it need not exist."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if environ.get(variable):
+            return Path(environ[variable]).expanduser()
+    if environ.get("HF_HOME"):
+        return Path(environ["HF_HOME"]).expanduser() / "hub"
+    cache = Path(environ["XDG_CACHE_HOME"]) if environ.get("XDG_CACHE_HOME") else Path("~/.cache")
+    return cache.expanduser() / "huggingface" / "hub"
+
+
+def strip_suffix(name: str) -> str:
+    """A file's name without `.gguf`, and without the part's number."""
+    match = _PART.fullmatch(name)
+    if match is not None:
+        return match["stem"]
+    return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
+
+
+def _scan_repository(folder: Path, repo: str) -> list[FoundModel]:
+    """Newest snapshot first, so that of several names for the same bytes the present one is taken."""
+    seen: set[Path] = set()
+    found = []
+    for snapshot in sorted(_entries(folder / "snapshots"), key=_age):
+        for model in _group(_walk(snapshot, _MAX_DEPTH), "hf-cache"):
+            blobs = tuple(path.resolve() for path in model.parts)
+            if blobs[0] in seen:
+                continue
+            seen.update(blobs)
+            inside = model.path.relative_to(snapshot).as_posix()
+            is_hash = len(blobs) == 1 and _SHA256.fullmatch(blobs[0].name)
+            sha256 = blobs[0].name if is_hash else None
+            found.append(
+                FoundModel(model.name, model.parts, model.n_parts, "hf-cache", f"{repo}/{inside}", sha256)
+            )
+    return found
+
+
+def _group(files: Iterator[Path], place: Place) -> tuple[FoundModel, ...]:
+    groups: dict[tuple[Path, str, int], list[Path]] = {}
+    for number, path in enumerate(files):
+        if number >= _MAX_FILES:
+            break
+        match = _PART.fullmatch(path.name)
+        n_parts = int(match["count"]) if match is not None else 1
+        key = (path.parent, strip_suffix(path.name) if n_parts > 1 else path.name, n_parts)
+        groups.setdefault(key, []).append(path)
+    return tuple(
+        FoundModel(strip_suffix(parts[0].name), tuple(sorted(parts)), max(1, n_parts), place)
+        for (_, _, n_parts), parts in sorted(groups.items())
+    )
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if entry.name.lower().endswith(SUFFIX) and entry.is_file():
+            yield entry
+        elif depth > 1 and entry.is_dir() and not entry.is_symlink():
+            yield from _walk(entry, depth - 1)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, in order, hidden names left out; nothing where it can't be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _part_number(path: Path) -> int:
+    match = _PART.fullmatch(path.name)
+    return int(match["number"]) if match is not None else 1

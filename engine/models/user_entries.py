@@ -1,0 +1,116 @@
+"""Models that a person added to the catalog: a file on the hub, an address, or a path on this disk.
+
+Only where they come from is kept; what they are is found out when they are fetched or read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from engine.models.errors import EntryInvalid
+from engine.models.json_store import JsonStore
+from engine.typed_json import JsonMismatch, from_json
+
+_HUB = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_MAX_SOURCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class UserEntry:
+    """One entry. kind "hub": `repo` and `file` (None: the whole repository); "address": an https address in
+    `source`; "path": an absolute path in `source`. added_at: seconds since 1970.
+    """
+
+    name: str
+    kind: Literal["hub", "address", "path"]
+    source: str
+    repo: str | None = None
+    file: str | None = None
+    added_at: float = 0.0
+
+
+def parse_source(source: str) -> UserEntry:
+    """What a person typed: `owner/name`, `owner/name/file`, an https address, or a path.
+
+    Raises EntryInvalid. An existing path wins over the hub.
+    """
+    text = source.strip()
+    if not text or len(text) > _MAX_SOURCE or "\0" in text:
+        raise EntryInvalid(source[:200])
+    if "://" in text:
+        return _from_address(text)
+    path = Path(text).expanduser()
+    if path.is_absolute() or text.startswith((".", "~")) or path.exists():
+        return UserEntry(path.stem or path.name, "path", str(path.absolute()))
+    return _from_hub(text)
+
+
+def _from_address(text: str) -> UserEntry:
+    parts = urlsplit(text)
+    name = PurePosixPath(unquote(parts.path)).stem
+    if parts.scheme != "https" or not parts.hostname or parts.username or not name:
+        raise EntryInvalid(text[:200])
+    return UserEntry(name, "address", text)
+
+
+def _from_hub(text: str) -> UserEntry:
+    owner, _, rest = text.partition("/")
+    name, _, file = rest.partition("/")
+    repo = f"{owner}/{name}"
+    is_inside = all(part not in ("", ".", "..") for part in file.split("/")) and "\\" not in file
+    if not _HUB.fullmatch(repo) or ".." in repo or (file and not is_inside):
+        raise EntryInvalid(text[:200])
+    return UserEntry(PurePosixPath(file).stem if file else name, "hub", text, repo, file or None)
+
+
+class UserEntries:
+    """The entries in the file at `path`, in the order they were added; unreadable ones stay untouched."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = JsonStore(path)
+
+    def all(self) -> tuple[UserEntry, ...]:
+        """All that can be read. Raises RecordsNotSaved where the system refuses."""
+        entries = []
+        for value in _list(self._store.read()):
+            try:
+                entries.append(from_json(UserEntry, value))
+            except JsonMismatch:
+                continue
+        return tuple(entries)
+
+    def add(self, entry: UserEntry) -> None:
+        """Add it, or replace the one of the same source. Raises RecordsNotSaved and LibraryInUse."""
+
+        def edit(content: dict[str, Any]) -> None:
+            others = [value for value in _list(content) if _source(value) != entry.source]
+            content["entries"] = [*others, asdict(entry)]
+
+        self._store.change(edit)
+
+    def remove(self, source: str) -> bool:
+        """Remove the entry of this source; false where there is none. Raises as `add` does."""
+        found = False
+
+        def edit(content: dict[str, Any]) -> None:
+            nonlocal found
+            others = [value for value in _list(content) if _source(value) != source]
+            found = len(others) < len(_list(content))
+            content["entries"] = others
+
+        self._store.change(edit)
+        return found
+
+
+def _list(content: dict[str, Any]) -> list[Any]:
+    entries = content.get("entries")
+    return entries if isinstance(entries, list) else []
+
+
+def _source(value: Any) -> str | None:
+    source = value.get("source") if isinstance(value, dict) else None
+    return source if isinstance(source, str) else None
