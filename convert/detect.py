@@ -54,7 +54,7 @@ _MAX_TEMPLATE_BYTES = 1 << 20
 
 
 def open_checkpoint(
-    path: Path,
+    path: Path | SourceFolder,
     tokenizer: Path | None = None,
     key: Path | None = None,
     *,
@@ -63,16 +63,18 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Open the checkpoint at `path`, a folder or one of its weight files; no weight is converted.
 
-    tokenizer: a folder or file to take the tokenizer from instead. key: the key file of an encrypted
-    checkpoint. file: the weight file to take in a folder that has several. loras: adapters to merge, in
-    order. Raises a subclass of `ConvertError`.
+    path: or a folder that is not on this disk, which is closed with the checkpoint. tokenizer: a folder or
+    file to take the tokenizer from instead. key: the key file of an encrypted checkpoint. file: the weight
+    file to take in a folder that has several. loras: adapters to merge, in order. Raises a subclass of
+    `ConvertError`.
     """
-    folder_path, only_file = _locate(path, file)
+    place, only_file = _locate(path, file)
     with ExitStack() as opened:
         adapters = [opened.enter_context(open_adapter(lora)) for lora in loras]
-        folder = open_folder(folder_path, key)
+        folder = open_folder(place, key)
         opened.callback(folder.close)
-        found = _Found(path, folder, only_file, tokenizer, adapters, opened)
+        named = path if isinstance(path, Path) else folder.path
+        found = _Found(named, folder, only_file, tokenizer, adapters, opened)
         if is_legacy_ggml(_read_head(found)):
             checkpoint = _open_ggml(found)
         elif _is_meta(found):
@@ -235,8 +237,10 @@ def _open_ggml(found: _Found) -> Checkpoint:
     )
 
 
-def _locate(path: Path, file: str | None) -> tuple[Path, Path | None]:
+def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceFolder, Path | None]:
     """The checkpoint's folder, and the weight file where one was named."""
+    if not isinstance(path, Path):
+        return path, None if file is None else path.path / plain_file_name(path.path, file)
     folder = _folder_of(path)
     if file is not None:
         return folder, folder / plain_file_name(folder, file)

@@ -10,7 +10,7 @@ import hashlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -69,8 +69,9 @@ def convert(
     threads: int | None = None,
     force: bool = False,
     resume_id: str | None = None,
+    announce: Callable[[Sequence[Job], int], None] = lambda jobs, n_threads: None,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[Progress | Converted]:
+) -> Generator[Progress | Converted, None, None]:
     """Write `plan` to `output`: `Progress` values, then one `Converted`.
 
     When `is_cancelled` returns true, or the generator is closed, or anything raises, no file is left; a
@@ -78,12 +79,15 @@ def convert(
 
     resume_id: what the weights are (a repository's commit, for example). With it, an unfinished file stays,
     also after a kill, and the next run with the same plan and `resume_id` goes on at the tensor it was at;
-    `convert.resumable.discard_partial` removes it. Raises `OutputError`s, what the sources raise, and
+    `convert.resumable.discard_partial` removes it.
+
+    announce: told once, before any weight is read, what `convert.quantize` will do with how many threads, for
+    sources that take long to answer. Raises `OutputError`s, what the sources raise, and
     `engine.errors.NativeLibraryMissing`.
     """
     started_s = time.monotonic()
     with _open_output(plan, output, resume_id, force=force) as pending:
-        run = _Run(plan, pending, output, is_cancelled)
+        run = _Run(plan, pending, output, announce, is_cancelled)
         yield from run.write(threads or default_threads())
         if not run.stops():
             yield from run.verify()
@@ -118,6 +122,7 @@ class _Run:
     plan: Plan
     pending: PendingOutput
     output: Path
+    announce: Callable[[Sequence[Job], int], None]
     is_cancelled: Callable[[], bool]
     was_cancelled: bool = False
     digest: _Hash = field(default_factory=hashlib.sha256)
@@ -143,6 +148,7 @@ class _Run:
         sizes = [source_size_bytes(tensor.mapped) for tensor in tensors]
         done_bytes, total_bytes = sum(sizes[:n_done]), sum(sizes)
         jobs = [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors[n_done:]]
+        self.announce(jobs, n_threads)
         chunks = quantize_tensors(jobs, n_threads=n_threads)
         try:
             for chunk in chunks:
