@@ -8,6 +8,7 @@ AppError
 ├── OutputNotWritable
 ├── ModelNotFound
 ├── ModelIsFolder
+├── ModelFileUnclear
 ├── PortInUse
 ├── ClientNotFetched
 └── SaveError                 a conversation can't be written to `path`
@@ -67,6 +68,14 @@ class ModelIsFolder(AppError):
     """`path` is a folder, perhaps a checkpoint that was not converted yet."""
 
     path: Path
+
+
+@dataclass(eq=False)
+class ModelFileUnclear(AppError):
+    """The repository `repo` holds several models, or no file of the name asked for; `known` are the files."""
+
+    repo: str
+    known: tuple[str, ...]
 
 
 @dataclass(eq=False)

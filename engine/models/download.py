@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +70,7 @@ def download(
     n_connections: int = N_CONNECTIONS,
     patience: Patience | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[DownloadProgress | Downloaded]:
+) -> Generator[DownloadProgress | Downloaded, None, None]:
     """Fetch `file` to `destination`: `DownloadProgress` values, then one `Downloaded`.
 
     When `is_cancelled` returns true, or the generator is closed, it just ends; what came so far stays beside

@@ -73,8 +73,10 @@ class Reply:
         self.linked_etag = _plain_etag(linked.get("x-linked-etag", "")) or self.etag
         self.commit = linked.get("x-repo-commit") or response.headers.get("x-repo-commit")
         self.start, self.total_bytes = _extent(response)
-        if self.total_bytes is None and linked.get("x-linked-size", "").isdigit():
-            self.total_bytes = int(linked["x-linked-size"])
+        linked_size = linked.get("x-linked-size", "")
+        self.linked_bytes = int(linked_size) if linked_size.isdigit() else self.total_bytes
+        if self.total_bytes is None:
+            self.total_bytes = self.linked_bytes
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes as they come; raises `AttemptFailed` when they stop, end early or trickle."""
@@ -179,8 +181,12 @@ class Transport:
         for _ in range(_MAX_REDIRECTS):
             response = self._send(at, headers)
             if response.status_code not in _REDIRECTS:
-                with self._lock:
-                    self._resolved[url] = at
+                if response.status_code in (200, 206):
+                    with self._lock:
+                        self._resolved[url] = at
+                elif at != url and response.status_code in _EXPIRED:
+                    response.close()  # the hub knows the file; its storage has a bad moment, or slow clocks
+                    raise AttemptFailed("broken", f"HTTP {response.status_code} after a redirect")
                 return response, linked
             linked = {**response.headers, **linked}
             at = self._next(at, response)
@@ -231,8 +237,9 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def _check_identity(reply: Reply, file: RemoteFile) -> None:
-    if None not in (reply.total_bytes, file.size_bytes) and reply.total_bytes != file.size_bytes:
-        raise AttemptFailed("contradicts", f"{reply.total_bytes} bytes instead of {file.size_bytes}")
+    for size_bytes in (reply.linked_bytes, reply.total_bytes):
+        if None not in (size_bytes, file.size_bytes) and size_bytes != file.size_bytes:
+            raise AttemptFailed("contradicts", f"{size_bytes} bytes instead of {file.size_bytes}")
     # Without a hash, the ETag is all that tells one version from another.
     if not file.has_hash and file.etag is not None and reply.etag != file.etag:
         raise AttemptFailed("contradicts", f"ETag {reply.etag[:80]!r} instead of {file.etag[:80]!r}")

@@ -1,0 +1,317 @@
+"""From "I want this model" to a GGUF in the models folder: fetched as it is, or converted while it comes.
+
+A generator over `engine.models` and `convert`; it can be left or killed at any time, and goes on where it was
+when it is called again with the same wish. Knows no catalog, no queue and no screen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Literal, Self
+
+from app.errors import ModelFileUnclear
+from app.hub_folder import HubFolder
+from convert.detect import open_checkpoint
+from convert.pipeline import Converted, Progress, convert
+from convert.quantize import default_threads
+from convert.recipes import DEFAULT_TARGET
+from convert.resumable import discard_partial
+from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download
+from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.hub import Repository, resolve
+from engine.models.ranges import ReadStopped
+from engine.models.transport import Patience
+
+Phase = Literal["ask", "check", "download", "resume", "convert", "verify"]
+
+_SUFFIX = ".gguf"
+_SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+# More would only wait for the network, with more of the model in memory.
+_MAX_THREADS = 8
+_WATCH_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A model to get; only built-in types, so that it can be kept in a file.
+
+    repo: "owner/name" on the hub. revision: a branch, or the commit once that is known. file: of several in
+    the repository. subfolder: where in it the checkpoint is. target: the type to convert to. key, tokenizer:
+    paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`. modelscope: see
+    `RemoteFile`. output_name: without it, the file's own, or made of repository and target.
+    """
+
+    repo: str
+    revision: str = "main"
+    file: str | None = None
+    subfolder: str = ""
+    target: str = DEFAULT_TARGET
+    key: str | None = None
+    tokenizer: str | None = None
+    prompt: str = "auto"
+    modelscope: str | None = None
+    output_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireProgress:
+    """How far it is. phase: "ask" is the hub's answer, then as in `DownloadProgress` and `Progress`.
+
+    item: the file or tensor at work. done_bytes and total_bytes: of the download, of the checkpoint's weights
+    or of the output, by phase. n_tensors: 0 while a file is fetched as it is. commit: what `revision` means.
+    output: where the model will be. waiting_s: as in `DownloadProgress`.
+    """
+
+    phase: Phase
+    item: str
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float
+    left_s: float | None
+    n_tensors_done: int
+    n_tensors: int
+    commit: str
+    output: Path
+    host: str = ""
+    waiting_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The finished model; `path` is the first file of a split one. sha256: of that file, hexadecimal."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    commit: str
+    is_converted: bool
+
+
+def acquire(
+    wish: Wish,
+    folder: Path,
+    endpoints: Endpoints,
+    *,
+    threads: int | None = None,
+    patience: Patience | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Generator[AcquireProgress | Acquired, None, None]:
+    """Get `wish` into `folder`: progress, then one `Acquired`.
+
+    When `is_cancelled` returns true, or the generator is closed, it just ends, and what is done stays for the
+    next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
+    may move in between. Raises `FetchError`s, `ConvertError`s and `ModelFileUnclear`.
+    """
+    repository = resolve(wish.repo, endpoints, wish.revision, modelscope=wish.modelscope, patience=patience)
+    files = choose_files(repository, wish)
+    output = folder / (wish.output_name or output_name(wish, files))
+    yield AcquireProgress("ask", wish.repo, 0, 0, 0.0, None, 0, 0, repository.commit, output)
+    run = _Run(wish, repository, output, endpoints, patience, is_cancelled)
+    if files:
+        yield from run.fetch(files)
+    else:
+        yield from run.convert(min(threads or default_threads(), _MAX_THREADS))
+
+
+def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
+    """The GGUF files that are the wished model, in order; none where a checkpoint must be converted.
+
+    Raises `ModelFileUnclear`.
+    """
+    found = {file.name: file for file in repository.files if file.name.lower().endswith(_SUFFIX)}
+    if wish.file is not None and not wish.file.lower().endswith(_SUFFIX):
+        return ()
+    if wish.file is not None:
+        names = [wish.file]
+    else:
+        firsts = [name for name in sorted(found) if _is_first(name)]
+        wanted = re.compile(rf"(?<![a-z0-9]){re.escape(wish.target)}(?![a-z0-9_])", re.IGNORECASE)
+        names = [name for name in firsts if wanted.search(name)] or firsts
+        if not names:
+            return ()
+    if len(names) != 1 or names[0] not in found:
+        raise ModelFileUnclear(repository.name, tuple(sorted(found)))
+    parts = _parts(names[0])
+    if any(part not in found for part in parts):
+        raise ModelFileUnclear(repository.name, tuple(sorted(found)))
+    return tuple(found[part] for part in parts)
+
+
+def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
+    """The name of the model's (first) file."""
+    if files:
+        return Path(files[0].name).name
+    return f"{wish.repo.rpartition('/')[2]}-{wish.target}{_SUFFIX}"
+
+
+def discard(output: Path) -> None:
+    """Remove what an unfinished `acquire` to `output` left."""
+    discard_partial(output)
+    for part in _parts(output.name):
+        discard_part(output.with_name(part))
+
+
+def _is_first(name: str) -> bool:
+    match = _SPLIT.fullmatch(name)
+    return match is None or int(match["number"]) == 1
+
+
+def _parts(name: str) -> list[str]:
+    """All files of a split model; any other name is the only one."""
+    match = _SPLIT.fullmatch(name)
+    if match is None:
+        return [name]
+    suffix = name[-len(_SUFFIX) :]
+    return [f"{match['stem']}-{i:05d}-of-{match['count']}{suffix}" for i in range(1, int(match["count"]) + 1)]
+
+
+@dataclass
+class _Run:
+    """One call of `acquire`, from the point where the commit is known."""
+
+    wish: Wish
+    repository: Repository
+    output: Path
+    endpoints: Endpoints
+    patience: Patience | None
+    is_cancelled: Callable[[], bool]
+
+    def fetch(self, files: Sequence[RemoteFile]) -> Iterator[AcquireProgress | Acquired]:
+        """Download one file after the other."""
+        total_bytes = sum(file.size_bytes or 0 for file in files)
+        earlier_bytes = 0
+        first: Downloaded | None = None
+        for file in files:
+            path = self.output if len(files) == 1 else self.output.with_name(Path(file.name).name)
+            done: Downloaded | None = None
+            events = download(
+                file, path, self.endpoints, patience=self.patience, is_cancelled=self.is_cancelled
+            )
+            with closing(events):
+                for event in events:
+                    if isinstance(event, Downloaded):
+                        done = event
+                    else:
+                        yield self._fetching(event, earlier_bytes, max(total_bytes, event.total_bytes))
+            if done is None:
+                return
+            earlier_bytes += done.size_bytes
+            first = first or done
+        if first is not None:
+            commit = self.repository.commit
+            yield Acquired(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
+
+    def _fetching(self, event: DownloadProgress, earlier_bytes: int, total_bytes: int) -> AcquireProgress:
+        done_bytes = earlier_bytes + event.done_bytes
+        left_s = (total_bytes - done_bytes) / event.bytes_per_s if event.bytes_per_s > 0 else None
+        return AcquireProgress(
+            phase=event.phase,
+            item=event.name,
+            done_bytes=done_bytes,
+            total_bytes=total_bytes,
+            bytes_per_s=event.bytes_per_s,
+            left_s=left_s,
+            n_tensors_done=0,
+            n_tensors=0,
+            commit=self.repository.commit,
+            output=self.output,
+            host=event.host,
+            waiting_s=event.waiting_s,
+        )
+
+    def convert(self, n_threads: int) -> Iterator[AcquireProgress | Acquired]:
+        """Convert while the weights come; nothing but the result touches the disk."""
+        with ExitStack() as opened:
+            folder = HubFolder(
+                self.repository, self.endpoints, subfolder=self.wish.subfolder, patience=self.patience
+            )
+            opened.callback(folder.close)
+            watch = opened.enter_context(_Watch(self.is_cancelled, folder.stop))
+            try:
+                yield from self._convert(folder, n_threads, opened)
+            except ReadStopped:
+                if not watch.has_fired:
+                    raise
+
+    def _convert(
+        self, folder: HubFolder, n_threads: int, opened: ExitStack
+    ) -> Iterator[AcquireProgress | Acquired]:
+        wish = self.wish
+        tokenizer = Path(wish.tokenizer) if wish.tokenizer else None
+        key = Path(wish.key) if wish.key else None
+        checkpoint = opened.enter_context(open_checkpoint(folder, tokenizer, key, file=wish.file))
+        plan = checkpoint.plan(wish.target, checkpoint.prompt(wish.prompt))
+        events = convert(
+            plan,
+            self.output,
+            threads=n_threads,
+            resume_id=self._resume_id(),
+            announce=folder.announce,
+            is_cancelled=self.is_cancelled,
+        )
+        opened.callback(events.close)
+        opened.callback(folder.stop)  # before that, so that nobody waits for bytes any more
+        phase, rate = "", Rate()
+        for event in events:
+            if isinstance(event, Converted):
+                commit = self.repository.commit
+                yield Acquired(event.path, event.size_bytes, event.sha256, commit, is_converted=True)
+                return
+            if event.phase != phase:
+                phase, rate = event.phase, Rate(event.done_bytes)
+            rate.add(event.done_bytes)
+            yield self._converting(event, rate)
+
+    def _converting(self, event: Progress, rate: Rate) -> AcquireProgress:
+        return AcquireProgress(
+            phase=event.phase,
+            item=event.tensor,
+            done_bytes=event.done_bytes,
+            total_bytes=event.total_bytes,
+            bytes_per_s=rate.bytes_per_s,
+            left_s=rate.left_s(event.total_bytes - event.done_bytes),
+            n_tensors_done=event.n_tensors_done,
+            n_tensors=event.n_tensors,
+            commit=self.repository.commit,
+            output=self.output,
+        )
+
+    def _resume_id(self) -> str:
+        """What the weights are: the repository's files by hash, and the key's place and size."""
+        digest = hashlib.sha256()
+        for file in sorted(self.repository.files, key=lambda file: file.name):
+            digest.update(f"{file.name}\0{file.size_bytes}\0{file.sha256 or file.git_sha1}\n".encode())
+        key_bytes = Path(self.wish.key).stat().st_size if self.wish.key else 0
+        return f"{self.repository.name}@{self.repository.commit} {digest.hexdigest()} {key_bytes}"
+
+
+class _Watch:
+    """Calls `stop` once `is_cancelled` says so, while another thread waits for bytes."""
+
+    def __init__(self, is_cancelled: Callable[[], bool], stop: Callable[[], None]) -> None:
+        self.has_fired = False
+        self._is_cancelled = is_cancelled
+        self._stop = stop
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name="acquire-watch", daemon=True)
+
+    def _run(self) -> None:
+        while not self._ended.wait(_WATCH_S):
+            if self._is_cancelled():
+                self.has_fired = True
+                self._stop()
+                return
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._ended.set()
+        self._thread.join()

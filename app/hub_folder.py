@@ -1,0 +1,150 @@
+"""A repository of a hub as a folder of the converter: its files are read by HTTP ranges, and never stored.
+
+Ties `engine.models.ranges` to the `SourceFolder` of `convert`, which know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from convert.arch.base import MappedTensor
+from convert.errors import MissingShard, SourceError, SourceMissing, TruncatedFile
+from convert.quantize import Job, source_reads
+from convert.sources.byte_source import ByteSource, SourceStream
+from convert.sources.tensors import STORAGE_DTYPES, StoredTensor
+from convert.sources.xor import XorSource
+from engine.models.endpoints import Endpoints
+from engine.models.hub import Repository
+from engine.models.ranges import Extent, ReadAhead
+from engine.models.transport import Patience
+
+_ZIP_SUFFIXES = (".bin", ".pt", ".pth")
+_LOCAL_HEADER_BYTES = 30
+_MAX_DIRECTORY_BYTES = 2 << 20
+
+
+class HttpSource:
+    """One remote file as a `ByteSource`; closing it does nothing, the folder owns the connections.
+
+    path: `owner/name/file`, for messages.
+    """
+
+    def __init__(self, ahead: ReadAhead, name: str, path: Path, size_bytes: int) -> None:
+        self.name = name
+        self.path = path
+        self.size_bytes = size_bytes
+        self._ahead = ahead
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """As `ByteSource.read_at`; raises also an `engine.models.fetch_errors.FetchError`."""
+        if offset + size > self.size_bytes:
+            raise TruncatedFile(self.path, offset + size, self.size_bytes)
+        return self._ahead.read_at(self.name, offset, size)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class HubFolder:
+    """A `SourceFolder` over one commit of a repository, or a folder in it.
+
+    Files whose size the hub does not tell are left out.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        endpoints: Endpoints,
+        *,
+        subfolder: str = "",
+        patience: Patience | None = None,
+    ) -> None:
+        prefix = f"{subfolder.strip('/')}/" if subfolder.strip("/") else ""
+        self._path = Path(repository.name, *prefix.split("/"))
+        self._files = {
+            file.name.removeprefix(prefix): file
+            for file in repository.files
+            if file.name.startswith(prefix)
+            and "/" not in file.name.removeprefix(prefix)
+            and file.size_bytes is not None
+        }
+        self._ahead = ReadAhead(self._files.values(), endpoints, patience)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._files)
+
+    @property
+    def fetched_bytes(self) -> int:
+        """All bytes that came over the network so far."""
+        return self._ahead.fetched_bytes
+
+    def open(self, name: str) -> ByteSource:
+        file = self._files.get(name)
+        if file is None or file.size_bytes is None:
+            raise SourceMissing(self._path / name, "not in the repository")
+        source = HttpSource(self._ahead, file.name, self._path / name, file.size_bytes)
+        if name.endswith(_ZIP_SUFFIXES):
+            self._announce_headers(source)
+        return source
+
+    def missing_shard(self, name: str) -> SourceError:
+        return MissingShard(self._path, name)
+
+    def announce(self, jobs: Sequence[Job], n_threads: int) -> None:
+        """Fetch ahead what a conversion is going to read, in its order; see `convert.pipeline.convert`."""
+        reads = source_reads(jobs, n_threads=n_threads)
+        self._ahead.expect(extent for read in reads for extent in _extents(*read))
+
+    def stop(self) -> None:
+        """End every read, also one that waits in another thread; nothing can be read any more."""
+        self._ahead.close()
+
+    def close(self) -> None:
+        """End the connections; harmless when repeated."""
+        self._ahead.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _announce_headers(self, source: HttpSource) -> None:
+        """A torch checkpoint has a header before each of its hundreds of storages, all over the file."""
+        try:
+            with zipfile.ZipFile(SourceStream(source, _MAX_DIRECTORY_BYTES)) as archive:
+                offsets = [info.header_offset for info in archive.infolist()]
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            return  # its reader will say what is wrong
+        within = [start for start in offsets if 0 <= start <= source.size_bytes - _LOCAL_HEADER_BYTES]
+        self._ahead.expect(Extent(source.name, start, _LOCAL_HEADER_BYTES) for start in within)
+
+
+def _extents(mapped: MappedTensor, start: int, stop: int) -> Iterator[Extent]:
+    """The reads of a remote file behind these rows; none where that isn't known in advance."""
+    tensor = mapped.source
+    if not isinstance(tensor, StoredTensor) or 0 in tensor.shape:
+        return
+    item_bytes = STORAGE_DTYPES[tensor.dtype].itemsize
+    shape = (stop - start, *tensor.shape[1:])
+    span = 1 + sum((n - 1) * stride for n, stride in zip(shape, tensor.strides, strict=True))
+    if span > 2 * prod(shape):
+        return
+    offset, size = tensor.offset + start * tensor.strides[0] * item_bytes, span * item_bytes
+    if isinstance(tensor.source, HttpSource):
+        yield Extent(tensor.source.name, offset, size)
+    elif isinstance(tensor.source, XorSource) and isinstance(tensor.source.encrypted, HttpSource):
+        for first, n in tensor.source.encrypted_reads(offset, size):
+            yield Extent(tensor.source.encrypted.name, first, n)

@@ -1,0 +1,295 @@
+"""Getting models from a hub on loopback: as they are, and converted while they come."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.acquire import Acquired, AcquireProgress, Wish, acquire, discard
+from app.errors import ModelFileUnclear
+from app.jobs import Job, Jobs
+from builders.checkpoints import write_bloom, write_llama
+from builders.encrypted import encrypt_folder
+from builders.hub import Fault, LocalHub, Seen
+from builders.processes import python_environment
+from builders.torch_zip import write_torch_zip
+from convert.detect import open_checkpoint
+from convert.errors import KeyNeeded
+from convert.pipeline import convert
+from convert.resumable import partial_path
+from engine.models.endpoints import Endpoints
+from engine.models.fetch_errors import NotOnHub, Offline
+from engine.models.transport import Patience
+
+REPO = "BelleGroup/BELLE-tiny"
+FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)
+KEY = bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def get(wish: Wish, folder: Path, hub: LocalHub) -> tuple[list[AcquireProgress], Acquired]:
+    *progress, last = acquire(wish, folder, Endpoints((hub.url,)), patience=FAST, threads=2)
+    assert isinstance(last, Acquired)
+    return [event for event in progress if isinstance(event, AcquireProgress)], last
+
+
+def convert_offline(folder: Path, output: Path, target: str = "q4_k_m", key: Path | None = None) -> bytes:
+    with open_checkpoint(folder, key=key) as checkpoint:
+        list(convert(checkpoint.plan(target, checkpoint.prompt("auto")), output))
+    return output.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["bloom shards", "llama", "torch", "encrypted"])
+def test_a_checkpoint_is_converted_while_it_comes(tmp_path: Path, form: str) -> None:
+    source, models = tmp_path / "检查点", tmp_path / "模型"
+    models.mkdir()
+    key = None
+    if form == "bloom shards":
+        write_bloom(source, dtype="f16", n_shards=2, hidden=256)
+    elif form == "llama":
+        write_llama(source, hidden=256)
+    else:
+        checkpoint = write_bloom(source, hidden=256)
+        (source / "model.safetensors").unlink()
+        write_torch_zip(source / "pytorch_model.bin", checkpoint.weights)
+    if form == "encrypted":
+        encrypted = tmp_path / "enc"
+        encrypt_folder(source, encrypted, KEY)
+        source, key = encrypted, tmp_path / "key.pth"
+        key.write_bytes(KEY)
+    expected = convert_offline(source, tmp_path / "offline.gguf", key=key)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, source)
+
+        progress, acquired = get(Wish(REPO, key=str(key) if key else None), models, hub)
+
+    assert acquired.path.name == f"{REPO.partition('/')[2]}-q4_k_m.gguf"
+    assert acquired.path.read_bytes() == expected
+    assert acquired.is_converted
+    assert acquired.commit == hub.commit
+    assert os.listdir(models) == [acquired.path.name]
+    assert [event.phase for event in progress if event.phase == "convert"]
+    assert progress[-1].done_bytes == progress[-1].total_bytes
+
+
+def test_weights_are_fetched_once_and_not_stored(tmp_path: Path) -> None:
+    write_bloom(tmp_path / "source", hidden=256, n_tokens=4000)
+    size_bytes = (tmp_path / "source" / "model.safetensors").stat().st_size
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        get(Wish(REPO), tmp_path, hub)
+        asked = [seen.range or "" for seen in hub.file_requests("lfs") if seen.name.startswith("model")]
+
+    ranges = [text.removeprefix("bytes=").split("-") for text in asked]
+    n_bytes = sum(int(stop) - int(start) + 1 for start, stop in ranges)
+    assert n_bytes < size_bytes * 1.1 + (256 << 10)
+    assert sorted(os.listdir(tmp_path)) == [f"{REPO.partition('/')[2]}-q4_k_m.gguf", "source"]
+
+
+def test_a_source_that_fails_on_the_way_costs_nothing(tmp_path: Path) -> None:
+    write_llama(tmp_path / "source", hidden=256)
+    expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf", "q8_0")
+    with LocalHub() as first, LocalHub() as second:
+        for hub in (first, second):
+            hub.add_folder(REPO, tmp_path / "source")
+        n_seen = 0
+
+        def fail_often(seen: Seen) -> Fault | None:
+            nonlocal n_seen
+            n_seen += bool(seen.name)
+            faults = {3: Fault(stop_after=1000), 5: Fault(status=500), 7: Fault(status=404)}
+            return faults.get(n_seen)
+
+        first.fault = fail_often
+        endpoints = Endpoints((first.url, second.url))
+        *_, last = acquire(Wish(REPO, target="q8_0"), tmp_path, endpoints, patience=FAST)
+
+    assert isinstance(last, Acquired)
+    assert last.path.read_bytes() == expected
+
+
+def test_killed_at_random_the_model_is_the_same(tmp_path: Path) -> None:
+    write_bloom(tmp_path / "source", hidden=256, n_layer=4)
+    expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf")
+    models = tmp_path / "模型"
+    models.mkdir()
+    script = Path(__file__).parents[1] / "builders" / "acquire_process.py"
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        hub.fault = lambda seen: Fault(bytes_per_s=4e6) if seen.server == "lfs" else None
+        command = [sys.executable, str(script), hub.url, REPO, str(models)]
+        for _ in range(3):
+            process = subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            for _ in range(random.randrange(2, 40)):
+                process.stdout.readline()
+            process.kill()
+            process.communicate()
+        hub.fault = lambda seen: None
+        output = models / f"{REPO.partition('/')[2]}-q4_k_m.gguf"
+        if not output.exists():
+            progress, _ = get(Wish(REPO), models, hub)
+            assert progress
+
+    assert output.read_bytes() == expected
+    assert os.listdir(models) == [output.name]
+
+
+def test_cancelling_ends_at_once_and_keeps_what_is_done(tmp_path: Path) -> None:
+    write_bloom(tmp_path / "source", hidden=256)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        hub.fault = lambda seen: Fault(bytes_per_s=200) if seen.server == "lfs" else None
+        started_s = time.monotonic()
+        cancelled = {"now": False}
+        events = acquire(Wish(REPO), tmp_path, Endpoints((hub.url,)), is_cancelled=lambda: cancelled["now"])
+        next(events)
+        cancelled["now"] = True
+        assert list(events) == []
+        assert time.monotonic() - started_s < 20  # the file would take hours
+
+        hub.fault = lambda seen: None
+        _, acquired = get(Wish(REPO), tmp_path, hub)
+        assert acquired.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "wish", "expected"),
+    [
+        (["a.gguf"], Wish(REPO), ["a.gguf"]),
+        (["belle-q4_k_m.gguf", "belle-q8_0.gguf"], Wish(REPO), ["belle-q4_k_m.gguf"]),
+        (["belle-q4_k_m.gguf", "belle-q8_0.gguf"], Wish(REPO, file="belle-q8_0.gguf"), ["belle-q8_0.gguf"]),
+        (
+            ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"],
+            Wish(REPO),
+            ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"],
+        ),
+    ],
+)
+def test_gguf_files_are_fetched_as_they_are(
+    tmp_path: Path, names: list[str], wish: Wish, expected: list[str]
+) -> None:
+    with LocalHub() as hub:
+        for name in names:
+            hub.add(REPO, name, b"GGUF" + os.urandom(200_000))
+        progress, acquired = get(wish, tmp_path, hub)
+        assert sorted(os.listdir(tmp_path)) == expected
+        assert acquired.path == tmp_path / expected[0]
+        for name in expected:
+            assert (tmp_path / name).read_bytes() == hub.files[REPO, name].data
+    assert not acquired.is_converted
+    assert {event.n_tensors for event in progress} == {0}
+
+
+def test_what_is_unclear_is_asked(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        for name in ("a.gguf", "b.gguf", "c-00001-of-00002.gguf"):
+            hub.add(REPO, name, b"GGUF")
+        for wish in (Wish(REPO), Wish(REPO, file="d.gguf"), Wish(REPO, file="c-00001-of-00002.gguf")):
+            with pytest.raises(ModelFileUnclear) as unclear:
+                get(wish, tmp_path, hub)
+            assert unclear.value.known == ("a.gguf", "b.gguf", "c-00001-of-00002.gguf")
+
+
+def test_errors_come_through(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        with pytest.raises(NotOnHub):
+            get(Wish("nobody/nothing"), tmp_path, hub)
+        hub.add(REPO, f"pytorch_model.bin.{'a' * 64}.enc", b"x" * 100)
+        with pytest.raises(KeyNeeded):
+            get(Wish(REPO), tmp_path, hub)
+    with pytest.raises(Offline):
+        get(Wish(REPO), tmp_path, hub)
+    assert os.listdir(tmp_path) == []
+
+
+def test_discarding_removes_what_is_unfinished(tmp_path: Path) -> None:
+    output = tmp_path / "a.gguf"
+    partial_path(output).write_bytes(b"x")
+    discard(output)
+    assert os.listdir(tmp_path) == []
+
+
+class Fixture:
+    """Jobs over a local hub with one checkpoint and one GGUF."""
+
+    def __init__(self, tmp_path: Path, hub: LocalHub) -> None:
+        self.seen: list[Job] = []
+        self.folder, self.models, self.hub = tmp_path / "jobs", tmp_path / "模型", hub
+
+    def open(self) -> Jobs:
+        return Jobs(self.folder, self.models, lambda: Endpoints((self.hub.url,)), self.seen.append)
+
+
+def test_jobs_are_done_in_order_and_survive_a_restart_as_paused(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        hub.add("a/two", "two.gguf", os.urandom(300_000))
+        fixture = Fixture(tmp_path, hub)
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        jobs = fixture.open()
+        first, second = jobs.add(Wish("a/one")), jobs.add(Wish("a/two"))
+        assert jobs.add(Wish("a/one")) == first
+        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
+            time.sleep(0.02)
+        jobs.close()
+
+        again = fixture.open()
+        assert [(job.record.id, job.record.state) for job in again.all] == [
+            (first, "paused"),
+            (second, "paused"),
+        ]
+        assert again.all[0].record.wish.revision == hub.commit
+        hub.fault = lambda seen: None
+        again.resume(first)
+        again.resume(second)
+        assert again.wait(30)
+        assert [job.record.state for job in again.all] == ["done", "done"]
+        again.close()
+
+    assert (tmp_path / "模型" / "one.gguf").read_bytes() == hub.files["a/one", "one.gguf"].data
+    assert sorted(os.listdir(tmp_path / "模型")) == ["one.gguf", "two.gguf"]
+
+
+def test_a_cancelled_job_leaves_nothing_and_a_failed_one_says_why(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        fixture = Fixture(tmp_path, hub)
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        jobs = fixture.open()
+        job_id = jobs.add(Wish("a/one"))
+        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
+            time.sleep(0.02)
+        jobs.cancel(job_id)
+        assert jobs.all == ()
+        assert os.listdir(tmp_path / "模型") == []
+        assert os.listdir(tmp_path / "jobs") == []
+
+        jobs.add(Wish("a/nothing"))
+        assert jobs.wait(30)
+        failed = jobs.all[0]
+        assert (failed.record.state, failed.record.error) == ("failed", "NotOnHub")
+        assert isinstance(failed.error, NotOnHub)
+        jobs.close()
+
+
+def test_damaged_job_records_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    for name, text in (("0" * 16, "{"), ("1" * 16, '{"id": "../../x"}'), ("2" * 16, "\x00")):
+        (folder / f"{name}.job.json").write_text(text)
+    jobs = Jobs(folder, tmp_path, lambda: Endpoints(()))
+    assert jobs.all == ()
+    assert len(os.listdir(folder)) == 3

@@ -1,0 +1,470 @@
+"""Fetching one file from hubs that behave, and from hubs that don't."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.hub import Fault, LocalHub, Seen
+from builders.processes import python_environment
+from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download, identify
+from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.fetch_errors import (
+    ChecksumMismatch,
+    DownloadDiskFull,
+    DownloadInUse,
+    DownloadNotWritable,
+    FetchError,
+    HubRefused,
+    HubTooBusy,
+    NotOnHub,
+    Offline,
+    SourceContradicts,
+    SourcesFailed,
+)
+from engine.models.part_file import part_path, record_path
+from engine.models.transport import Patience
+
+REPO, NAME = "BelleGroup/BELLE", "模型 q4.gguf"
+FAST = Patience(connect_s=2, stall_s=1, slow_s=1, n_failures=3, backoff_s=0.01, longest_wait_s=5)
+DATA = random.Random(1).randbytes(9_500_000)
+
+
+def publish(hub: LocalHub, data: bytes = DATA, *, known: bool = True) -> RemoteFile:
+    """The file on the hub; `known` is whether its size and hash are."""
+    file = hub.add(REPO, NAME, data)
+    remote = RemoteFile(REPO, hub.commit, NAME)
+    return replace(remote, size_bytes=file.size_bytes, sha256=file.hash) if known else remote
+
+
+def fetch(file: RemoteFile, path: Path, *hubs: LocalHub, **settings: Any) -> Downloaded:
+    endpoints = settings.pop("endpoints", None) or Endpoints(tuple(hub.url for hub in hubs))
+    *_, last = download(file, path, endpoints, **{"patience": FAST, **settings})
+    assert isinstance(last, Downloaded)
+    return last
+
+
+def at_times(*faults: Fault | None, server: str = "lfs", then: Fault | None = None) -> Any:
+    """One fault for each request to a server, in order."""
+    left: Iterator[Fault | None] = iter(faults)
+    return lambda seen: next(left, then) if seen.server == server and seen.name else None
+
+
+def always(fault: Fault, server: str = "lfs") -> Callable[[Seen], Fault | None]:
+    return lambda seen: fault if seen.server == server and seen.name else None
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1, len(DATA)])
+def test_a_file_arrives_whole(hub: LocalHub, tmp_path: Path, size: int, known: bool) -> None:
+    if size == 0 and not known:
+        pytest.skip("an empty file has no first byte to ask for")
+    file = publish(hub, DATA[:size], known=known)
+    path = tmp_path / "新 folder" / NAME
+
+    result = fetch(file, path, hub)
+
+    assert path.read_bytes() == DATA[:size]
+    assert (result.path, result.size_bytes) == (path, size)
+    assert result.sha256 == hub.files[REPO, NAME].hash
+    assert os.listdir(path.parent) == [NAME]
+
+
+def test_progress_grows_to_the_whole(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    endpoints = Endpoints((hub.url,))
+    events = [event for event in download(file, tmp_path / "a", endpoints)][:-1]
+
+    assert all(isinstance(event, DownloadProgress) for event in events)
+    done = [event.done_bytes for event in events if isinstance(event, DownloadProgress)]
+    assert done == sorted(done)
+    assert done[-1] == len(DATA)
+    assert {event.total_bytes for event in events if isinstance(event, DownloadProgress)} == {len(DATA)}
+
+
+def test_small_files_outside_lfs_are_verified_by_gits_hash(hub: LocalHub, tmp_path: Path) -> None:
+    entry = hub.add(REPO, "config.json", b'{"a": 1}')
+    file = RemoteFile(REPO, hub.commit, "config.json", entry.size_bytes, git_sha1=entry.hash)
+    fetch(file, tmp_path / "config.json", hub)
+    hub.fault = lambda seen: Fault(flip_at=2)
+    with pytest.raises(ChecksumMismatch):
+        fetch(file, tmp_path / "other.json", hub)
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_a_finished_file_is_taken_as_it_is(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    fetch(file, tmp_path / "a", hub)
+    n_seen = len(hub.seen)
+    assert fetch(file, tmp_path / "a", hub).sha256 == file.sha256
+    assert len(hub.seen) == n_seen
+
+
+def test_another_file_of_that_name_is_left_alone(hub: LocalHub, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"mine")
+    with pytest.raises(DownloadNotWritable):
+        fetch(publish(hub), path, hub)
+    assert path.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault(status=500)],
+        [Fault(status=503), Fault(status=500)],
+        [Fault(status=429, headers={"Retry-After": "0"})],
+        [Fault(stop_after=0)],
+        [Fault(stop_after=1_000_000), Fault(stop_after=5_000_000), Fault(stop_after=10)],
+        [Fault(status=403)],  # a signed address that has expired
+        [None, Fault(status=403), None, Fault(status=403)],
+        [Fault(bytes_per_s=2_000)],
+        [Fault(no_ranges=True)] * 2,
+    ],
+    ids=["500", "503", "429", "nothing", "truncated", "expired", "expired later", "slow", "no ranges"],
+)
+def test_what_goes_wrong_once_is_tried_again(
+    hub: LocalHub, tmp_path: Path, faults: list[Fault | None]
+) -> None:
+    file = publish(hub)
+    hub.fault = at_times(*faults)
+    fetch(file, tmp_path / "a", hub, patience=replace(FAST, slow_bytes=1 << 16))
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+def test_connections_that_always_end_early_still_get_there(hub: LocalHub, tmp_path: Path) -> None:
+    hub.fault = always(Fault(stop_after=700_000))
+    fetch(publish(hub), tmp_path / "a", hub)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+def test_a_server_without_ranges_is_read_through(hub: LocalHub, tmp_path: Path) -> None:
+    hub.fault = always(Fault(no_ranges=True))
+    fetch(publish(hub), tmp_path / "a", hub, n_connections=2)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(status=401), HubRefused),
+        (Fault(status=403), HubRefused),
+        (Fault(status=404), NotOnHub),
+        (Fault(status=416), SourceContradicts),
+        (Fault(status=429, headers={"Retry-After": "86400"}), HubTooBusy),
+        (Fault(status=429, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"}), HubTooBusy),
+        (Fault(status=500), SourcesFailed),
+        (Fault(stop_after=0), SourcesFailed),
+        (Fault(size=5), SourceContradicts),
+        (Fault(etag="0" * 64), SourceContradicts),
+        (Fault(status=302, headers={"Location": "ftp://nowhere/"}), SourcesFailed),
+        (Fault(status=302, headers={"Location": "/same"}), SourcesFailed),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+def test_what_stays_wrong_has_its_own_error(
+    hub: LocalHub, tmp_path: Path, fault: Fault, error: type[FetchError]
+) -> None:
+    file = publish(hub)
+    hub.fault = always(fault, "hub") if fault.stop_after is None else always(fault)
+    with pytest.raises(error) as raised:
+        fetch(file, tmp_path / "a", hub)
+    assert raised.value.name == NAME
+    assert not (tmp_path / "a").exists()
+
+
+def test_offline_is_said_at_once(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        file = publish(hub)
+    started_s = time.monotonic()
+    for known in (file, replace(file, size_bytes=None, sha256=None)):
+        with pytest.raises(Offline):
+            fetch(known, tmp_path / "a", hub, patience=Patience())
+    assert time.monotonic() - started_s < 5
+
+
+def test_the_next_source_continues_in_the_middle_of_the_file(
+    hub: LocalHub, mirror: LocalHub, tmp_path: Path
+) -> None:
+    file = publish(hub)
+    publish(mirror)
+    hub.fault = at_times(Fault(stop_after=3_000_000), then=Fault(status=500))
+    result = fetch(file, tmp_path / "a", hub, mirror, n_connections=1)
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert len(result.hosts) == 2
+    starts = [int((seen.range or "bytes=0-")[6:].split("-")[0]) for seen in mirror.file_requests("lfs")]
+    assert min(starts) == 3_000_000
+
+
+def test_a_mirror_that_dies_is_left(hub: LocalHub, mirror: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    publish(mirror)
+    mirror.fault = always(Fault(bytes_per_s=4_000_000))
+    endpoints = Endpoints((mirror.url, hub.url))
+    events = download(file, tmp_path / "a", endpoints, patience=FAST, n_connections=2)
+    for event in events:
+        if isinstance(event, DownloadProgress) and event.done_bytes > 1_000_000:
+            break
+    mirror.close()
+    assert list(events)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("lie", [Fault(size=len(DATA) + 1), Fault(etag="1" * 64), Fault(status=404)])
+def test_a_source_that_has_another_file_is_skipped(
+    hub: LocalHub, mirror: LocalHub, tmp_path: Path, lie: Fault
+) -> None:
+    file = publish(hub)
+    publish(mirror)
+    mirror.fault = always(lie, "hub")
+    result = fetch(file, tmp_path / "a", mirror, hub)
+    assert set(result.hosts) == {hub.url.removeprefix("http://")}
+
+
+def test_wrong_bytes_are_found_and_fetched_elsewhere(hub: LocalHub, mirror: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    publish(mirror)
+    mirror.fault = always(Fault(flip_at=5_000_000))
+    result = fetch(file, tmp_path / "a", mirror, hub)
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert set(result.hosts) == {hub.url.removeprefix("http://")}
+
+
+def test_wrong_bytes_from_everywhere_are_an_error(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    hub.fault = always(Fault(flip_at=5_000_000))
+    with pytest.raises(ChecksumMismatch) as mismatch:
+        fetch(file, tmp_path / "a", hub)
+    assert mismatch.value.expected_hash == file.sha256
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_changing_etag_without_a_hash_is_another_version(hub: LocalHub, tmp_path: Path) -> None:
+    publish(hub)
+    address = f"{hub.lfs_url}/lfs/{hub.files[REPO, NAME].hash}"
+    file = RemoteFile("", "", NAME, address=address)
+    versions = count()
+    hub.fault = lambda seen: Fault(etag=f"version {next(versions) // 3}")
+    with pytest.raises(SourceContradicts):
+        fetch(file, tmp_path / "a", hub, n_connections=1)
+    hub.fault = lambda seen: None
+    fetch(file, tmp_path / "a", hub)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+def test_modelscope_is_asked_where_it_is_mapped(hub: LocalHub, mirror: LocalHub, tmp_path: Path) -> None:
+    file = replace(publish(hub), modelscope="Scope/Model@master")
+    mirror.add("Scope/Model", NAME, DATA)
+    hub.fault = always(Fault(status=404), "hub")
+    fetch(file, tmp_path / "a", endpoints=Endpoints((hub.url,), mirror.url))
+    assert mirror.file_requests("hub")[0].path == f"/models/Scope/Model/resolve/master/{NAME}"
+
+
+def leave_after(file: RemoteFile, path: Path, hub: LocalHub, n_bytes: int) -> None:
+    events = download(file, path, Endpoints((hub.url,)), patience=FAST, n_connections=2)
+    for event in events:
+        if isinstance(event, DownloadProgress) and event.done_bytes >= n_bytes:
+            break
+    events.close()
+
+
+def test_a_left_download_goes_on_where_it_was(hub: LocalHub, tmp_path: Path) -> None:
+    file, path = publish(hub), tmp_path / "a"
+    hub.fault = always(Fault(bytes_per_s=6_000_000))
+    leave_after(file, path, hub, 9_000_000)
+    assert sorted(os.listdir(tmp_path)) == ["a.part", "a.part.blocks"]
+    hub.seen.clear()
+    hub.fault = lambda seen: None
+    fetch(file, path, hub)
+    ranges = [(seen.range or "")[6:].split("-") for seen in hub.file_requests("lfs")]
+    assert sum(int(stop) - int(start) + 1 for start, stop in ranges) < len(DATA) - (4 << 20) + 1
+    assert path.read_bytes() == DATA
+
+
+def test_a_bit_that_flips_on_disk_costs_one_block(hub: LocalHub, tmp_path: Path) -> None:
+    file, path = publish(hub), tmp_path / "a"
+    hub.fault = at_times(then=Fault(bytes_per_s=6_000_000))
+    leave_after(file, path, hub, 9_000_000)
+    finished = record_path(path).read_bytes().split(b"\n")[1:]
+    block = int(finished[0].split()[0])
+    with part_path(path).open("r+b") as part:
+        part.seek(block * (4 << 20) + 77)
+        byte = part.read(1)[0]
+        part.seek(-1, os.SEEK_CUR)
+        part.write(bytes([byte ^ 8]))
+    hub.fault = lambda seen: None
+    fetch(file, path, hub)
+    assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("record", [b"", b"{}\n", b"\xff" * 100, b'{"version": 1}\n00000000 00000000\n'])
+def test_a_record_of_something_else_is_not_believed(hub: LocalHub, tmp_path: Path, record: bytes) -> None:
+    file, path = publish(hub), tmp_path / "a"
+    part_path(path).write_bytes(b"x" * len(DATA))
+    record_path(path).write_bytes(record)
+    fetch(file, path, hub)
+    assert path.read_bytes() == DATA
+
+
+def test_lines_that_claim_too_much_are_compared(hub: LocalHub, tmp_path: Path) -> None:
+    file, path = publish(hub), tmp_path / "a"
+    hub.fault = always(Fault(bytes_per_s=6_000_000))
+    leave_after(file, path, hub, 5_000_000)
+    with record_path(path).open("ab") as record:
+        record.write(b"00000000 01234567\n00000002 00000000\n99999999 00000000\n0000")
+    hub.fault = lambda seen: None
+    fetch(file, path, hub)
+    assert path.read_bytes() == DATA
+
+
+def test_two_do_not_fetch_the_same_file(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    hub.fault = always(Fault(bytes_per_s=2_000_000))
+    first = download(file, tmp_path / "a", Endpoints((hub.url,)), patience=FAST)
+    next(first)
+    with pytest.raises(DownloadInUse):
+        fetch(file, tmp_path / "a", hub)
+    assert not discard_part(tmp_path / "a")
+    first.close()
+    assert discard_part(tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+def test_cancelling_does_not_wait_for_the_network(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    hub.fault = always(Fault(bytes_per_s=20))
+    started_s = time.monotonic()
+    is_cancelled = lambda: time.monotonic() - started_s > 0.5  # noqa: E731
+    events = download(file, tmp_path / "a", Endpoints((hub.url,)), is_cancelled=is_cancelled)
+    assert not any(isinstance(event, Downloaded) for event in events)
+    assert time.monotonic() - started_s < 15
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = publish(hub)
+    usage = type("Usage", (), {"free": 1000})()
+    monkeypatch.setattr("engine.models.part_file.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(DownloadDiskFull) as full:
+        fetch(file, tmp_path / "a", hub)
+    assert (full.value.needed_bytes, full.value.free_bytes) == (len(DATA), 1000)
+    assert not hub.file_requests("lfs")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True, check=False
+        )
+        if sys.platform == "linux" and os.geteuid() == 0
+        else None
+    )
+    if mounted is None or mounted.returncode:
+        pytest.skip("a tmpfs can only be mounted by root on Linux")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
+    hub: LocalHub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, path = publish(hub), small_disk / "a"
+    usage = type("Usage", (), {"free": 1 << 40})()
+    monkeypatch.setattr("engine.models.part_file.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(DownloadDiskFull):
+        fetch(file, path, hub)
+    monkeypatch.undo()
+    with pytest.raises(DownloadDiskFull):
+        fetch(file, path, hub)
+    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    fetch(file, path, hub)
+    assert path.read_bytes() == DATA
+
+
+def test_the_token_is_shown_to_its_own_hub_only(hub: LocalHub, mirror: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    publish(mirror)
+    hub.fault = at_times(Fault(stop_after=2_000_000), then=Fault(status=500))
+    endpoints = Endpoints((hub.url, mirror.url), token="hf_secret")
+    fetch(file, tmp_path / "a", endpoints=endpoints, n_connections=2)
+    shown = {seen.server for seen in hub.seen if "authorization" in seen.headers}
+    assert shown == {"hub"}
+    assert [seen for seen in hub.seen if seen.server == "lfs"]
+    assert mirror.file_requests("lfs")
+    assert not [seen for seen in mirror.seen if "authorization" in seen.headers]
+    assert "hf_secret" not in repr(endpoints)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_shown"),
+    [
+        ("https://hub.example/a", True),
+        ("https://hub.example:443/a", True),
+        ("https://hub.example:8443/a", False),
+        ("http://hub.example/a", False),
+        ("https://hub.example.evil/a", False),
+        ("https://hub.example@evil/a", False),
+        ("https://cdn.hub.example/a", False),
+    ],
+)
+def test_where_a_token_goes(url: str, is_shown: bool) -> None:
+    endpoints = Endpoints(("https://hub.example", "https://mirror.example"), token="secret")
+    assert (endpoints.token_for(url) == "secret") is is_shown
+
+
+def test_a_token_is_not_sent_in_the_clear() -> None:
+    assert Endpoints(("http://hub.example",), token="secret").token_for("http://hub.example/a") is None
+
+
+def test_sizes_and_hashes_are_asked_for(hub: LocalHub) -> None:
+    known = publish(hub)
+    found = identify(RemoteFile(REPO, hub.commit, NAME), Endpoints((hub.url,)), FAST)
+    assert (found.size_bytes, found.sha256) == (known.size_bytes, known.sha256)
+
+
+def test_rate_and_time_left() -> None:
+    now = [0.0]
+    rate = Rate(0, lambda: now[0])
+    assert rate.left_s(100) is None
+    for second in range(1, 30):
+        now[0] = second
+        rate.add(second * 1000 if second < 15 else 15_000 + (second - 15) * 10)
+    assert rate.bytes_per_s == pytest.approx(10)
+    assert rate.left_s(100) == pytest.approx(10)
+
+
+def test_killed_at_random_the_file_is_right(
+    hub: LocalHub, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    is_slow = request.config.getoption("--run-slow", default=False)
+    file, path = publish(hub), tmp_path / "模型.gguf"
+    script = Path(__file__).parents[2] / "builders" / "download_process.py"
+    command = [sys.executable, str(script), hub.url, REPO, hub.commit, NAME, str(path)]
+    hub.fault = always(Fault(bytes_per_s=1_500_000))
+    for _ in range(100 if is_slow else 5):
+        process = subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(random.uniform(0, 0.7))
+        process.kill()
+        process.communicate()
+        if is_slow and path.exists():
+            path.unlink()
+    hub.fault = lambda seen: None
+    fetch(file, path, hub)
+    assert path.read_bytes() == DATA
+    assert os.listdir(tmp_path) == [path.name]
