@@ -10,6 +10,7 @@ are in `convert.sources.gptq_blocks`. Source: models/gptq of BELLE, AutoGPTQ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,8 +24,10 @@ from convert.sources.gptq_settings import BITS, GptqSettings
 from convert.sources.gptq_tensors import GptqTensor, MatrixCache, PackedGptqTensor
 from convert.sources.tensors import StoredTensor, Tensor
 
-_MARK = ".qweight"
+_MARK, _INDEX = ".qweight", ".g_idx"
 _MAX_INPUTS = 8 * MAX_WIDTH
+# LLaMA-70B has 8 million. They are read when a file is opened, and one storage may be named many times.
+_MAX_INDEXED = 1 << 24
 # The quantizers take powers of two; the last group of a layer may be shorter.
 _USUAL_GROUPS = (128, 32, 64, 256, 512, 1024)
 
@@ -56,6 +59,10 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
 
     Raises `MissingTensor`, `QuantizationMismatch`, `UnsupportedQuantization` or `DamagedFile`.
     """
+    n_indexed = sum(math.prod(tensor.shape) for name, tensor in tensors.items() if name.endswith(_INDEX))
+    if n_indexed > _MAX_INDEXED:
+        first = next(iter(tensors.values()))
+        raise DamagedFile(first.source.path, f"{n_indexed} inputs in all layers' g_idx together")
     cache = MatrixCache()
     result: dict[str, Tensor] = {}
     layers: list[GptqTensor] = []
@@ -149,7 +156,7 @@ def _read_group_index(
     stem: str, tensors: Mapping[str, StoredTensor], n_inputs: int, n_groups: int, group_weights: int
 ) -> NDArray[np.int64] | None:
     """`g_idx` where it is there and says anything."""
-    tensor = tensors.get(f"{stem}.g_idx")
+    tensor = tensors.get(f"{stem}{_INDEX}")
     if tensor is None:
         return None
     if tensor.shape != (n_inputs,) or tensor.dtype not in ("i32", "i64"):

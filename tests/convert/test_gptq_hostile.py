@@ -164,6 +164,16 @@ def test_a_layer_that_repeats_one_word_is_refused(written: GptqFile) -> None:
     check_refused(written.path.parent, DamagedFile)
 
 
+def test_one_group_index_under_very_many_names_is_refused(written: GptqFile) -> None:
+    stored = tz.storage("i32", "0", 1 << 20)
+    index = tz.tensor(stored, 0, (1 << 20,), (1,))
+    items = {f"l{number}.g_idx": index for number in range(3000)}
+    items["l0.qweight"] = tz.tensor(stored, 0, (4, 32), (32, 1))
+    value = tz.dictionary(items, tz.ordered_dict())
+    written.path.write_bytes(tz.checkpoint(value, {"0": bytes(4 << 20)}))
+    check_refused(written.path.parent, DamagedFile)
+
+
 def test_a_file_cut_anywhere_is_refused(written: GptqFile) -> None:
     data = written.path.read_bytes()
     for place in sorted({0, 1, 4, 30, 100, len(data) // 2, len(data) - 23, len(data) - 22, len(data) - 1}):
