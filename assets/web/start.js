@@ -31,3 +31,32 @@ window.addEventListener("pageshow", function (event) {
     window.location.reload();
   }
 });
+
+// Until our page has come, Flet's client draws a screen of its own, in English and other colours. The splash stays
+// above it until the page sets the title, or for a while if it never does.
+(function () {
+  const TITLE = "ChatBELLE";
+  const LATEST_MS = 10000;
+  const observer = new MutationObserver(function () {
+    if (document.title === TITLE) {
+      observer.disconnect();
+      requestAnimationFrame(function () {
+        requestAnimationFrame(removeSplash);
+      });
+    }
+  });
+  function removeSplash() {
+    const splash = document.getElementById("splash");
+    if (splash) {
+      splash.remove();
+    }
+  }
+  observer.observe(document.head, { subtree: true, childList: true, characterData: true });
+  window.addEventListener(
+    "flutter-first-frame",
+    function () {
+      setTimeout(removeSplash, LATEST_MS);
+    },
+    { once: true }
+  );
+})();

@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{16,}/")
-WAIT_S = 60
+WAIT_S = float(os.environ.get("E2E_WAIT_S", "120"))
 
 
 def _missing(what: str) -> None:
@@ -107,13 +107,18 @@ class App:
 
     def wait_until_ready(self) -> App:
         """After a load or reload: until the prompt is there."""
+        self.switch_on_semantics()
+        self.find("prompt").wait_for(state="attached", timeout=WAIT_S * 1000)
+        self.page.wait_for_selector("#splash", state="detached", timeout=WAIT_S * 1000)
+        return self
+
+    def switch_on_semantics(self) -> None:
+        """Flutter builds the tree for screen readers when it is asked to."""
         self.page.wait_for_selector("flt-semantics-placeholder", state="attached", timeout=WAIT_S * 1000)
         self.page.evaluate(
             "document.querySelector('flt-semantics-placeholder')"
             ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
         )
-        self.find("prompt").wait_for(state="attached", timeout=WAIT_S * 1000)
-        return self
 
     def find(self, identifier: str) -> Any:
         """The locator of a control by its semantics identifier."""

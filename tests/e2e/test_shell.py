@@ -139,11 +139,7 @@ def test_a_reload_keeps_the_page(app: Any) -> None:
     app.wait_for_text("Appearance")
 
     app.page.reload()
-    app.page.wait_for_selector("flt-semantics-placeholder", state="attached", timeout=60_000)
-    app.page.evaluate(
-        "document.querySelector('flt-semantics-placeholder')"
-        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
-    )
+    app.switch_on_semantics()
 
     app.wait_for_text("Appearance")
 
