@@ -58,7 +58,13 @@ class Composer(ft.Container):
             vertical_alignment=ft.CrossAxisAlignment.CENTER,
         )
         box = ft.Container(
-            ft.Column([prompt, row], spacing=0, tight=True),
+            # Stretched: a field that is not told its width takes 300 pixels.
+            ft.Column(
+                [prompt, row],
+                spacing=0,
+                tight=True,
+                horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+            ),
             bgcolor=ft.Colors.SURFACE_CONTAINER_LOW,
             border=ft.Border.all(1, ft.Colors.OUTLINE_VARIANT),
             border_radius=20,
@@ -120,7 +126,6 @@ class Composer(ft.Container):
             multiline=True,
             min_lines=1,
             max_lines=_MAX_LINES,
-            autofocus=True,
             hint_text=self._context.t("chat.composer.hint"),
             hint_max_lines=1,
             border=ft.InputBorder.NONE,

@@ -74,6 +74,7 @@ def open_sampling_sheet(
                 ],
                 tight=True,
                 spacing=2 * UNIT,
+                horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
             ),
             width=_WIDTH,
         ),
