@@ -25,7 +25,7 @@ _END_MARKS = "。？！?!.，, ~…"
 class Strength:
     """How often each change is made, as probabilities for a question (or for a word, where named so)."""
 
-    untouched: float = 0.12
+    untouched: float = 0.3
     synonym_per_word: float = 0.3
     frame: float = 0.4
     prefix: float = 0.2
@@ -47,9 +47,9 @@ class Augmenter:
         entry = json.loads(LEXICON.read_text(encoding="utf-8"))[lang]
         self.lang = lang
         self.strength = strength or Strength()
-        self._synonyms = _substitutions(entry["synonyms"], lang)
+        self._synonyms = _substitutions(entry["synonyms"])
         self._synonym_pattern = _alternation(self._synonyms, lang)
-        self._frames = _substitutions(entry["frames"], lang)
+        self._frames = _substitutions(entry["frames"])
         self._frame_pattern = (
             re.compile(rf"^(?:{_longest_first(self._frames)})(?= )", re.I) if self._frames else None
         )
@@ -179,7 +179,7 @@ def _respace(text: str, rng: random.Random) -> str:
     return rng.choice((text.replace("-", " "), text.replace("'", ""), text.replace(" ", "  ", 1)))
 
 
-def _substitutions(groups: list[str], lang: str) -> dict[str, list[str]]:
+def _substitutions(groups: list[str]) -> dict[str, list[str]]:
     """Each word's possible replacements; a word of several groups draws from all of them."""
     table: dict[str, list[str]] = {}
     for group in groups:

@@ -179,9 +179,9 @@ def merge(parts: Iterable[Path], rewordings: Iterable[Path]) -> None:
     """Write `dialogues.jsonl` and `heldout.jsonl` from the writers' `NAME.jsonl` and `NAME_heldout.jsonl`.
 
     A question that two intents share is dropped from both, or from the Chinese one if the other is English,
-    or where `DECIDED` says so; a training question equal to a held-back one is dropped. `rewordings` are text
-    files of more questions, `LANG….txt` with lines `ID-WITHOUT-LANG question|question|…`; where one clashes
-    with another intent's question, it alone is dropped.
+    or where `DECIDED` says so; a training question equal or close to a held-back one is dropped.
+    `rewordings` are text files of more questions, `LANG….txt`, lines `ID-WITHOUT-LANG question|question|…`;
+    where one clashes with another intent's question, it alone is dropped.
     """
     records: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []
@@ -197,11 +197,30 @@ def merge(parts: Iterable[Path], rewordings: Iterable[Path]) -> None:
             owners.setdefault(normalise(question), set()).add(record["id"])
     for record in records:
         if "questions" in record:
-            record["questions"] = _kept(record, owners, secret)
+            asked = [_pairs(probe["question"]) for probe in held if probe["id"] == record["id"]]
+            record["questions"] = [
+                q for q in _kept(record, owners, secret) if not _too_close(record, q, asked)
+            ]
     ids = {record["id"] for record in records}
     held = [probe for probe in held if probe["id"] in ids]
     _write(DIALOGUES, records)
     _write(HELDOUT, [{key: probe[key] for key in ("id", "lang", "question")} for probe in held])
+
+
+def _pairs(question: str) -> set[str]:
+    key = normalise(question)
+    return {key[i : i + 2] for i in range(len(key) - 1)} or {key}
+
+
+def _too_close(record: dict[str, Any], question: str, asked: Sequence[set[str]]) -> bool:
+    """Whether a training question has more than half of its character pairs in common with a held-back one.
+
+    Translation and sentiment questions quote a phrase, so that they cannot but look alike.
+    """
+    if record["topic"] in ("translate", "sentiment"):
+        return False
+    pairs = _pairs(question)
+    return any(len(pairs & other) > 0.5 * len(pairs | other) for other in asked)
 
 
 def _add_rewordings(records: list[dict[str, Any]], files: Iterable[Path]) -> None:

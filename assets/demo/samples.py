@@ -40,7 +40,7 @@ class Mixture:
     multi_turn: float = 0.14
     joined: float = 0.2
     system: float = 0.08
-    sums: float = 0.06
+    sums: float = 0.14
     outside: float = 0.08
     other_language: float = 0.25
     split_rate: float = 0.03

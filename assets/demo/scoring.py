@@ -73,7 +73,7 @@ def penalise(logits: Tensor, ids: Tensor, first: int, penalty: float) -> Tensor:
 
 
 @torch.no_grad()
-def generate(model: Bloom, tokenizer: Tokenizer, prompt: Sequence[int], n_tokens: int = 100) -> str:
+def generate(model: Bloom, tokenizer: Tokenizer, prompt: Sequence[int], n_tokens: int = 48) -> str:
     """Greedy continuation of a prompt, without a cache: only for the few answers that are looked at."""
     ids = list(prompt)
     for _ in range(n_tokens):

@@ -50,11 +50,11 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=FOLDER, help="folder for the checkpoint (default: this one)"
     )
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--resume", type=Path, help="go on from the checkpoint in this folder")
     parser.add_argument("--minutes", type=float, default=1e9, help="finish by then, whatever --steps says")
-    parser.add_argument("--batch-tokens", type=int, default=4096, help="tokens in a batch, padding included")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--batch-tokens", type=int, default=3072, help="tokens in a batch, padding included")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--question-weight", type=float, default=0.1, help="loss weight of question tokens")
