@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A thread that is connecting can't be interrupted; it ends by itself and writes nothing any more.
 _STOP_S = 2.0
+_PIECE_BYTES = 1 << 20
+_PIECE_S = 0.25
 
 
 class FileHash:
@@ -176,17 +178,26 @@ class Transfer:
                 self._failover.failed(source, failure, started_s)
 
     def _receive(self, reply: Reply, run: Run, source: Source) -> None:
+        """Store what comes, in pieces large enough for the locks and the calls around them not to matter."""
         n_skipped = run.offset - reply.start
-        for chunk in reply.chunks():
-            if self._stop.is_set():
-                return
-            data = chunk[n_skipped:] if n_skipped else chunk
-            n_skipped -= len(chunk) - len(data)
-            if data and run.block < run.end:
-                self._store(data, run)
+        piece, stored_s = bytearray(), time.monotonic()
+        try:
+            for chunk in reply.chunks():
+                if self._stop.is_set():
+                    return
+                data = chunk[n_skipped:] if n_skipped else chunk
+                n_skipped -= len(chunk) - len(data)
+                piece += data
+                if len(piece) >= _PIECE_BYTES or time.monotonic() - stored_s >= _PIECE_S:
+                    self._store(bytes(piece), run)
+                    self._worked(source)
+                    piece, stored_s = bytearray(), time.monotonic()
+                    if run.block == run.end and reply.status == 200:
+                        return  # more than was asked for: the rest of the file
+        finally:
+            if piece:
+                self._store(bytes(piece), run)
                 self._worked(source)
-            if run.block == run.end and reply.start == 0 and reply.status == 200:
-                return  # more than was asked for: the rest of the file
 
     def _store(self, data: bytes, run: Run) -> None:
         """Write a piece of a run, block by block."""
