@@ -86,6 +86,7 @@ class ChatView(ft.Container):
             on_size_change=context.guard(self._on_size),
             size_change_interval=100,
         )
+        self._set_narrow((context.page.width or _NARROW_HEADER) < _NARROW_HEADER)
         self._show_engine()
 
     # What the shell calls
@@ -299,10 +300,12 @@ class ChatView(ft.Container):
         return centred(row, padding=ft.Padding(3 * UNIT, 6, 3 * UNIT, UNIT))
 
     def _on_size(self, event: ft.LayoutSizeChangeEvent[ChatView]) -> None:
-        narrow = event.width < _NARROW_HEADER
+        self._set_narrow(event.width < _NARROW_HEADER)
+        refresh(self._hint, self._header.model_picker)
+
+    def _set_narrow(self, narrow: bool) -> None:
         self._hint.visible = not narrow
         self._header.model_picker.set_narrow(narrow)
-        refresh(self._hint, self._header.model_picker)
 
     # Commands
 
