@@ -92,10 +92,7 @@ class Jobs:
             return tuple(sorted(self._jobs.values(), key=lambda job: job.record.created_s))
 
     def add(self, wish: Wish) -> str:
-        """Put a wish into the queue and return the job's id; the same one is not added twice.
-
-        Raises OSError.
-        """
+        """Put a wish into the queue and return the job's id; the same one is not added twice."""
         with self._changed:
             for job in self._jobs.values():
                 if _is_same(job.record.wish, wish) and job.record.state != "done":
@@ -227,7 +224,10 @@ class Jobs:
     def _put(self, job: Job, *, save: bool = True) -> None:
         self._jobs[job.record.id] = job
         if save:
-            write_file(self._path(job.record.id), to_json(job.record).encode())
+            try:
+                write_file(self._path(job.record.id), to_json(job.record).encode())
+            except OSError as error:  # a full disk must not end the queue
+                _LOG.warning("job %s can't be recorded: %s", job.record.id, error)
         self._listener(job)
 
     def _path(self, job_id: str) -> Path:

@@ -93,8 +93,10 @@ def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
     """`HF_ENDPOINT` first, then the public hub, its mirror, and ModelScope where a file is there as well.
 
     `CHATBELLE_MIRRORS` (addresses separated by spaces, may be empty) replaces everything after the first.
-    The token is `HF_TOKEN`, else the one that huggingface_hub stored.
+    None at all with `HF_HUB_OFFLINE`. The token is `HF_TOKEN`, else the one that huggingface_hub stored.
     """
+    if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Endpoints(())
     configured = environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUGGING_FACE
     mirrors = environ.get("CHATBELLE_MIRRORS")
     others = (HUGGING_FACE, HUGGING_FACE_MIRROR) if mirrors is None else mirrors.split()

@@ -23,6 +23,10 @@ from engine.models.fetch_errors import (
 from engine.models.transport import AttemptFailed, Patience
 
 _LONGEST_BACKOFF_S = 15.0
+# A hub behind a wall takes the whole connection timeout to say nothing: that is asked of a person once, not
+# for every file. Monotonic seconds by host.
+_UNREACHABLE_S = 120.0
+_unreachable: dict[str, float] = {}
 
 
 @dataclass
@@ -57,7 +61,9 @@ class Failover:
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
+        now_s = self.clock()
         self._sources = [Source(url) for url in self.urls]
+        self._sources.sort(key=lambda source: now_s - _unreachable.get(source.host, -1e9) < _UNREACHABLE_S)
 
     def pick(self, stop: Event) -> Source | None:
         """The first source that may be asked now, waiting for one if need be; None when `stop` was set.
@@ -85,6 +91,7 @@ class Failover:
         """Bytes came from it."""
         with self._lock:
             source.has_worked = True
+            _unreachable.pop(source.host, None)
             source.n_failures = 0
 
     def failed(self, source: Source, failure: AttemptFailed, started_s: float) -> None:
@@ -97,6 +104,8 @@ class Failover:
             if started_s < source.failed_s:
                 return
             source.failed_s = self.clock()
+            if failure.kind == "unreachable":
+                _unreachable[source.host] = source.failed_s
             source.n_failures += 1
             wait_s = min(_LONGEST_BACKOFF_S, self.patience.backoff_s * 2 ** (source.n_failures - 1))
             if failure.retry_after_s is not None:
@@ -128,7 +137,7 @@ class Failover:
         reached = [source for source in asked if not _is_unreachable(source)]
         if not reached:
             first = asked[0].rejected if asked else None
-            return Offline(self.name, first.reason if first else "no source is known")
+            return Offline(self.name, first.reason if first else "no hub is to be asked")
         source = reached[0]
         failure = source.rejected or AttemptFailed("broken", "no reason known")
         if failure.kind == "refused":

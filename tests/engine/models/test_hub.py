@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from builders.hub import Fault, LocalHub
 from builders.processes import python_environment
 from engine.models.endpoints import HUGGING_FACE, HUGGING_FACE_MIRROR, Endpoints, RemoteFile, find_endpoints
+from engine.models.failover import Failover
 from engine.models.fetch_errors import HubAnswerInvalid, NotOnHub, Offline, SourceContradicts
 from engine.models.hub import is_repo_name, resolve, search
 from engine.models.ranges import Extent, ReadAhead, ReadStopped
@@ -73,6 +75,22 @@ def test_without_a_network_it_is_said() -> None:
         search("belle", Endpoints((hub.url,)), patience=FAST)
 
 
+def test_a_hub_that_could_not_be_reached_is_asked_last(hub: LocalHub) -> None:
+    with LocalHub() as gone:
+        pass
+    hub.add(REPO, "config.json", b"{}")
+    endpoints = Endpoints((gone.url, hub.url))
+    resolve(REPO, endpoints, patience=FAST)
+    again = Failover(REPO, endpoints.hubs, FAST).pick(Event())
+    assert again is not None
+    assert again.url == hub.url
+
+
+def test_offline_by_choice_asks_nobody() -> None:
+    with pytest.raises(Offline):
+        resolve(REPO, Endpoints(()), patience=FAST)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -116,6 +134,7 @@ def test_the_order_of_the_hubs(tmp_path: Path) -> None:
     assert own.token_for(f"{HUGGING_FACE}/a") is None
     only = find_endpoints({**nowhere, "HF_ENDPOINT": "http://127.0.0.1:1", "CHATBELLE_MIRRORS": ""})
     assert (only.hubs, only.modelscope) == (("http://127.0.0.1:1",), None)
+    assert find_endpoints({**nowhere, "HF_HUB_OFFLINE": "1"}).hubs == ()
     (tmp_path / "token").write_text("stored\n")
     assert find_endpoints(nowhere).token == "stored"
 
