@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine import memory
 from engine.architectures import require_architecture
 from engine.backend import Progress, untold
 from engine.chat_template import TemplateFormat
@@ -14,17 +15,13 @@ from engine.cpu import performance_cores
 from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedArchitecture
 from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.llama import Context, Model, outputs_kept
-from engine.memory import require_memory
 from engine.model_shape import ModelShape, read_model_shape
 from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
 from engine.session import Session
 from engine.types import LoadOptions, ModelInfo
 
-_MAX_DEFAULT_CONTEXT = 4096
 _MIN_CONTEXT = 16
 _BATCH = 512
-_LARGE_VOCABULARY = 100_000
-_MICRO_BATCH_FOR_LARGE_VOCABULARY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +88,22 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
     plan = _Plan(
         header=header,
         prompt_format=_format_name(header, options),
-        context_tokens=_context_tokens(shape, options),
+        context_tokens=_context_tokens(header, shape, options),
         n_threads=max(1, options.threads or performance_cores()),
-        n_micro_batch=_MICRO_BATCH_FOR_LARGE_VOCABULARY if shape.n_vocab > _LARGE_VOCABULARY else _BATCH,
+        n_micro_batch=memory.micro_batch(shape.n_vocab),
         gpu_layers=options.gpu_layers,
     )
     if not options.ignore_memory:
         n_outputs = outputs_kept(plan.n_micro_batch)
-        require_memory(header, shape, plan.context_tokens, plan.n_micro_batch, n_outputs)
+        memory.require_memory(header, shape, plan.context_tokens, plan.n_micro_batch, n_outputs)
     return plan
 
 
-def _context_tokens(shape: ModelShape, options: LoadOptions) -> int:
-    if options.context_tokens is None:
-        return min(shape.trained_context_tokens, _MAX_DEFAULT_CONTEXT)
-    return max(options.context_tokens, _MIN_CONTEXT)
+def _context_tokens(header: GgufHeader, shape: ModelShape, options: LoadOptions) -> int:
+    if options.context_tokens is not None:
+        return max(options.context_tokens, _MIN_CONTEXT)
+    available = None if options.ignore_memory else memory.available_bytes()
+    return memory.default_context(memory.footprint(header, shape), available)
 
 
 def _format_name(header: GgufHeader, options: LoadOptions) -> str:

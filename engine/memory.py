@@ -22,6 +22,8 @@ _F16_BYTES = 2
 _F32_BYTES = 4
 _CONTEXT_STEP = 256  # llama.cpp rounds contexts up to this
 _SMALLEST_CONTEXT = 512
+_COMFORTABLE_CONTEXT = 1024
+_MAX_DEFAULT_CONTEXT = 4096
 _FIXED_BYTES = 8 << 20  # graphs, buffers for one operation
 _RESERVED_BYTES = 24 << 20  # thread stacks and heaps, asked for but hardly touched
 _BYTES_PER_TOKEN = 170  # text and hash tables of llama.cpp's vocabulary
@@ -148,6 +150,16 @@ def largest_context(
     fitting = lowest + (available - first) // step * _CONTEXT_STEP
     fitting = min(fitting, trained)
     return fitting if fitting >= min(_SMALLEST_CONTEXT, trained) else None
+
+
+def default_context(model: Footprint, available: int | None) -> int:
+    """The context to load with if nobody chose one: what the model was trained with, at most 4,096, less
+    where `available` bytes (None: unknown) do not hold that, but not below 1,024 for it.
+    """
+    wanted = min(model.shape.trained_context_tokens, _MAX_DEFAULT_CONTEXT)
+    if available is None:
+        return wanted
+    return min(wanted, max(largest_context(model, available) or 0, _COMFORTABLE_CONTEXT))
 
 
 def require_memory(

@@ -58,10 +58,10 @@ class Sampling:
 class LoadOptions:
     """How a model is loaded; None leaves the choice to the engine.
 
-    context_tokens: None is what the model was trained with, at most 4,096. threads: None is the number of
-    performance cores. gpu_layers: None offloads all layers where a GPU backend was built in (Metal).
-    prompt_format: one of `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. ignore_memory: load
-    although the model does not seem to fit.
+    context_tokens: None is what the model was trained with, at most 4,096, less if memory is short. threads:
+    None is the number of performance cores. gpu_layers: None offloads all layers where a GPU backend was
+    built in (Metal). prompt_format: one of `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF.
+    ignore_memory: load although the model does not seem to fit.
     """
 
     context_tokens: int | None = None

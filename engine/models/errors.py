@@ -5,6 +5,8 @@ What fetching can fail at is in `engine.models.fetch_errors`.
 LibraryError
 ├── CatalogInvalid
 ├── EntryInvalid
+├── ModelNotUsable
+├── KeyNeeded
 ├── LibraryInUse
 └── LibraryFileError          the file at `path`
     ├── RecordsNotSaved
@@ -42,6 +44,21 @@ class EntryInvalid(LibraryError):
     """`source` is neither `owner/name/file` on the hub, nor an https address, nor a path on this disk."""
 
     source: str
+
+
+@dataclass(eq=False)
+class ModelNotUsable(LibraryError):
+    """The model `name` is published in a form that no program but its own can read."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class KeyNeeded(LibraryError):
+    """The model `name` is encrypted; `key` is the file that decrypts it."""
+
+    name: str
+    key: str
 
 
 @dataclass(eq=False)

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine import memory
 from engine.memory import Footprint, MemoryNeed, estimate, largest_context
 from engine.models.machine import Machine
 
 QUANTIZATIONS = ("q4_k_m", "q4_k_s", "iq4_xs", "q3_k_m")
 """What is offered by itself, best first; larger ones only where somebody asks for them."""
 
-_MAX_DEFAULT_CONTEXT = 4096
-_COMFORTABLE_CONTEXT = 1024
 _FOR_THE_SYSTEM = 4  # one part in so many of all memory stays free of models
 _SLOW_TOKENS_PER_S = 4.0  # about as fast as one reads Chinese
 
@@ -77,12 +76,7 @@ def default_context(model: Footprint, machine: Machine) -> int:
 
     Never below 1,024 for lack of memory: `judge` then says that it does not fit.
     """
-    wanted = min(model.shape.trained_context_tokens, _MAX_DEFAULT_CONTEXT)
-    budget = _budget(machine)
-    if budget is None:
-        return wanted
-    fitting = largest_context(model, budget) or 0
-    return min(wanted, max(fitting, _COMFORTABLE_CONTEXT))
+    return memory.default_context(model, _budget(machine))
 
 
 def choose(models: Mapping[str, Footprint], machine: Machine) -> Choice | None:

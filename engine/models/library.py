@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import EngineError, ModelFileMissing
-from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved
+from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved, RecordsNotSaved
 from engine.models.json_store import held_file
 from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
-from engine.models.places import FoundModel, scan_folder, scan_hf_cache, strip_suffix
+from engine.models.places import FoundModel, find_parts, scan_folder, scan_hf_cache, strip_suffix
 from engine.models.records import FileState, Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
 
@@ -58,9 +58,9 @@ class Library:
         self._hf_cache = hf_cache
 
     def look(self) -> Listing:
-        """Look at the disk. Raises RecordsNotSaved where the records can't be read."""
-        records = self._records.read()
-        found = self._scan(records)
+        """Look at the disk; where the records can't be read, without them."""
+        records, folders = self._known()
+        found = self._scan(records, folders)
         states = {model.path: state for model in found if (state := _state(model.parts)) is not None}
         moves = moved_files(records, states)
         for old, new in moves.items():
@@ -86,7 +86,7 @@ class Library:
 
     def paths(self) -> dict[str, Path]:
         """The first file of every model by its name, in the list's order; no file is opened."""
-        return {model.name: model.path for model in self._scan(self._records.read())}
+        return {model.name: model.path for model in self._scan(*self._known())}
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -132,12 +132,12 @@ class Library:
         known = {name: value for name, value in given.items() if value is not None}
         self._records.merge(absolute, state, added_at=time.time(), in_place=in_place, **known)
 
-    def note_used(self, model: LocalModel) -> None:
-        """Remember that it is used now; a data folder that can't be written is no reason not to use it."""
-        state = _state(model.parts)
-        if state is not None:
-            with suppress(EngineError):
-                self._records.merge(model.path, state, used_at=time.time())
+    def note_used(self, path: Path) -> None:
+        """Remember that the model at `path` is used now, if it is one of these; failing that is no harm."""
+        absolute = path.absolute()
+        with suppress(EngineError):
+            if absolute in self.paths().values() and (state := _state(find_parts(absolute).parts)):
+                self._records.merge(absolute, state, used_at=time.time())
 
     def verify(
         self, model: LocalModel, is_cancelled: Callable[[], bool] = lambda: False
@@ -211,10 +211,17 @@ class Library:
         except OSError:
             return None
 
-    def _scan(self, records: dict[Path, Record]) -> tuple[FoundModel, ...]:
+    def _known(self) -> tuple[dict[Path, Record], tuple[Path, ...]]:
+        """What is remembered: records and added folders."""
+        try:
+            return self._records.read(), self._records.folders()
+        except RecordsNotSaved:
+            return {}, ()
+
+    def _scan(self, records: dict[Path, Record], folders: tuple[Path, ...]) -> tuple[FoundModel, ...]:
         """Everything that is looked at; a file in two places is listed where it was found first."""
         found = [*scan_folder(self.folder, "models")]
-        for folder in self.folders:
+        for folder in folders:
             found += scan_folder(folder, "folder")
         if self._hf_cache is not None:
             found += scan_hf_cache(self._hf_cache)

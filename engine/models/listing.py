@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from engine.errors import EngineError, ModelFileError
@@ -114,13 +115,11 @@ def with_unique_names(models: Iterable[FoundModel]) -> tuple[FoundModel, ...]:
     taken: set[str] = set()
     named = []
     for model in models:
-        candidates = [model.name, f"{model.name} ({model.path.parent.name})"]
-        number = 2
-        while candidates[0] in taken:
-            candidates = candidates[1:] or [f"{model.name} ({number})"]
-            number += 1
-        taken.add(candidates[0])
-        named.append(replace(model, name=candidates[0]))
+        numbered = (f"{model.name} ({number})" for number in count(2))
+        candidates = chain((model.name, f"{model.name} ({model.path.parent.name})"), numbered)
+        name = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(name)
+        named.append(replace(model, name=name))
     return tuple(sorted(named, key=lambda model: model.name.casefold()))
 
 

@@ -70,6 +70,15 @@ def scan_hf_cache(hub: Path) -> tuple[FoundModel, ...]:
     return tuple(found)
 
 
+def find_parts(path: Path) -> FoundModel:
+    """The model that the file at `path` belongs to, with its other parts beside it."""
+    match = _PART.fullmatch(path.name)
+    if match is None:
+        return FoundModel(strip_suffix(path.name), (path,), 1, "folder")
+    beside = (entry for entry in _entries(path.parent) if _is_sibling(entry, match) and entry.is_file())
+    return FoundModel(match["stem"], tuple(sorted(beside)) or (path,), int(match["count"]), "folder")
+
+
 def find_hf_cache(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the hub's cache is, as huggingface_hub finds it; it need not exist."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
@@ -121,6 +130,11 @@ def _group(files: Iterator[Path], place: Place) -> tuple[FoundModel, ...]:
         FoundModel(strip_suffix(parts[0].name), tuple(sorted(parts)), max(1, n_parts), place)
         for (_, _, n_parts), parts in sorted(groups.items())
     )
+
+
+def _is_sibling(path: Path, match: re.Match[str]) -> bool:
+    other = _PART.fullmatch(path.name)
+    return other is not None and (other["stem"], other["count"]) == (match["stem"], match["count"])
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:

@@ -170,6 +170,16 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(
     assert backend.load(path, LoadOptions(context_tokens=512)).context_tokens == 512
 
 
+def test_the_default_context_is_smaller_where_memory_is_short(
+    backend: InProcessBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(tmp_path / "m.gguf", shape=Shape(n_layers=64, context=4096))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 40 << 20)
+    assert 1024 <= backend.load(path, LoadOptions()).context_tokens < 4096
+    with pytest.raises(NotEnoughMemory):
+        backend.load(path, LoadOptions(context_tokens=4096))
+
+
 def test_no_smaller_context_is_suggested_where_none_fits(
     backend: InProcessBackend, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,164 @@
+"""Put a GGUF that lies somewhere on this disk into the library: as a copy, a link, or where it is.
+
+Knows nothing of checkpoints that must be converted first.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.models.errors import ModelNotAdded, ModelNotReadable, PartsMissing
+from engine.models.header_summary import summarize
+from engine.models.library import Library
+from engine.models.places import find_parts
+
+How = Literal["copy", "link", "in-place"]
+
+_CHUNK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """How far the copy is."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The model is in the library. sha256: hexadecimal, None where the bytes were not read."""
+
+    path: Path
+    size_bytes: int
+    sha256: str | None
+
+
+def add_gguf(
+    source: Path, library: Library, how: How = "copy", is_cancelled: Callable[[], bool] = lambda: False
+) -> Generator[Adding | Added, None, None]:
+    """Add the GGUF at `source`, all files of a split one: `Adding` values, then one `Added`.
+
+    A cancelled or closed copy leaves nothing. "link" makes a second name for the same bytes, on one disk
+    only. Raises the subclasses of ModelFileError for what is no sound GGUF, PartsMissing, ModelNotAdded (a
+    file of that name is there), ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
+    """
+    found = find_parts(source.absolute())
+    if found.missing_parts:
+        raise PartsMissing(found.path, found.n_parts, found.missing_parts)
+    summarize(found.path, found.parts)
+    if how == "in-place":
+        library.note(found.path, source=str(found.path), in_place=True)
+        yield Added(found.path, _size(found.parts), None)
+        return
+    target = library.folder / found.path.name
+    with library.held(target):
+        digest: str | None = None
+        run = _Placing(found.parts, library.folder)
+        try:
+            if how == "link":
+                run.link()
+            else:
+                for done_bytes in run.copy():
+                    if is_cancelled():
+                        return
+                    yield Adding(done_bytes, run.total_bytes)
+                digest = run.sha256 if len(found.parts) == 1 else None
+            run.publish()
+        finally:
+            run.clean()
+    library.note(target, source=str(found.path), expected_sha256=digest)
+    yield Added(target, run.total_bytes, digest)
+
+
+class _Placing:
+    """Files on their way into a folder, under temporary names until all are there."""
+
+    def __init__(self, parts: tuple[Path, ...], folder: Path) -> None:
+        self._parts = parts
+        self._folder = folder
+        self._placed: list[tuple[Path, Path]] = []
+        self.total_bytes = _size(parts)
+        self.sha256 = ""
+        for part in parts:
+            if os.path.lexists(folder / part.name):
+                raise ModelNotAdded(folder / part.name, os.strerror(errno.EEXIST))
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ModelNotAdded(folder, error.strerror or str(error)) from error
+
+    def copy(self) -> Iterator[int]:
+        """Copy everything; yields the bytes done."""
+        free_bytes = shutil.disk_usage(self._folder).free
+        if free_bytes < self.total_bytes:
+            raise ModelNotAdded(self._folder, os.strerror(errno.ENOSPC))
+        done_bytes = 0
+        for part in self._parts:
+            digest = hashlib.sha256()
+            for data in self._copy_file(part):
+                digest.update(data)
+                done_bytes += len(data)
+                yield done_bytes
+            self.sha256 = digest.hexdigest()
+
+    def link(self) -> None:
+        """Give every file a second name."""
+        for part in self._parts:
+            partial = self._partial(part)
+            try:
+                os.link(part, partial)
+            except OSError as error:
+                raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
+
+    def publish(self) -> None:
+        """Give all files their names, the one that is loaded last."""
+        for partial, target in reversed(self._placed):
+            try:
+                os.rename(partial, target)
+            except OSError as error:
+                raise ModelNotAdded(target, error.strerror or str(error)) from error
+        self._placed.clear()
+
+    def clean(self) -> None:
+        """Remove what was not published."""
+        for partial, _ in self._placed:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def _copy_file(self, part: Path) -> Iterator[bytes]:
+        try:
+            source = part.open("rb")
+        except OSError as error:
+            raise ModelNotReadable(part, error.strerror or str(error)) from error
+        with source:
+            try:
+                with self._partial(part).open("xb") as target:
+                    while data := source.read(_CHUNK_BYTES):
+                        target.write(data)
+                        yield data
+                    target.flush()
+                    os.fsync(target.fileno())
+            except OSError as error:
+                raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
+
+    def _partial(self, part: Path) -> Path:
+        partial = self._folder / f".{secrets.token_hex(6)}.partial"
+        self._placed.append((partial, self._folder / part.name))
+        return partial
+
+
+def _size(parts: tuple[Path, ...]) -> int:
+    try:
+        return sum(path.stat().st_size for path in parts)
+    except OSError as error:
+        raise ModelNotReadable(parts[0], error.strerror or str(error)) from error

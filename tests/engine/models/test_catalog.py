@@ -1,0 +1,195 @@
+"""The shipped catalog, and what a catalog must not say."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convert.recipes import TARGETS, choose_type, read_traits
+from engine.models.catalog import Architecture, Catalog, parse_catalog
+from engine.models.errors import CatalogInvalid, EntryInvalid
+from engine.models.user_entries import UserEntries, parse_source
+from engine.native.kernels import row_size
+from engine.prompt import PROMPT_FORMATS
+
+TEXT = files("assets").joinpath("catalog.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return parse_catalog(TEXT)
+
+
+def matrices(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """All tensors of the family, by the dimensions in the catalog."""
+    n, ff = architecture.n_embd, architecture.n_ff
+    tensors: dict[str, tuple[int, ...]] = {"token_embd.weight": (architecture.n_vocab, n)}
+    tensors["output_norm.weight"] = (n,)
+    gated = {f"attn_{name}.weight": (n, n) for name in ("q", "k", "v", "output")}
+    gated |= {"ffn_gate.weight": (ff, n), "ffn_up.weight": (ff, n), "ffn_down.weight": (n, ff)}
+    gated |= {"attn_norm.weight": (n,), "ffn_norm.weight": (n,)}
+    plain = {"attn_qkv": 3 * n, "attn_output": n, "ffn_up": ff, "ffn_down": n}
+    fused = {f"{name}.weight": (rows, ff if name == "ffn_down" else n) for name, rows in plain.items()}
+    fused |= {f"{name}.bias": (rows,) for name, rows in plain.items()}
+    fused |= {f"{norm}.{part}": (n,) for norm in ("attn_norm", "ffn_norm") for part in ("weight", "bias")}
+    for layer in range(architecture.n_layers):
+        one = gated if architecture.is_gated else fused
+        tensors |= {f"blk.{layer}.{name}": shape for name, shape in one.items()}
+    if architecture.is_gated:
+        return tensors | {"output.weight": (architecture.n_vocab, n)}
+    return tensors | {
+        name: (n,) for name in ("token_embd_norm.weight", "token_embd_norm.bias", "output_norm.bias")
+    }
+
+
+def test_every_published_repository_is_there_once(catalog: Catalog) -> None:
+    repos = [model.repo for model in catalog.models]
+
+    assert len(repos) == len(set(repos)) == 16
+    assert catalog.models[0].id == "belle-7b-2m"
+    assert all(model.prompt_format in PROMPT_FORMATS for model in catalog.models)
+
+
+def test_sizes_and_parameters_are_those_of_our_recipes(catalog: Catalog) -> None:
+    """The numbers in the file are computed, not copied from somewhere."""
+    for architecture in catalog.architectures.values():
+        kind = "llama" if architecture.is_gated else "bloom"
+        tensors = matrices(architecture)
+        keys: dict[str, object] = {
+            f"{kind}.block_count": architecture.n_layers,
+            f"{kind}.attention.head_count": architecture.n_heads,
+            f"{kind}.attention.head_count_kv": architecture.n_heads,
+        }
+        traits = read_traits(kind, keys, list(tensors))
+        assert architecture.n_parameters == sum(map(prod, tensors.values()))
+        for target, size_bytes in architecture.gguf_bytes.items():
+            types = {name: choose_type(TARGETS[target], name, tensors[name], traits) for name in tensors}
+            rows = [prod(tensors[name][:-1]) * row_size(types[name], tensors[name][-1]) for name in tensors]
+            assert size_bytes == sum(rows), (architecture.name, target)
+
+
+def test_what_was_not_seen_is_not_known(catalog: Catalog) -> None:
+    """Pages show rounded sizes: only those in bytes are exact."""
+    model = catalog.find("BelleGroup/BELLE-7B-2M")
+
+    assert model is not None
+    weights, config = model.file("model.safetensors"), model.file("config.json")
+    assert weights is not None
+    assert (weights.size_bytes, weights.about_bytes, weights.sha256) == (None, 28_300_000_000, None)
+    assert config is not None
+    assert config.size_bytes == 742
+    assert all(item.mirrors.modelscope is None for item in catalog.models)
+
+
+def test_the_name_of_an_encrypted_file_tells_the_plain_hash(catalog: Catalog) -> None:
+    model = catalog.find("belle-llama-7b-2m-enc")
+
+    assert model is not None
+    plain = [item.plain_sha256 for item in model.files or ()]
+    assert "166879223b7504f1632d72b1577d57bceaa8fdeee1857c61119e575c50a4aae5" in plain
+    assert [need.kind for need in model.needs] == ["key"]
+
+
+def test_one_variant_is_enough(catalog: Catalog) -> None:
+    model = catalog.find("belle-7b-gptq")
+
+    assert model is not None
+    assert model.variants[0] == "2m-4bit"
+    assert model.about_bytes() == 7_350_000_000
+    assert model.about_bytes("2m-8bit") == 10_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("gguf", "belle-llama2-13b-chat-gguf"), ("中文 130", None), ("apache gptq 4", "belle-bloom-gptq-4bit")],
+)
+def test_search_needs_every_word(catalog: Catalog, query: str, expected: str | None) -> None:
+    found = [model.id for model in catalog.search(query)]
+
+    assert (expected in found) if expected else (found == [])
+
+
+def broken(*path: str | int, value: Any) -> str:
+    """The catalog with one value replaced."""
+    content = json.loads(TEXT)
+    place = content
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ("", ""),
+        ("[]", ""),
+        ("{}", "version"),
+        (broken("version", value=2), "version"),
+        (broken("architectures", value=[]), "architectures"),
+        (broken("architectures", "bloom-7b1", "n_layers", value="30"), "architectures.bloom-7b1.n_layers"),
+        (broken("architectures", "bloom-7b1", "n_vocab", value=0), "architectures"),
+        (broken("architectures", "bloom-7b1", "gguf_bytes", value={"q4_0": -1}), ".gguf_bytes"),
+        (broken("models", 0, "form", value="zip"), "models[0].form"),
+        (broken("models", 1, "id", value="BELLE-7b-2m"), "models[1].id"),
+        (broken("models", 0, "repo", value="x"), "models[0].repo"),
+        (broken("models", 0, "architecture", value="gpt"), "models[0].architecture"),
+        (broken("models", 0, "files", 0, "name", value="../x"), "models[0].files[0].name"),
+        (broken("models", 0, "files", 0, "size_bytes", value=1.5), "models[0].files[0].size_bytes"),
+        (broken("models", 0, "files", 0, "sha256", value="ff"), "models[0].files[0].sha256"),
+        (broken("models", 0, "about", value={"zh": "x"}), "models[0].about.en"),
+    ],
+)
+def test_a_wrong_value_is_named(text: str, location: str) -> None:
+    with pytest.raises(CatalogInvalid) as caught:
+        parse_catalog(text)
+
+    assert caught.value.location.endswith(location)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "repo", "file"),
+    [
+        ("owner/name", "hub", "owner/name", None),
+        ("owner/name/sub/模型.gguf", "hub", "owner/name", "sub/模型.gguf"),
+        ("https://example.org/a/%E6%A8%A1.gguf?x=1", "address", None, None),
+        ("~/models/x.gguf", "path", None, None),
+        ("/models/x.gguf", "path", None, None),
+    ],
+)
+def test_sources_of_own_entries(source: str, kind: str, repo: str | None, file: str | None) -> None:
+    entry = parse_source(source)
+
+    assert (entry.kind, entry.repo, entry.file) == (kind, repo, file)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "x", "http://example.org/x.gguf", "ftp://a/b", "https://user@example.org/x", "a/../b", "a/b/../c"],
+)
+def test_what_is_no_source_is_refused(source: str) -> None:
+    with pytest.raises(EntryInvalid):
+        parse_source(source)
+
+
+def test_own_entries_are_kept_with_what_other_versions_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "数据" / "entries.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"entries": [{"from": "the future"}], "more": 1}))
+    entries = UserEntries(path)
+
+    entries.add(parse_source("owner/name"))
+    entries.add(parse_source("owner/other"))
+    entries.add(parse_source("owner/name"))
+
+    assert [entry.source for entry in entries.all()] == ["owner/other", "owner/name"]
+    assert entries.remove("owner/other")
+    assert not entries.remove("owner/other")
+    content = json.loads(path.read_text())
+    assert content["more"] == 1
+    assert {"from": "the future"} in content["entries"]

@@ -1,0 +1,519 @@
+"""Models on this disk: found wherever they are, followed when they move, verified, added and removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import gguf
+import pytest
+
+from builders.gguf_models import write_model
+from engine.errors import DamagedHeader, NotGguf, TruncatedModel
+from engine.models import library as library_module
+from engine.models.adding import Added, Adding, add_gguf
+from engine.models.errors import (
+    LibraryInUse,
+    ModelChanged,
+    ModelInUse,
+    ModelNotAdded,
+    PartsMissing,
+    RecordsNotSaved,
+)
+from engine.models.json_store import JsonStore
+from engine.models.library import Library, Verified
+from engine.models.places import find_hf_cache, scan_hf_cache
+
+REPO = "models--owner--name"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "数据 été"
+    (folder / "models").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def library(home: Path, tmp_path: Path) -> Library:
+    return Library(home, home / "models", tmp_path / "hub")
+
+
+def put(source: Path, target: Path) -> Path:
+    """A copy with a time of its own, as a person makes one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+def write_split(folder: Path, stem: str, tiny: Path) -> list[Path]:
+    """The tiny model in three files, as llama-gguf-split writes them: metadata in the first one only."""
+    reader = gguf.GGUFReader(tiny)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    third = -(-len(reader.tensors) // 3)
+    for number, path in enumerate(paths):
+        writer = gguf.GGUFWriter(path, "bloom")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 3)
+        if number == 0:
+            for key, value in {"context_length": 512, "embedding_length": 32, "block_count": 2}.items():
+                writer.add_uint32(f"bloom.{key}", value)
+            writer.add_uint32("bloom.attention.head_count", 4)
+            writer.add_uint32("bloom.feed_forward_length", 64)
+        for tensor in reader.tensors[number * third : (number + 1) * third]:
+            writer.add_tensor(tensor.name, tensor.data)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return paths
+
+
+def write_cached(hub: Path, tiny: Path, commit: str = "c" * 40, name: str = "m.gguf") -> Path:
+    """A file in the hub's cache: a blob named by its hash, and a link to it."""
+    blob = hub / REPO / "blobs" / hashlib.sha256(tiny.read_bytes()).hexdigest()
+    put(tiny, blob)
+    link = hub / REPO / "snapshots" / commit / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(blob, link.parent))
+    return link
+
+
+def verify(library: Library, name: str) -> Verified:
+    model = library.find(name)
+    assert model is not None
+    *_, last = library.verify(model)
+    assert isinstance(last, Verified)
+    return last
+
+
+# --- what is found ----------------------------------------------------------------------------------
+
+
+def test_nothing_is_there_and_nothing_is_created(tmp_path: Path) -> None:
+    listing = Library(tmp_path / "a", tmp_path / "a" / "models", tmp_path / "hub").look()
+
+    assert (listing.models, listing.missing) == ((), ())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_found_in_all_places(library: Library, tiny: Path, home: Path, tmp_path: Path) -> None:
+    put(tiny, home / "models" / "贝拉-7B.gguf")
+    put(tiny, home / "models" / "deep" / "er" / "Other.GGUF")
+    put(tiny, home / "models" / ".hidden" / "no.gguf")
+    (home / "models" / "notes.txt").write_text("")
+    elsewhere = put(tiny, tmp_path / "外" / "elsewhere.gguf").parent
+    link = write_cached(tmp_path / "hub", tiny)
+    library.add_folder(elsewhere)
+
+    listing = library.look()
+
+    assert [(model.name, model.place) for model in listing.models] == [
+        ("elsewhere", "folder"),
+        ("m", "hf-cache"),
+        ("Other", "models"),
+        ("贝拉-7B", "models"),
+    ]
+    cached = listing.find("m")
+    assert cached is not None
+    assert cached.path == link
+    assert cached.source == "owner/name/m.gguf"
+    assert cached.expected_sha256 == hashlib.sha256(tiny.read_bytes()).hexdigest()
+    assert list(library.paths()) == [model.name for model in listing.models]
+
+
+def test_the_header_is_told(library: Library, tiny: Path, home: Path) -> None:
+    put(tiny, home / "models" / "a.gguf")
+
+    (model,) = library.look().models
+
+    assert model.summary is not None
+    assert (model.summary.title, model.summary.architecture) == ("tiny bloom", "bloom")
+    assert (model.summary.quantization, model.prompt_format) == ("f32", "belle")
+    assert model.summary.footprint.shape.trained_context_tokens == 512
+    assert model.size_bytes == tiny.stat().st_size
+
+
+def test_what_was_read_once_is_remembered(
+    library: Library, tiny: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tiny, home / "models" / "a.gguf")
+    before = library.look()
+    monkeypatch.setattr("engine.models.listing.summarize", None)
+
+    assert library.look() == before
+
+
+def test_a_changed_file_is_read_anew(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    assert library.look().models[0].problem is None
+
+    path.write_bytes(tiny.read_bytes()[:-1000])
+
+    assert isinstance(library.look().models[0].problem, TruncatedModel)
+
+
+def test_damaged_files_are_listed_with_the_reason(library: Library, tiny: Path, home: Path) -> None:
+    data = tiny.read_bytes()
+    for name, content in {
+        "cut": data[:-100],
+        "zip": b"PK\x03\x04" + data[4:],
+        "empty": b"",
+        "count": data[:8] + b"\xff" * 8 + data[16:],
+    }.items():
+        (home / "models" / f"{name}.gguf").write_bytes(content)
+
+    problems = {model.name: type(model.problem) for model in library.look().models}
+
+    assert problems == {"cut": TruncatedModel, "zip": NotGguf, "empty": NotGguf, "count": DamagedHeader}
+
+
+def test_split_models_are_one(library: Library, tiny: Path, home: Path) -> None:
+    paths = write_split(home / "models" / "大", "split", tiny)
+
+    (model,) = library.look().models
+
+    assert (model.name, model.path, model.parts) == ("split", paths[0], tuple(paths))
+    assert model.size_bytes == sum(path.stat().st_size for path in paths)
+    assert model.summary is not None
+    whole = sum(int(tensor.n_elements) for tensor in gguf.GGUFReader(tiny).tensors)
+    assert model.summary.n_parameters == whole
+
+
+def test_a_missing_part_is_named(library: Library, tiny: Path, home: Path) -> None:
+    write_split(home / "models", "split", tiny)[1].unlink()
+
+    (model,) = library.look().models
+
+    assert isinstance(model.problem, PartsMissing)
+    assert (model.problem.n_parts, model.problem.missing) == (3, (2,))
+
+
+def test_same_names_are_told_apart(library: Library, tiny: Path, home: Path) -> None:
+    for folder in ("", "a", "b", "c/b"):
+        put(tiny, home / "models" / folder / "m.gguf")
+
+    assert sorted(model.name for model in library.look().models) == ["m", "m (2)", "m (a)", "m (b)"]
+
+
+def test_only_the_newest_name_of_the_same_bytes_is_listed(tiny: Path, tmp_path: Path) -> None:
+    old = write_cached(tmp_path / "hub", tiny, "a" * 40, "old.gguf")
+    new = write_cached(tmp_path / "hub", tiny, "b" * 40, "new.gguf")
+    os.utime(old.parent, (1, 1))
+
+    assert [model.path for model in scan_hf_cache(tmp_path / "hub")] == [new]
+
+
+def test_dangling_links_of_the_cache_are_no_models(tiny: Path, tmp_path: Path) -> None:
+    write_cached(tmp_path / "hub", tiny).resolve().unlink()
+
+    assert scan_hf_cache(tmp_path / "hub") == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
+        ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+    ],
+)
+def test_the_cache_is_where_the_hub_client_puts_it(environ: dict[str, str], expected: str) -> None:
+    assert find_hf_cache(environ) == Path(expected)
+
+
+def test_use_is_remembered(library: Library, tiny: Path, home: Path) -> None:
+    first = write_split(home / "models", "split", tiny)[0]
+    assert library.look().models[0].used_at is None
+
+    library.note_used(first)
+    library.note_used(home / "elsewhere.gguf")
+
+    assert [model.used_at is not None for model in library.look().models] == [True]
+    assert library.look().missing == ()
+
+
+# --- behind our back --------------------------------------------------------------------------------
+
+
+def test_a_renamed_file_keeps_its_record(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    library.note(path, source="owner/name", license="apache-2.0", expected_sha256="0" * 64)
+
+    new = path.rename(home / "models" / "新.gguf")
+    listing = library.look()
+
+    (model,) = listing.models
+    assert (model.name, model.path, model.moved_from) == ("新", new, path)
+    assert (model.source, model.license, model.expected_sha256) == ("owner/name", "apache-2.0", "0" * 64)
+    assert listing.missing == ()
+    assert library.look().models[0].moved_from is None
+
+
+def test_a_removed_file_is_missed_until_it_is_forgotten(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    library.note(path, source="owner/name")
+    path.unlink()
+
+    listing = library.look()
+
+    assert listing.models == ()
+    assert [(gone.name, gone.path, gone.source) for gone in listing.missing] == [("a", path, "owner/name")]
+    library.forget(path)
+    assert library.look().missing == ()
+
+
+def test_two_copies_of_a_lost_file_are_not_mistaken_for_it(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    library.note(path, source="owner/name")
+    state = path.stat()
+    path.unlink()
+    for name in ("b", "c"):
+        os.utime(put(tiny, home / "models" / f"{name}.gguf"), ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    listing = library.look()
+
+    assert [model.source for model in listing.models] == [None, None]
+    assert len(listing.missing) == 1
+
+
+# --- verifying --------------------------------------------------------------------------------------
+
+
+def test_the_hash_is_computed_when_asked_and_remembered(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    expected = hashlib.sha256(tiny.read_bytes()).hexdigest()
+    assert library.look().models[0].sha256 is None
+
+    assert verify(library, "a") == Verified(expected, is_confirmed=False)
+    assert library.look().models[0].sha256 == expected
+
+    path.write_bytes(tiny.read_bytes() + b"\0")
+    assert library.look().models[0].sha256 is None
+
+
+def test_a_flipped_bit_is_found(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    library.note(path, expected_sha256=hashlib.sha256(tiny.read_bytes()).hexdigest())
+    assert verify(library, "a").is_confirmed
+
+    state = path.stat()
+    data = bytearray(tiny.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    with pytest.raises(ModelChanged) as caught:
+        verify(library, "a")
+    assert caught.value.path == path
+
+
+def test_the_cache_tells_what_a_file_should_be(library: Library, tiny: Path, tmp_path: Path) -> None:
+    link = write_cached(tmp_path / "hub", tiny)
+    assert verify(library, "m").is_confirmed
+
+    data = bytearray(tiny.read_bytes())
+    data[-5] ^= 1
+    link.resolve().write_bytes(data)
+
+    with pytest.raises(ModelChanged):
+        verify(library, "m")
+
+
+def test_a_cancelled_verification_says_nothing(library: Library, tiny: Path, home: Path) -> None:
+    put(tiny, home / "models" / "a.gguf")
+    model = library.find("a")
+    assert model is not None
+
+    assert list(library.verify(model, is_cancelled=lambda: True)) == []
+    assert library.look().models[0].sha256 is None
+
+
+def test_only_one_process_works_on_a_model(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+
+    with library.held(path), pytest.raises(ModelInUse):
+        verify(library, "a")
+
+
+# --- adding -----------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_the_same_file_with_its_hash(library: Library, tiny: Path, tmp_path: Path) -> None:
+    source = put(tiny, tmp_path / "下载" / "模型.gguf")
+
+    *progress, added = add_gguf(source, library)
+
+    assert isinstance(added, Added)
+    assert all(isinstance(step, Adding) for step in progress)
+    assert added.path == library.folder / "模型.gguf"
+    assert added.path.read_bytes() == tiny.read_bytes()
+    model = library.find("模型")
+    assert model is not None
+    assert (model.sha256, model.source) == (added.sha256, str(source))
+    assert verify(library, "模型").is_confirmed
+
+
+def test_a_link_takes_no_room(library: Library, tiny: Path, tmp_path: Path) -> None:
+    source = put(tiny, tmp_path / "a.gguf")
+
+    *_, added = add_gguf(source, library, "link")
+
+    assert isinstance(added, Added)
+    assert added.path.samefile(source)
+
+
+def test_a_model_may_stay_where_it_is(library: Library, tiny: Path, tmp_path: Path) -> None:
+    source = put(tiny, tmp_path / "away" / "a.gguf")
+
+    list(add_gguf(source, library, "in-place"))
+
+    model = library.find("a")
+    assert model is not None
+    assert model.path == source
+    source.unlink()
+    assert [gone.path for gone in library.look().missing] == [source]
+
+
+def test_all_parts_of_a_split_model_come(library: Library, tiny: Path, tmp_path: Path) -> None:
+    paths = write_split(tmp_path / "away", "split", tiny)
+
+    *_, added = add_gguf(paths[2], library)
+
+    assert isinstance(added, Added)
+    model = library.find("split")
+    assert model is not None
+    assert [part.name for part in model.parts] == [path.name for path in paths]
+    assert verify(library, "split").sha256
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_name_that_is_taken_is_left_alone(library: Library, tiny: Path, tmp_path: Path) -> None:
+    kept = put(tiny, library.folder / "a.gguf")
+    kept.write_bytes(b"mine")
+
+    with pytest.raises(ModelNotAdded):
+        list(add_gguf(put(tiny, tmp_path / "a.gguf"), library))
+
+    assert kept.read_bytes() == b"mine"
+    assert leftovers(library.folder) == ["a.gguf"]
+
+
+def test_an_abandoned_copy_leaves_nothing(library: Library, tiny: Path, tmp_path: Path) -> None:
+    source = put(tiny, tmp_path / "a.gguf")
+    run = add_gguf(source, library)
+    next(run)
+    run.close()
+    assert leftovers(library.folder) == []
+
+    assert list(add_gguf(source, library, is_cancelled=lambda: True)) == []
+    assert leftovers(library.folder) == []
+
+
+@pytest.mark.parametrize(("n_bytes", "expected"), [(3, NotGguf), (-100, TruncatedModel)])
+def test_a_damaged_file_is_not_added(
+    library: Library, tiny: Path, tmp_path: Path, n_bytes: int, expected: type[Exception]
+) -> None:
+    source = tmp_path / "a.gguf"
+    source.write_bytes(tiny.read_bytes()[:n_bytes])
+
+    with pytest.raises(expected):
+        list(add_gguf(source, library))
+
+    assert leftovers(library.folder) == []
+
+
+# --- removing ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trash of our own: the real one is the person's."""
+    folder = tmp_path / "trash"
+    folder.mkdir()
+
+    def move(path: Path) -> bool:
+        shutil.move(path, folder)
+        return True
+
+    monkeypatch.setattr(library_module, "move_to_trash", move)
+    return folder
+
+
+def test_a_removed_model_is_in_the_trash(library: Library, tiny: Path, home: Path, trash: Path) -> None:
+    write_split(home / "models", "split", tiny)
+    model = library.find("split")
+    assert model is not None
+
+    assert library.remove(model) == "trash"
+    assert len(leftovers(trash)) == 3
+    assert library.look().models == ()
+    assert library.look().missing == ()
+
+
+def test_without_a_trash_nothing_is_removed_unasked(
+    library: Library, tiny: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    monkeypatch.setitem(sys.modules, "send2trash", None)
+    model = library.find("a")
+    assert model is not None
+
+    assert library.remove(model) == "kept"
+    assert path.exists()
+    assert library.remove(model, to_trash=False) == "deleted"
+    assert not path.exists()
+
+
+def test_a_model_of_the_cache_goes_with_its_bytes(library: Library, tiny: Path, tmp_path: Path) -> None:
+    blob = write_cached(tmp_path / "hub", tiny).resolve()
+    model = library.find("m")
+    assert model is not None
+
+    assert library.remove(model) == "deleted"
+    assert not blob.exists()
+    assert library.look().models == ()
+
+
+# --- the records ------------------------------------------------------------------------------------
+
+
+def test_damaged_records_are_kept_aside(library: Library, tiny: Path, home: Path) -> None:
+    put(tiny, home / "models" / "a.gguf")
+    (home / "library.json").write_bytes(b'{"models": {')
+
+    assert [model.name for model in library.look().models] == ["a"]
+    assert (home / "library.json.damaged").read_bytes() == b'{"models": {'
+    assert verify(library, "a").sha256
+
+
+def test_records_that_cannot_be_written_do_not_hide_models(home: Path, tiny: Path) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    (home / "file").write_text("")
+    library = Library(home / "file" / "data", home / "models")
+
+    assert [model.name for model in library.look().models] == ["a"]
+    library.note_used(path)
+    with pytest.raises(RecordsNotSaved):
+        library.note(path, source="x")
+
+
+def test_waiting_for_the_records_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JsonStore(tmp_path / "x.json")
+    monkeypatch.setattr("engine.models.json_store.lock_file", lambda _: False)
+    monkeypatch.setattr("engine.models.json_store._WAIT_S", 0.0)
+
+    with pytest.raises(LibraryInUse):
+        store.change(lambda content: content.update(a=1))
