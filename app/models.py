@@ -1,55 +1,72 @@
-"""From what a person calls a model to a file on this disk.
+"""From what a person calls a model to a file on this disk, and the model manager over the data folder.
 
-A model is named by a path, or by the name of a GGUF in the models folder. Nothing here opens a file.
+A model is named by a path, or by its name in the library: the models folder, folders that were added, and the
+cache of the Hugging Face hub. Finding opens no model file.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from app.errors import ModelIsFolder, ModelNotFound
 from app.home import Home
+from engine.models.catalog import Catalog, parse_catalog
+from engine.models.library import Library
+from engine.models.places import find_hf_cache, strip_suffix
+from engine.models.user_entries import UserEntries
 
 DEMO_NAME = "demo"
-_SUFFIX = ".gguf"
+_CATALOG_NAME = "catalog.json"
+_ENTRIES_NAME = "catalog-entries.json"
+
+
+def open_library(home: Home) -> Library:
+    """The models on this disk."""
+    return Library(home.root, home.models, find_hf_cache())
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalog that is shipped. Raises CatalogInvalid."""
+    return parse_catalog(files("assets").joinpath(_CATALOG_NAME).read_text(encoding="utf-8"))
+
+
+def open_entries(home: Home) -> UserEntries:
+    """What this person added to the catalog."""
+    return UserEntries(home.root / _ENTRIES_NAME)
 
 
 def find_model(name: str, home: Home) -> Path:
-    """The GGUF that `name` means: an existing path first, then a file of the models folder.
+    """The GGUF that `name` means: an existing path first, then a model of the library.
 
     There, upper and lower case and the suffix `.gguf` don't matter. Raises ModelNotFound and ModelIsFolder.
     """
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    found = _find_by_name(name, home)
+    known = model_paths(home)
+    found = _find_by_name(strip_suffix(name), known)
     if found is not None:
         return found
     if path.is_dir():
         raise ModelIsFolder(path)
-    raise ModelNotFound(name, home.models, (DEMO_NAME, *list_names(home)))
+    raise ModelNotFound(name, home.models, (DEMO_NAME, *known))
+
+
+def model_paths(home: Home) -> dict[str, Path]:
+    """The file of every model in the library by its name, in the list's order."""
+    return open_library(home).paths()
 
 
 def list_names(home: Home) -> tuple[str, ...]:
-    """Names of the GGUF files in the models folder, without suffix, in order."""
-    return tuple(sorted(_strip(path.name) for path in _files(home)))
+    """Names of all models in the library, without suffix, in order."""
+    return tuple(model_paths(home))
 
 
-def _find_by_name(name: str, home: Home) -> Path | None:
+def _find_by_name(wanted: str, known: dict[str, Path]) -> Path | None:
     """Exact spelling wins over another case, where the file system tells them apart."""
-    wanted = _strip(name)
-    same = [path for path in _files(home) if _strip(path.name).casefold() == wanted.casefold()]
-    same.sort(key=lambda path: (_strip(path.name) != wanted, path.name))
-    return same[0] if same else None
-
-
-def _files(home: Home) -> list[Path]:
-    try:
-        entries = list(home.models.iterdir())
-    except OSError:
-        return []
-    return [path for path in entries if path.name.lower().endswith(_SUFFIX) and path.is_file()]
-
-
-def _strip(name: str) -> str:
-    return name[: -len(_SUFFIX)] if name.lower().endswith(_SUFFIX) else name
+    if wanted in known:
+        return known[wanted]
+    return next((path for name, path in known.items() if name.casefold() == wanted.casefold()), None)

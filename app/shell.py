@@ -9,7 +9,7 @@ from pathlib import Path
 from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
 from app.home import Home
 from app.i18n import Texts
-from app.models import DEMO_NAME, find_model
+from app.models import DEMO_NAME, find_model, open_library
 from app.terminal import Terminal
 from engine.backend import Backend
 from engine.types import Sampling
@@ -62,4 +62,6 @@ class Shell:
         if name is None or name.casefold() == DEMO_NAME:
             path = prepare_demo(self.home, lambda: self.terminal.note(self.texts.text("demo.making")))
             return ChosenModel(path, is_demo=True)
-        return ChosenModel(find_model(name, self.home), is_demo=False)
+        path = find_model(name, self.home)
+        open_library(self.home).note_used(path)
+        return ChosenModel(path, is_demo=False)

@@ -1,4 +1,4 @@
-"""Which models a person can choose: the demo, the models folder, and a file chosen elsewhere.
+"""Which models a person can choose: the demo, the library, and a file chosen elsewhere.
 
 Knows names and sizes; opens no file.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.errors import ModelNotFound
 from app.home import Home
-from app.models import DEMO_NAME, find_model, list_names
+from app.models import DEMO_NAME, find_model, list_names, model_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ DEMO = ModelChoice(DEMO_NAME, DEMO_NAME, None, None, is_demo=True)
 
 
 def list_choices(home: Home, *others: str | None) -> tuple[ModelChoice, ...]:
-    """The demo, then the models folder in order, then `others` (keys) that are files somewhere else."""
-    found = [DEMO, *(_from_folder(name, home) for name in list_names(home))]
+    """The demo, then the library in order, then `others` (keys) that are files somewhere else."""
+    found = [DEMO, *(_from_library(name, path) for name, path in model_paths(home).items())]
     for key in others:
         if key is not None and all(key != choice.key for choice in found) and Path(key).is_file():
             found.append(_from_path(key, Path(key)))
@@ -56,11 +56,9 @@ def require_file(choice: ModelChoice, home: Home) -> Path:
     return choice.path
 
 
-def _from_folder(name: str, home: Home) -> ModelChoice:
-    if name == DEMO_NAME:  # its plain name means the built-in one
-        path = home.models / f"{name}.gguf"
-        return _from_path(str(path), path, name)
-    return _from_path(name, find_model(name, home), name)
+def _from_library(name: str, path: Path) -> ModelChoice:
+    # The plain name "demo" means the built-in one.
+    return _from_path(str(path) if name == DEMO_NAME else name, path, name)
 
 
 def _from_path(key: str, path: Path, name: str | None = None) -> ModelChoice:

@@ -14,6 +14,12 @@ from builders.checkpoints import write_bloom
 from builders.processes import Run
 
 
+@pytest.fixture(autouse=True)
+def no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that somebody has in the hub's cache of this machine are not ours."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no hub cache"))
+
+
 @pytest.fixture
 def home_folder(tmp_path: Path) -> Path:
     """Where CHATBELLE_HOME points; not made yet."""

@@ -14,6 +14,7 @@ import pytest
 
 import app.errors
 import engine.errors
+import engine.models.errors
 import engine.models.fetch_errors
 from app.errors import AppError
 from app.history.errors import HistoryError
@@ -89,7 +90,7 @@ def test_every_error_has_a_sentence(error: type[Any], language: Language) -> Non
 
 
 def test_every_error_class_is_drawn_in_its_tree() -> None:
-    for module in (engine.errors, engine.models.fetch_errors, app.errors):
+    for module in (engine.errors, engine.models.errors, engine.models.fetch_errors, app.errors):
         drawn = set(re.findall(r"\b[A-Z]\w+", (module.__doc__ or "").partition("\n\n")[2]))
         classes = {
             name

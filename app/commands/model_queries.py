@@ -1,0 +1,146 @@
+"""The questions of `chatbelle models`: list, search, show, where. They change nothing but added folders."""
+
+from __future__ import annotations
+
+import argparse
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from app.commands.model_tables import catalog_table, details_table, hub_table, local_table, places_table
+from app.errors import ModelNotFound
+from app.model_report import catalog_report, listing_report, local_report
+from app.models import DEMO_NAME, load_catalog, open_entries, open_library
+from app.shell import EXIT_OK, Shell
+from engine.models.fetch_errors import FetchError
+from engine.models.machine import look_at_machine
+from engine.models.places import find_hf_cache
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def list_models(options: argparse.Namespace, shell: Shell) -> int:
+    """What is on this disk, or the catalog."""
+    if options.catalog:
+        return _list_catalog(options, shell)
+    library = open_library(shell.home)
+    report = listing_report(library.look(), library, look_at_machine(), shell.texts)
+    if options.json:
+        shell.terminal.write_json(report)
+        return EXIT_OK
+    if report["models"]:
+        _print(shell, local_table(shell.texts, report["models"]))
+    else:
+        shell.terminal.note(shell.texts.text("models.list.none"))
+    for model in report["models"]:
+        if model["problem"]:
+            shell.terminal.note(f"{model['name']}: {model['problem']}")
+        if model["moved_from"]:
+            moved = {"name": model["name"], "old": model["moved_from"], "new": model["path"]}
+            shell.terminal.note(shell.texts.text("models.list.moved", **moved))
+    for gone in report["missing"]:
+        shell.terminal.note(shell.texts.text("models.list.missing", name=gone["name"], path=gone["path"]))
+    if report["free_bytes"] is not None:
+        text = shell.texts.text("models.list.free", folder=report["folder"], free_bytes=report["free_bytes"])
+        shell.terminal.note(text)
+    return EXIT_OK
+
+
+def _list_catalog(options: argparse.Namespace, shell: Shell) -> int:
+    catalog, machine = load_catalog(), look_at_machine()
+    models = [catalog_report(model, catalog, machine, shell.texts) for model in catalog.models]
+    if options.json:
+        shell.terminal.write_json({"catalog": models})
+    else:
+        _print(shell, catalog_table(shell.texts, models))
+    return EXIT_OK
+
+
+def search_models(options: argparse.Namespace, shell: Shell) -> int:
+    """The catalog, what was added to it, and the hub; without a network the first two."""
+    catalog, machine = load_catalog(), look_at_machine()
+    models = [catalog_report(model, catalog, machine, shell.texts) for model in catalog.search(options.query)]
+    wanted = options.query.casefold()
+    own = [entry.source for entry in open_entries(shell.home).all() if wanted in entry.source.casefold()]
+    hub = [] if options.offline else _search_hub(options.query, shell)
+    if options.json:
+        shell.terminal.write_json({"catalog": models, "added": own, "hub": hub})
+        return EXIT_OK
+    if models:
+        _print(shell, catalog_table(shell.texts, models))
+    for source in own:
+        shell.terminal.write_raw(f"{source}\n")
+    if hub:
+        _print(shell, hub_table(shell.texts, hub))
+    if not (models or own or hub):
+        shell.terminal.note(shell.texts.text("models.search.none"))
+    return EXIT_OK
+
+
+def _search_hub(query: str, shell: Shell) -> list[dict[str, Any]] | None:
+    """None where the hub can't be asked, which is said and is no failure: everything local works."""
+    from engine.models.endpoints import find_endpoints
+    from engine.models.hub import search
+
+    try:
+        found = search(query, find_endpoints())
+    except FetchError as error:
+        shell.terminal.note(shell.texts.error(error))
+        return None
+    return [
+        {"name": result.name, "n_downloads": result.n_downloads, "is_gated": result.is_gated}
+        for result in found
+    ]
+
+
+def show_model(options: argparse.Namespace, shell: Shell) -> int:
+    """Everything about one model. Raises ModelNotFound."""
+    machine, catalog = look_at_machine(), load_catalog()
+    library = open_library(shell.home)
+    local = library.find(options.name)
+    if local is not None:
+        report = local_report(local, machine, shell.texts)
+    else:
+        known = catalog.find(options.name)
+        if known is None:
+            names = (DEMO_NAME, *library.paths(), *(model.id for model in catalog.models))
+            raise ModelNotFound(options.name, shell.home.models, names)
+        report = catalog_report(known, catalog, machine, shell.texts)
+    if options.json:
+        shell.terminal.write_json(report)
+    else:
+        _print(shell, details_table(shell.texts, report))
+    return EXIT_OK
+
+
+def show_places(options: argparse.Namespace, shell: Shell) -> int:
+    """Where models are looked for; adds or drops a folder first."""
+    library = open_library(shell.home)
+    if options.add is not None:
+        library.add_folder(options.add)
+    if options.drop is not None:
+        library.remove_folder(options.drop)
+    report = {
+        "data": str(shell.home.root),
+        "models": str(shell.home.models),
+        "folders": [str(folder) for folder in library.folders],
+        "hf_cache": str(find_hf_cache()),
+        "free_bytes": library.free_bytes(),
+    }
+    if options.json:
+        shell.terminal.write_json(report)
+    else:
+        _print(shell, places_table(shell.texts, report))
+    return EXIT_OK
+
+
+def _print(shell: Shell, table: Table) -> None:
+    from rich.console import Console
+
+    page = StringIO()
+    is_terminal = shell.terminal.stdout.isatty()
+    # In a pipe lines are as long as they need to be: a program reads them.
+    Console(file=page, force_terminal=is_terminal, highlight=False, width=None if is_terminal else 200).print(
+        table
+    )
+    shell.terminal.write_raw(page.getvalue())

@@ -1,0 +1,136 @@
+"""The tables of `chatbelle models`, made of the reports in `app.model_report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.i18n import Texts
+from convert.i18n import size_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_UNKNOWN = "—"
+# What `show` lists, in order; the keys are those of the reports.
+_DETAILS = (
+    ("name", "id", "repo", "title", "about", "recommendation", "problem", "path", "size_bytes")
+    + ("download_bytes", "form", "family", "architecture", "quantization", "n_parameters")
+    + ("trained_context_tokens", "prompt_format", "license", "source", "sha256", "variants", "needs")
+)
+_SIZES = ("size_bytes", "download_bytes")
+_COUNTS = ("n_parameters", "trained_context_tokens")
+
+
+def local_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
+    """Models on this disk."""
+    table = _table(texts, "name", "size_bytes", "quantization", "fit", "license", "source")
+    for model in models:
+        problem = texts.text("models.fit.damaged") if model["problem"] else None
+        table.add_row(
+            _plain(model["name"]),
+            size_text(model["size_bytes"]),
+            model["quantization"] or _UNKNOWN,
+            problem or fit_text(texts, model["fit"]),
+            _plain(model["license"]),
+            _plain(model["source"]),
+        )
+    return table
+
+
+def catalog_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
+    """Models of the catalog."""
+    table = _table(texts, "id", "about", "download_bytes", "fit", "license")
+    for model in models:
+        size_bytes = model["download_bytes"]
+        table.add_row(
+            _plain(model["id"]),
+            _plain(model["about"]),
+            size_text(size_bytes) if size_bytes else _UNKNOWN,
+            fit_text(texts, model["fit"]) if model["can_be_used"] else texts.text("models.fit.unusable"),
+            _plain(model["license"]),
+        )
+    return table
+
+
+def hub_table(texts: Texts, results: Iterable[Mapping[str, Any]]) -> Table:
+    """Repositories of the hub."""
+    table = _table(texts, "repo", "n_downloads")
+    for result in results:
+        table.add_row(_plain(result["name"]), f"{result['n_downloads']:,}")
+    return table
+
+
+def details_table(texts: Texts, report: Mapping[str, Any]) -> Table:
+    """One model, a line for each thing that is known."""
+    table = _grid()
+    for key in _DETAILS:
+        value = report.get(key)
+        if value not in (None, "", []):
+            table.add_row(texts.text(f"models.field.{key}"), _value(key, value))
+    if report.get("fit"):
+        table.add_row(texts.text("models.field.fit"), fit_text(texts, report["fit"]))
+    for name, output in report.get("outputs", {}).items():
+        table.add_row(name, f"{size_text(output['size_bytes'])}  {fit_text(texts, output['fit'])}")
+    return table
+
+
+def places_table(texts: Texts, report: Mapping[str, Any]) -> Table:
+    """Where models are."""
+    table = _grid()
+    table.add_row(texts.text("models.where.data"), _plain(report["data"]))
+    table.add_row(texts.text("models.where.models"), _plain(report["models"]))
+    for folder in report["folders"]:
+        table.add_row(texts.text("models.where.folder"), _plain(folder))
+    table.add_row(texts.text("models.where.hf_cache"), _plain(report["hf_cache"]))
+    if report["free_bytes"] is not None:
+        table.add_row(texts.text("models.where.free"), size_text(report["free_bytes"]))
+    return table
+
+
+def fit_text(texts: Texts, fit: Mapping[str, Any] | None) -> str:
+    """`runs well`, or what is missing and what to choose instead."""
+    if fit is None:
+        return _UNKNOWN
+    if fit["verdict"] != "no":
+        return texts.text(f"models.fit.{fit['verdict']}", **fit)
+    text = texts.text("models.fit.no", **fit)
+    if fit["smaller_context_tokens"] is not None:
+        text += texts.text("models.fit.smaller", **fit)
+    return text
+
+
+def _value(key: str, value: Any) -> str:
+    if key in _SIZES:
+        return size_text(value)
+    if key in _COUNTS:
+        return f"{value:,}"
+    if key == "needs":
+        return _plain(", ".join(need["name"] for need in value))
+    return _plain(", ".join(value) if isinstance(value, list) else value)
+
+
+def _table(texts: Texts, *keys: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for key in keys:
+        table.add_column(texts.text(f"models.field.{key}"), overflow="fold")
+    return table
+
+
+def _grid() -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _plain(text: Any) -> str:
+    """Text of a file's metadata or of the network, without markup; controls are left out."""
+    from rich.markup import escape
+
+    shown = "".join(letter for letter in str(text or _UNKNOWN) if letter.isprintable())
+    return escape(shown)

@@ -1,0 +1,239 @@
+"""The long work of `chatbelle models`: download, import, verify, remove, with progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import ModelNotFound
+from app.models import DEMO_NAME, load_catalog, open_entries, open_library
+from app.shell import EXIT_FAILED, EXIT_OK, Shell
+from convert.i18n import size_text
+
+if TYPE_CHECKING:
+    from app.model_wish import Acquisition
+    from engine.models.library import Library
+    from engine.models.listing import LocalModel
+
+_STEP_PERCENT = 10
+
+
+def download_model(options: argparse.Namespace, shell: Shell) -> int:
+    """Get a model of the catalog, the hub or an address; convert it where it must be."""
+    from app.model_wish import find_acquisition
+    from engine.models.endpoints import find_endpoints
+
+    _check_type(options, shell)
+    entries = open_entries(shell.home).all()
+    wanted = find_acquisition(
+        options.name,
+        load_catalog(),
+        entries,
+        target=options.type,
+        key=options.key,
+        tokenizer=options.tokenizer,
+    )
+    library = open_library(shell.home)
+    shell.home.make(shell.home.models)
+    done = _Getting(shell, library, find_endpoints(), wanted).run()
+    _tell(options, shell, "models.download.done", done)
+    return EXIT_OK
+
+
+class _Getting:
+    """One `download`."""
+
+    def __init__(self, shell: Shell, library: Library, endpoints: Any, wanted: Acquisition) -> None:
+        self._shell = shell
+        self._library = library
+        self._endpoints = endpoints
+        self._wanted = wanted
+        self._progress = _Progress(shell)
+
+    def run(self) -> dict[str, Any]:
+        """Fetch, convert if need be, and record where it came from."""
+        path, sha256, is_converted = self._fetch_address() if self._wanted.address else self._acquire()
+        model = self._wanted.model
+        self._library.note(
+            path,
+            source=self._wanted.source,
+            license=model.license if model else None,
+            prompt_format=model.prompt_format if model else None,
+            catalog_id=model.id if model else None,
+            expected_sha256=sha256,
+        )
+        return {"path": str(path), "sha256": sha256, "is_converted": is_converted}
+
+    def _fetch_address(self) -> tuple[Path, str, bool]:
+        from engine.models.download import Downloaded, download
+
+        file = self._wanted.address
+        assert file is not None  # run chose this because there is one
+        for event in download(file, self._library.folder / file.name, self._endpoints):
+            if isinstance(event, Downloaded):
+                return event.path, event.sha256, False
+            self._progress.update(event.phase, event.done_bytes, event.total_bytes)
+        raise KeyboardInterrupt  # a download that just ends was cancelled
+
+    def _acquire(self) -> tuple[Path, str, bool]:
+        from dataclasses import replace
+
+        from app.acquire import Acquired, acquire
+
+        wish = self._wanted.wish
+        assert wish is not None  # there is one or the other
+        if self._wanted.tokenizer_repo is not None:
+            wish = replace(wish, tokenizer=str(self._fetch_tokenizer(self._wanted.tokenizer_repo)))
+        with closing(acquire(wish, self._library.folder, self._endpoints)) as events:
+            for event in events:
+                if isinstance(event, Acquired):
+                    is_split = event.path.stat().st_size != event.size_bytes
+                    return event.path, "" if is_split else event.sha256, event.is_converted
+                self._progress.update(event.phase, event.done_bytes, event.total_bytes)
+        raise KeyboardInterrupt
+
+    def _fetch_tokenizer(self, repo: str) -> Path:
+        """The tokenizer of another repository, kept in the data folder for the next time."""
+        from engine.models.download import download
+        from engine.models.hub import resolve
+
+        folder = self._shell.home.root / "tokenizers" / repo.replace("/", "--")
+        path = folder / "tokenizer.json"
+        file = resolve(repo, self._endpoints).file(path.name)
+        if file is not None and not path.is_file():
+            for _ in download(file, path, self._endpoints):
+                pass
+        return folder
+
+
+def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
+    """Add a GGUF, or convert another checkpoint."""
+    from app.model_import import Imported, ImportWish, import_model
+    from convert.recipes import AUTO
+
+    _check_type(options, shell)
+    wish = ImportWish(
+        path=options.path.expanduser(),
+        how=options.how,
+        target=options.type or AUTO,
+        key=options.key,
+        tokenizer=options.tokenizer,
+    )
+    shell.home.make(shell.home.models)
+    progress = _Progress(shell)
+    with closing(import_model(wish, open_library(shell.home))) as events:
+        for event in events:
+            if isinstance(event, Imported):
+                done = {
+                    "path": str(event.path),
+                    "size_bytes": event.size_bytes,
+                    "sha256": event.sha256,
+                    "is_converted": event.is_converted,
+                }
+            else:
+                progress.update(event.phase, event.done_bytes, event.total_bytes)
+    _tell(options, shell, "models.import.done", done)
+    return EXIT_OK
+
+
+def verify_model(options: argparse.Namespace, shell: Shell) -> int:
+    """Compute the hash and compare. Raises ModelNotFound, ModelChanged, and what a damaged file raises."""
+    from engine.models.library import Verified
+
+    library = open_library(shell.home)
+    model = _find(options.name, library, shell)
+    progress = _Progress(shell)
+    for event in library.verify(model):
+        if isinstance(event, Verified):
+            verified = event
+        else:
+            progress.update("verify", event.done_bytes, event.total_bytes)
+    report = {"name": model.name, "sha256": verified.sha256, "is_confirmed": verified.is_confirmed}
+    key = "models.verify.confirmed" if verified.is_confirmed else "models.verify.new"
+    _tell(options, shell, key, report)
+    return EXIT_OK
+
+
+def remove_model(options: argparse.Namespace, shell: Shell) -> int:
+    """Remove a model, to the trash where there is one. Raises ModelNotFound and LibraryErrors."""
+    library = open_library(shell.home)
+    if library.find(options.name) is None and _forget(options, library, shell):
+        return EXIT_OK
+    model = _find(options.name, library, shell)
+    if not options.yes and not _agrees(options, shell, "models.remove.ask", model):
+        return EXIT_FAILED
+    outcome = library.remove(model, to_trash=not options.delete)
+    if outcome == "kept":
+        # Deleting for good was not what was agreed to.
+        if options.json or not _agrees(options, shell, "models.remove.ask_delete", model):
+            shell.terminal.complain(shell.texts.text("models.remove.kept", name=model.name))
+            return EXIT_FAILED
+        outcome = library.remove(model, to_trash=False)
+    report = {"name": model.name, "outcome": outcome, "size_bytes": model.size_bytes}
+    _tell(options, shell, f"models.remove.{outcome}", report)
+    return EXIT_OK
+
+
+def _forget(options: argparse.Namespace, library: Library, shell: Shell) -> bool:
+    """Forget a model whose file is gone already; nothing is lost by that, so nobody is asked."""
+    gone = next((item for item in library.look().missing if item.name == options.name), None)
+    if gone is None:
+        return False
+    library.forget(gone.path)
+    report = {"name": gone.name, "outcome": "forgotten", "size_bytes": 0}
+    _tell(options, shell, "models.remove.forgotten", report)
+    return True
+
+
+def _agrees(options: argparse.Namespace, shell: Shell, key: str, model: LocalModel) -> bool:
+    """Ask in a terminal; exits with 2 where nobody can be asked."""
+    if options.json or not shell.terminal.stdin.isatty():
+        options.parser.error(shell.texts.text("models.remove.needs_yes"))
+    question = shell.texts.text(key, name=model.name, path=model.path, size_bytes=model.size_bytes)
+    shell.terminal.prompt(f"{question} ")
+    return shell.terminal.stdin.readline().strip().casefold() in ("y", "yes", "是", "好")
+
+
+def _find(name: str, library: Library, shell: Shell) -> LocalModel:
+    model = library.find(name)
+    if model is None:
+        raise ModelNotFound(name, shell.home.models, (DEMO_NAME, *library.paths()))
+    return model
+
+
+def _check_type(options: argparse.Namespace, shell: Shell) -> None:
+    """Types of the converter; a catalog entry's own variants are names too."""
+    from convert.recipes import AUTO, TARGETS
+
+    names = {AUTO, *TARGETS, *(name for model in load_catalog().models for name in model.variants)}
+    if options.type is not None and options.type not in names:
+        values = {"name": "--type", "value": options.type, "choices": ", ".join((AUTO, *TARGETS))}
+        options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
+
+
+def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str, Any]) -> None:
+    if options.json:
+        shell.terminal.write_json(report)
+    else:
+        shell.terminal.write_raw(shell.texts.text(key, **report) + "\n")
+
+
+class _Progress:
+    """A line every ten percent of each phase, which reads well in a log too."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._phase = ""
+        self._next_percent = 0
+
+    def update(self, phase: str, done_bytes: int, total_bytes: int) -> None:
+        """Say so if there is something new."""
+        if phase != self._phase:
+            self._phase, self._next_percent = phase, _STEP_PERCENT
+            self._shell.terminal.note(self._shell.texts.text(f"models.phase.{phase}"))
+        if total_bytes and done_bytes * 100 >= self._next_percent * total_bytes:
+            percent = done_bytes * 100 // total_bytes
+            self._next_percent = (percent // _STEP_PERCENT + 1) * _STEP_PERCENT
+            self._shell.terminal.note(f"{percent:3} %  {size_text(done_bytes)} / {size_text(total_bytes)}")

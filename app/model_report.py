@@ -1,0 +1,103 @@
+"""What `chatbelle models` tells, as plain values: the same is printed as JSON or shown as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.i18n import EXPECTED_ERRORS, Texts
+from engine.models.catalog import Catalog, CatalogModel
+from engine.models.fit import QUANTIZATIONS, Fit, judge, judge_best
+from engine.models.library import Library
+from engine.models.listing import Listing, LocalModel
+from engine.models.machine import Machine
+
+
+def listing_report(listing: Listing, library: Library, machine: Machine, texts: Texts) -> dict[str, Any]:
+    """All that `list` shows; sizes in bytes, times in seconds since 1970."""
+    return {
+        "models": [local_report(model, machine, texts) for model in listing.models],
+        "missing": [
+            {"name": gone.name, "path": str(gone.path), "source": gone.source} for gone in listing.missing
+        ],
+        "folder": str(library.folder),
+        "free_bytes": library.free_bytes(),
+    }
+
+
+def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str, Any]:
+    """A model on this disk; `problem` is a sentence where it can't be used."""
+    summary = model.summary
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "files": [str(path) for path in model.parts],
+        "place": model.place,
+        "size_bytes": model.size_bytes,
+        "title": summary.title if summary else None,
+        "architecture": summary.architecture if summary else None,
+        "quantization": summary.quantization if summary else None,
+        "n_parameters": summary.n_parameters if summary else None,
+        "trained_context_tokens": summary.footprint.shape.trained_context_tokens if summary else None,
+        "prompt_format": model.prompt_format,
+        "license": model.license,
+        "source": model.source,
+        "sha256": model.sha256,
+        "added_at": model.added_at,
+        "used_at": model.used_at,
+        "moved_from": str(model.moved_from) if model.moved_from else None,
+        "problem": _sentence(model.problem, texts),
+        "fit": fit_report(judge(summary.footprint, machine)) if summary else None,
+    }
+
+
+def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, texts: Texts) -> dict[str, Any]:
+    """A model of the catalog; what is not known is None."""
+    architecture = catalog.architecture(model)
+    sizes = {
+        name: footprint
+        for name in QUANTIZATIONS
+        if architecture is not None and (footprint := architecture.footprint(name)) is not None
+    }
+    best = judge_best(sizes, machine)
+    return {
+        "id": model.id,
+        "name": model.name,
+        "repo": model.repo,
+        "family": model.family,
+        "license": model.license,
+        "form": model.form,
+        "prompt_format": model.prompt_format,
+        "prompt_verified": model.prompt_verified,
+        "n_parameters": architecture.n_parameters if architecture else None,
+        "download_bytes": model.about_bytes(),
+        "variants": [name for name in model.variants if name],
+        "needs": [{"kind": need.kind, "name": need.name} for need in model.needs],
+        "about": model.about.in_language(texts.language),
+        "recommendation": model.recommendation.in_language(texts.language),
+        "rank": model.rank,
+        "can_be_used": model.can_be_used,
+        "fit": fit_report(best) if best else None,
+        "outputs": {
+            name: {"size_bytes": footprint.weights, "fit": fit_report(judge(footprint, machine))}
+            for name, footprint in sizes.items()
+        },
+    }
+
+
+def fit_report(fit: Fit) -> dict[str, Any]:
+    """How a model does on this machine; sizes in bytes."""
+    return {
+        "verdict": fit.verdict.value,
+        "needed_bytes": fit.need.total,
+        "committed_bytes": fit.need.committed,
+        "free_bytes": fit.free_bytes,
+        "context_tokens": fit.context_tokens,
+        "smaller_context_tokens": fit.smaller_context,
+        "quantization": fit.quantization,
+    }
+
+
+def _sentence(error: Exception | None, texts: Texts) -> str | None:
+    if error is None:
+        return None
+    return texts.error(error) if isinstance(error, EXPECTED_ERRORS) else str(error)

@@ -1,0 +1,121 @@
+"""From what a person calls a model they do not have to what must be fetched for it.
+
+The name of a catalog entry, `owner/name` or `owner/name/file` on the hub, or an https address. Asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.acquire import Wish
+from convert.recipes import AUTO, DEFAULT_TARGET
+from engine.models.catalog import Catalog, CatalogModel
+from engine.models.endpoints import RemoteFile
+from engine.models.errors import EntryInvalid, KeyNeeded, ModelNotUsable
+from engine.models.user_entries import UserEntry, parse_source
+
+_PROMPTS = {"base": "none"}  # the converter's name for the engine's
+_QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """What to fetch: `wish` from a hub, or the one file at `address`.
+
+    model: the catalog's entry, None where it is not from the catalog. tokenizer_repo: whose tokenizer must be
+    fetched first.
+    """
+
+    wish: Wish | None
+    address: RemoteFile | None = None
+    model: CatalogModel | None = None
+    tokenizer_repo: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for people."""
+        if self.address is not None:
+            return self.address.address or ""
+        if self.wish is None:
+            return ""
+        return f"{self.wish.repo}/{self.wish.file}" if self.wish.file else self.wish.repo
+
+
+def find_acquisition(
+    name: str,
+    catalog: Catalog,
+    entries: Sequence[UserEntry] = (),
+    *,
+    target: str | None = None,
+    key: Path | None = None,
+    tokenizer: Path | None = None,
+) -> Acquisition:
+    """What `name` means; `target` is the type to get or to convert to.
+
+    Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyNeeded.
+    """
+    model = catalog.find(name)
+    if model is None:
+        own = next((entry for entry in entries if entry.name.casefold() == name.casefold()), None)
+        return _from_entry(own or parse_source(name), target, key, tokenizer)
+    if not model.can_be_used:
+        raise ModelNotUsable(model.name)
+    needed = next((need.name for need in model.needs if need.kind == "key"), None)
+    if needed is not None and key is None:
+        raise KeyNeeded(model.name, needed)
+    tokenizer_repo = next((need.name for need in model.needs if need.kind == "tokenizer"), None)
+    wish = Wish(
+        repo=model.repo,
+        file=_file(model, target),
+        target=_target(model, target),
+        key=str(key) if key else None,
+        tokenizer=str(tokenizer) if tokenizer else None,
+        prompt=_PROMPTS.get(model.prompt_format, model.prompt_format),
+        modelscope=model.mirrors.modelscope,
+    )
+    variant = _variant(model, target)
+    if len(model.variants) > 1 and model.form in _QUANTIZED_FORMS:
+        wish = replace(wish, output_name=f"{model.name}-{variant}.gguf")
+    return Acquisition(wish, model=model, tokenizer_repo=None if tokenizer else tokenizer_repo)
+
+
+def _from_entry(
+    entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None
+) -> Acquisition:
+    if entry.kind == "path":
+        raise EntryInvalid(entry.source)
+    if entry.kind == "address":
+        name = f"{entry.name}.gguf"
+        return Acquisition(None, RemoteFile("", "", name, address=entry.source))
+    return Acquisition(
+        Wish(
+            repo=entry.repo or "",
+            file=entry.file,
+            target=target or DEFAULT_TARGET,
+            key=str(key) if key else None,
+            tokenizer=str(tokenizer) if tokenizer else None,
+        )
+    )
+
+
+def _variant(model: CatalogModel, target: str | None) -> str:
+    """The variant that the type names, else the recommended one."""
+    wanted = (target or "").casefold()
+    return next((name for name in model.variants if name.casefold() == wanted), model.variants[0])
+
+
+def _file(model: CatalogModel, target: str | None) -> str | None:
+    """The one weight file to take, where the repository holds several models."""
+    if len(model.variants) < 2 or model.form == "hf":
+        return None
+    chosen = model.variant_files(_variant(model, target))
+    return next((item.name for item in chosen if item.role == "weights"), None)
+
+
+def _target(model: CatalogModel, target: str | None) -> str:
+    """Blocks that were quantized stay as they are unless a type is asked for."""
+    if target is not None and target not in model.variants:
+        return target
+    return AUTO if model.form in _QUANTIZED_FORMS else DEFAULT_TARGET

@@ -1,0 +1,206 @@
+"""`chatbelle models` as people start it: processes with arguments, streams and exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.processes import Run
+from engine.models.library import Library
+
+
+@pytest.fixture
+def environ(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """No cache of this machine, no hub, and a trash of our own."""
+    return environ | {
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "CHATBELLE_MIRRORS": "",
+        "XDG_DATA_HOME": str(tmp_path / "share"),
+    }
+
+
+def document(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object on stdout, and nothing else."""
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert len(result.stdout.splitlines()) == 1
+    return found
+
+
+def put(model: Path, home: Path, name: str) -> Path:
+    target = home / "models" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(model, target))
+
+
+def test_an_empty_library_says_what_to_do(chatbelle: Run) -> None:
+    result = chatbelle("models", env={"LC_ALL": "zh_CN.UTF-8"})
+
+    assert result.returncode == 0
+    assert result.stdout == ""
+    assert "chatbelle models list --catalog" in result.stderr
+    assert document(chatbelle("models", "list", "--json"))["models"] == []
+
+
+def test_what_is_listed_can_be_chatted_with(chatbelle: Run, tiny_model: Path, home_folder: Path) -> None:
+    put(tiny_model, home_folder, "子文件夹/贝拉.gguf")
+    put(tiny_model, home_folder, "damaged.gguf").write_bytes(b"PK\x03\x04")
+
+    models = document(chatbelle("models", "list", "--json"))["models"]
+
+    damaged, good = models
+    assert (good["name"], good["architecture"], good["quantization"]) == ("贝拉", "bloom", "q8_0")
+    assert good["fit"]["verdict"] == "well"
+    assert good["problem"] is None
+    assert damaged["fit"] is None
+    assert "damaged.gguf" in damaged["problem"]
+    answer = chatbelle("chat", "--model", "贝拉", "--threads", "1", "--max-tokens", "2", "--json", "你好")
+    assert document(answer)["model"]["path"] == good["path"]
+
+
+def test_the_table_is_in_both_languages(chatbelle: Run, tiny_model: Path, home_folder: Path) -> None:
+    put(tiny_model, home_folder, "贝拉.gguf")
+
+    chinese, english = chatbelle("models", "list", "--lang", "zh-CN"), chatbelle("models", "list")
+
+    assert "运行流畅" in chinese.stdout
+    assert "runs well" in english.stdout
+    assert all("贝拉" in result.stdout for result in (chinese, english))
+
+
+def test_the_catalog_is_shown_without_a_network(chatbelle: Run) -> None:
+    listed = document(chatbelle("models", "list", "--catalog", "--json"))["catalog"]
+    found = document(chatbelle("models", "search", "gguf", "--offline", "--json"))
+    shown = document(chatbelle("models", "show", "belle-7b-2m", "--json"))
+
+    assert len(listed) == 16
+    assert [model["id"] for model in found["catalog"]] == ["belle-llama2-13b-chat-gguf"]
+    assert found["hub"] == []
+    assert shown["outputs"]["q4_k_m"]["size_bytes"] == 4_670_685_184
+
+
+def test_a_folder_that_was_added_is_searched(chatbelle: Run, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "外部 模型"
+    folder.mkdir()
+    shutil.copyfile(tiny_model, folder / "a.gguf")
+
+    assert document(chatbelle("models", "where", "--add", str(folder), "--json"))["folders"] == [str(folder)]
+    assert [model["name"] for model in document(chatbelle("models", "list", "--json"))["models"]] == ["a"]
+    assert document(chatbelle("models", "where", "--drop", str(folder), "--json"))["folders"] == []
+
+
+def test_a_gguf_is_imported_verified_and_removed(
+    chatbelle: Run, tiny_model: Path, home_folder: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copyfile(tiny_model, tmp_path / "新 模型.gguf"))
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+
+    imported = document(chatbelle("models", "import", str(source), "--json"))
+    verified = document(chatbelle("models", "verify", "新 模型", "--json"))
+    unasked = chatbelle("models", "remove", "新 模型")
+    removed = document(chatbelle("models", "remove", "新 模型", "--yes", "--delete", "--json"))
+
+    target = home_folder / "models" / "新 模型.gguf"
+    assert imported["path"] == str(target)
+    assert imported["sha256"] == digest
+    assert verified == {"name": "新 模型", "sha256": digest, "is_confirmed": True}
+    assert unasked.returncode == 2
+    assert "--yes" in unasked.stderr
+    assert removed["outcome"] == "deleted"
+    assert not target.exists()
+    assert source.exists()
+
+
+def test_a_checkpoint_is_converted_on_import(
+    chatbelle: Run, tiny_checkpoint: Path, home_folder: Path
+) -> None:
+    result = chatbelle("models", "import", str(tiny_checkpoint), "--type", "q8_0", "--json")
+
+    imported = document(result)
+    assert imported["is_converted"]
+    assert Path(imported["path"]).parent == home_folder / "models"
+    assert "100 %" in result.stderr
+    (model,) = document(chatbelle("models", "list", "--json"))["models"]
+    assert model["name"].endswith("-q8_0")
+    assert model["source"] == str(tiny_checkpoint)
+    assert document(chatbelle("models", "verify", model["name"], "--json"))["is_confirmed"]
+
+
+def test_a_removed_model_is_in_the_trash(
+    chatbelle: Run, tiny_model: Path, home_folder: Path, tmp_path: Path
+) -> None:
+    path = put(tiny_model, home_folder, "贝拉.gguf")
+
+    result = chatbelle("models", "remove", "贝拉", "--yes", "--json")
+
+    if result.returncode:  # another file system than the trash's, or none: it must be left then
+        assert path.exists()
+        assert "--delete" in result.stderr
+    else:
+        assert json.loads(result.stdout)["outcome"] == "trash"
+        assert not path.exists()
+
+
+def test_a_model_another_process_works_on_is_left_alone(
+    chatbelle: Run, tiny_model: Path, home_folder: Path
+) -> None:
+    path = put(tiny_model, home_folder, "贝拉.gguf")
+
+    with Library(home_folder, home_folder / "models").held(path):
+        result = chatbelle("models", "verify", "贝拉")
+
+    assert result.returncode == 1
+    assert str(path) in result.stderr
+    assert document(chatbelle("models", "verify", "贝拉", "--json"))["sha256"]
+
+
+def test_a_flipped_bit_ends_with_one_sentence(chatbelle: Run, tiny_model: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copyfile(tiny_model, tmp_path / "a.gguf"))
+    path = Path(document(chatbelle("models", "import", str(source), "--json"))["path"])
+    state = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-10] ^= 4
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    result = chatbelle("models", "verify", "a", "--json")
+
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()[-1]) > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [
+        (["show", "nothing"], 1),
+        (["verify", "nothing"], 1),
+        (["remove", "nothing", "--yes"], 1),
+        (["import", "nothing"], 1),
+        (["download", "chatbelle-int4"], 1),
+        (["download", "belle-llama-7b-2m-enc"], 1),
+        (["download", "belle-7b-2m"], 1),
+        (["download", "no source"], 1),
+        (["download", "belle-7b-2m", "--type", "q17"], 2),
+        (["import"], 2),
+        (["import", "x", "--link", "--in-place"], 2),
+        (["nonsense"], 2),
+    ],
+)
+def test_refusals_are_worded_and_leave_stdout_empty(
+    chatbelle: Run, arguments: list[str], exit_code: int
+) -> None:
+    result = chatbelle("models", *arguments, env={"LC_ALL": "zh_CN.UTF-8"})
+
+    assert result.returncode == exit_code, result.stderr
+    assert result.stdout == ""
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in result.stderr)
+    assert "Traceback" not in result.stderr
