@@ -13,7 +13,7 @@ from app.acquire import Wish
 from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.endpoints import RemoteFile
-from engine.models.errors import EntryInvalid, KeyNeeded, ModelNotUsable
+from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
 from engine.models.user_entries import UserEntry, parse_source
 
 _PROMPTS = {"base": "none"}  # the converter's name for the engine's
@@ -54,7 +54,7 @@ def find_acquisition(
 ) -> Acquisition:
     """What `name` means; `target` is the type to get or to convert to.
 
-    Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyNeeded.
+    Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
     """
     model = catalog.find(name)
     if model is None:
@@ -64,7 +64,7 @@ def find_acquisition(
         raise ModelNotUsable(model.name)
     needed = next((need.name for need in model.needs if need.kind == "key"), None)
     if needed is not None and key is None:
-        raise KeyNeeded(model.name, needed)
+        raise KeyFileNeeded(model.name, needed)
     tokenizer_repo = next((need.name for need in model.needs if need.kind == "tokenizer"), None)
     wish = Wish(
         repo=model.repo,

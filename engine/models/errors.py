@@ -6,7 +6,7 @@ LibraryError
 ├── CatalogInvalid
 ├── EntryInvalid
 ├── ModelNotUsable
-├── KeyNeeded
+├── KeyFileNeeded
 ├── LibraryInUse
 └── LibraryFileError          the file at `path`
     ├── RecordsNotSaved
@@ -54,7 +54,7 @@ class ModelNotUsable(LibraryError):
 
 
 @dataclass(eq=False)
-class KeyNeeded(LibraryError):
+class KeyFileNeeded(LibraryError):
     """The model `name` is encrypted; `key` is the file that decrypts it."""
 
     name: str

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from builders.hub import LocalHub
 from builders.processes import Run
 from engine.models.library import Library
 
@@ -204,3 +205,42 @@ def test_refusals_are_worded_and_leave_stdout_empty(
     assert result.stdout == ""
     assert any("\u4e00" <= letter <= "\u9fff" for letter in result.stderr)
     assert "Traceback" not in result.stderr
+
+
+def online(hub: LocalHub) -> dict[str, str]:
+    """The hub on loopback, without the proxies of this machine."""
+    return {"HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def test_a_catalog_model_is_fetched_converted_and_recorded(chatbelle: Run, tiny_checkpoint: Path) -> None:
+    with LocalHub() as hub:
+        hub.add_folder("BelleGroup/BELLE-7B-2M", tiny_checkpoint)
+
+        result = chatbelle("models", "download", "belle-7b-2m", "--type", "q8_0", "--json", env=online(hub))
+
+    done = document(result)
+    assert done["is_converted"]
+    (model,) = document(chatbelle("models", "list", "--json"))["models"]
+    assert (model["path"], model["source"]) == (done["path"], "BelleGroup/BELLE-7B-2M")
+    assert (model["license"], model["prompt_format"]) == ("apache-2.0", "belle")
+    assert document(chatbelle("models", "verify", model["name"], "--json"))["is_confirmed"]
+
+
+def test_a_gguf_of_the_hub_is_found_and_fetched(chatbelle: Run, tiny_model: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("owner/name", "tiny.gguf", tiny_model)
+
+        found = document(chatbelle("models", "search", "name", "--json", env=online(hub)))
+        done = document(chatbelle("models", "download", "owner/name/tiny.gguf", "--json", env=online(hub)))
+
+    assert [result["name"] for result in found["hub"]] == ["owner/name"]
+    assert Path(done["path"]).read_bytes() == tiny_model.read_bytes()
+
+
+def test_without_a_network_the_search_still_answers(chatbelle: Run) -> None:
+    result = chatbelle("models", "search", "gptq", "--json")
+
+    found = document(result)
+    assert found["hub"] is None
+    assert len(found["catalog"]) == 3
+    assert result.stderr.strip()
