@@ -170,7 +170,10 @@ def test_a_question_sent_meanwhile_waits_visibly_and_can_be_taken_back(
     )
 
     app.wait_for(lambda: not app.has("queued-0"), "an empty queue")
-    app.wait_for(lambda: "another" not in app.text("last-user"), "the question to be gone")
+    app.wait_for(
+        lambda: "another thing" not in app.page_text().replace(app.text("prompt"), ""), "one question"
+    )
+    app.wait_for(lambda: "and another thing" in app.text("prompt"), "the text back in the prompt")
 
 
 def test_regenerating_makes_a_branch_and_both_can_be_shown(app: Any) -> None:
@@ -237,8 +240,8 @@ def test_after_kill_9_everything_is_there_and_marked_unfinished(start: Start, lo
     server.kill()
     again = look(start())
 
-    again.wait_for_label("last-user", "go on and on")
     again.wait_for_label("last-reply", "Unfinished")
+    again.wait_for_label("chat-title", "go on and on")
     assert "abcdef" in _reply(again)
     again.click("continue")
     _wait_until_answering(again)
