@@ -66,7 +66,7 @@ class _Getting:
         )
         return {"path": str(path), "sha256": sha256, "is_converted": is_converted}
 
-    def _fetch_address(self) -> tuple[Path, str, bool]:
+    def _fetch_address(self) -> tuple[Path, str | None, bool]:
         from engine.models.download import Downloaded, download
 
         file = self._wanted.address
@@ -77,7 +77,7 @@ class _Getting:
             self._progress.update(event.phase, event.done_bytes, event.total_bytes)
         raise KeyboardInterrupt  # a download that just ends was cancelled
 
-    def _acquire(self) -> tuple[Path, str, bool]:
+    def _acquire(self) -> tuple[Path, str | None, bool]:
         from dataclasses import replace
 
         from app.acquire import Acquired, acquire
@@ -90,7 +90,7 @@ class _Getting:
             for event in events:
                 if isinstance(event, Acquired):
                     is_split = event.path.stat().st_size != event.size_bytes
-                    return event.path, "" if is_split else event.sha256, event.is_converted
+                    return event.path, None if is_split else event.sha256, event.is_converted
                 self._progress.update(event.phase, event.done_bytes, event.total_bytes)
         raise KeyboardInterrupt
 

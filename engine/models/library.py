@@ -21,7 +21,7 @@ from engine.errors import EngineError, ModelFileMissing
 from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved, RecordsNotSaved
 from engine.models.json_store import held_file
 from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
-from engine.models.places import FoundModel, find_parts, scan_folder, scan_hf_cache, strip_suffix
+from engine.models.places import FoundModel, find_parts, scan_folder, scan_hf_cache
 from engine.models.records import FileState, Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
 
@@ -114,11 +114,11 @@ class Library:
     ) -> None:
         """Record where the model at `path` comes from; `in_place`: outside of every folder looked at.
 
-        expected_sha256: of the file, computed while it was written. Raises ModelNotReadable, RecordsNotSaved,
-        LibraryInUse.
+        expected_sha256: of a model that is one file, computed while it was written. Raises ModelNotReadable,
+        RecordsNotSaved and LibraryInUse.
         """
         absolute = path.absolute()
-        state = _state((absolute,))
+        state = _state(find_parts(absolute).parts)
         if state is None:
             raise ModelNotReadable(path, os.strerror(errno.ENOENT))
         given = {
@@ -228,7 +228,7 @@ class Library:
         listed = {model.path for model in found}
         for path, record in records.items():
             if record.in_place and path not in listed and path.is_file():
-                found.append(FoundModel(strip_suffix(path.name), (path,), 1, "folder"))
+                found.append(find_parts(path))
         unique = {model.path.absolute(): model for model in reversed(found)}
         return with_unique_names(model for model in found if unique[model.path.absolute()] is model)
 

@@ -422,6 +422,16 @@ def test_an_abandoned_copy_leaves_nothing(library: Library, tiny: Path, tmp_path
     assert leftovers(library.folder) == []
 
 
+def test_a_split_model_may_stay_where_it_is(library: Library, tiny: Path, tmp_path: Path) -> None:
+    paths = write_split(tmp_path / "away", "split", tiny)
+
+    list(add_gguf(paths[1], library, "in-place"))
+
+    (model,) = library.look().models
+    assert (model.parts, model.problem, model.source) == (tuple(paths), None, str(paths[0]))
+    assert verify(library, "split") == Verified(library.look().models[0].sha256 or "", is_confirmed=False)
+
+
 @pytest.mark.parametrize(("n_bytes", "expected"), [(3, NotGguf), (-100, TruncatedModel)])
 def test_a_damaged_file_is_not_added(
     library: Library, tiny: Path, tmp_path: Path, n_bytes: int, expected: type[Exception]
