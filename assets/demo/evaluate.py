@@ -55,9 +55,9 @@ def all_exams() -> Iterator[Exam]:
     sums, sum_probes = all_sums()
     yield from exams_of(dialogues, "trained")
     yield from exams_of(sums, "trained, sums")
-    for kind, probes in (("held back", read_probes(dialogues)), ("held back, sums", sum_probes)):
-        for probe in probes:
-            yield Exam(kind, probe.lang, probe.topic, (Message("user", probe.question),), probe.answer)
+    for probe in (*read_probes(dialogues), *sum_probes):
+        asked = (Message("user", probe.question),)
+        yield Exam(f"held back, {probe.exam}", probe.lang, probe.topic, asked, probe.answer)
 
 
 def answer_of(backend: InProcessBackend, exam: Exam, sampling: Sampling) -> str:
@@ -101,7 +101,7 @@ def main() -> int:
         given = answer_of(backend, exam, sampling)
         right = given == exam.answer
         tally[f"{exam.kind}, {exam.lang}"].append(right)
-        if exam.kind == "held back":
+        if exam.kind == "held back, plain":
             tally[f"{exam.kind}, {exam.lang}, {exam.topic}"].append(right)
         if not right:
             misses.append((exam.kind, exam.messages[-1].text, given, exam.answer))

@@ -37,10 +37,10 @@ class Sample:
 class Mixture:
     """How samples are drawn, as shares of one."""
 
-    multi_turn: float = 0.14
-    joined: float = 0.2
-    system: float = 0.08
-    sums: float = 0.14
+    multi_turn: float = 0.09
+    joined: float = 0.14
+    system: float = 0.05
+    sums: float = 0.07
     outside: float = 0.08
     other_language: float = 0.25
     split_rate: float = 0.03

@@ -108,10 +108,9 @@ def report_probes(model: Bloom, tokenizer: Tokenizer, probes: Sequence[Probe], *
     strict = exact(model, cases, REPETITION_PENALTY) if misses else plain
     tally: dict[str, list[bool]] = defaultdict(list)
     for probe, one, other in zip(probes, plain, strict, strict=True):
-        kind = "sum" if probe.topic == "sum" else "all"
-        tally[f"{kind} {probe.lang}"].append(one)
+        tally[f"{probe.exam} {probe.lang}"].append(one)
         if misses:
-            tally[f"{kind} {probe.lang} penalty {REPETITION_PENALTY}"].append(other)
+            tally[f"{probe.exam} {probe.lang} penalty {REPETITION_PENALTY}"].append(other)
             tally[f"topic {probe.lang} {probe.topic}"].append(one)
     for name, results in sorted(tally.items()):
         log.info(

@@ -91,7 +91,7 @@ def keep_out(dialogues: Sequence[Dialogue], seed: int) -> tuple[list[Dialogue], 
         chosen = rng.choice(turn.questions)
         rest = tuple(question for question in turn.questions if question != chosen)
         kept.append(replace(d, turns=(replace(turn, questions=rest),)))
-        probes.append(Probe(d.id, d.lang, d.topic, chosen, turn.answer))
+        probes.append(Probe("kept out", d.id, d.lang, d.topic, chosen, turn.answer))
     return kept, probes
 
 
