@@ -22,6 +22,7 @@ from app.i18n import Texts
 from app.settings import Settings
 from app.views.chat import ChatView
 from app.views.context import ViewContext, is_narrow
+from app.views.session_guard import guard_session
 from app.views.settings import SettingsView
 from app.views.theme import apply_theme
 from convert.i18n import Language
@@ -71,8 +72,7 @@ class Shell:
         page = self._page
         page.on_resize = self._resized
         page.on_keyboard_event = self._key_pressed
-        # Flet shows a red banner with a traceback for an error that no guard caught: a sentence instead.
-        page.session.error = self._unhandled  # type: ignore[method-assign] # there is no hook for it
+        guard_session(page.session, self._unhandled)
         last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()

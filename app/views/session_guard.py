@@ -1,0 +1,36 @@
+"""Two things that Flet's session does which would cost a person their page, done otherwise.
+
+Flet has no hooks for them, so the session's methods are replaced, here and nowhere else:
+
+- An error in a handler is shown as a red banner with a traceback. Ours becomes a sentence.
+- The answer to a method call (such as `focus`) on a control that is gone by then ends the connection: the
+  browser drops the page and fetches all of it anew. Ours ends the call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flet.messaging.session import Session
+
+_log = logging.getLogger(__name__)
+
+
+def guard_session(session: Session, on_error: Callable[[str], None]) -> None:
+    """Make `session` robust; on_error is given an unhandled error's text, which begins with its message."""
+    take = session.handle_invoke_method_results
+
+    def take_result(control_id: int, call_id: str, result: Any, error: str | None) -> None:
+        if control_id not in session.index:
+            _log.debug("the control %s was gone before its answer came", control_id)
+            # Flet looks only whether it knows the id; with one that it knows, the caller goes on.
+            control_id = next(iter(session.index))
+        take(control_id, call_id, result, error)
+
+    def tell(message: str) -> None:
+        on_error(message)
+
+    session.handle_invoke_method_results = take_result  # type: ignore[method-assign]
+    session.error = tell  # type: ignore[method-assign]
