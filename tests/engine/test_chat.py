@@ -255,13 +255,13 @@ def test_a_signal_while_the_prompt_is_read_ends_it_and_is_not_lost(
     backend.load(models / "llama.gguf", LoadOptions(context_tokens=8192, prompt_format="belle"))
     threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
 
-    def ask_for_ever() -> None:
-        while True:
+    def ask_for_long() -> None:
+        for _ in range(1000):
             ask(backend, [user("word " * 1100)], dataclasses.replace(GREEDY, max_tokens=1))
             ask(backend, [user("another")], dataclasses.replace(GREEDY, max_tokens=1))
 
     with pytest.raises(KeyboardInterrupt):
-        ask_for_ever()
+        ask_for_long()
     assert_still_right(backend)
 
 
