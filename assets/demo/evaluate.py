@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,17 @@ def answer_of(backend: InProcessBackend, exam: Exam, sampling: Sampling) -> str:
     return text
 
 
+def thinned(exams: Sequence[Exam], every: int) -> list[Exam]:
+    """Every Nth question of each kind, in order."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for exam in exams:
+        if seen[exam.kind] % every == 0:
+            kept.append(exam)
+        seen[exam.kind] += 1
+    return kept
+
+
 def read_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -80,6 +91,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--penalty", type=float, default=1.0, help="repetition penalty (default 1.0: off)")
     parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--every", type=int, default=1, help="ask only every Nth question of each kind")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     return parser.parse_args()
@@ -93,7 +105,7 @@ def main() -> int:
     sampling = Sampling(
         temperature=options.temperature, repetition_penalty=options.penalty, seed=1, max_tokens=200
     )
-    exams = [exam for exam in all_exams() if exam.kind.startswith(options.only)]
+    exams = thinned([exam for exam in all_exams() if exam.kind.startswith(options.only)], options.every)
     tally: dict[str, list[bool]] = defaultdict(list)
     misses = []
     console = Console(stderr=True)
