@@ -8,19 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import llama_cpp.llama_cpp as api
 import numpy as np
 from numpy.typing import NDArray
 
-_SILENT = api.llama_log_callback(lambda level, text, data: None)
+from engine.native.binding import api as load_api
+
+# Not imported directly: the engine's log callback, which it reads refusals from, has to stay in place.
+api = load_api()
 
 
 class LoadedModel:
     """A GGUF opened by llama.cpp; `vocab_only` skips the weights. Use as a context manager."""
 
     def __init__(self, path: Path, *, vocab_only: bool = False) -> None:
-        api.llama_log_set(_SILENT, ctypes.c_void_p(0))
-        api.llama_backend_init()
         params = api.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = 0

@@ -23,7 +23,8 @@ from engine.types import Finished, LoadOptions, Sampling
 from engine.worker import WorkerBackend
 
 STAGES = ("load", "prompt", "generation")
-LOAD = LoadOptions(threads=1, prompt_format="belle", context_tokens=1024)
+# Room for all turns: what is forgotten when the context is full depends on what one engine lived through.
+LOAD = LoadOptions(threads=1, prompt_format="belle", context_tokens=16_384)
 GREEDY = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=60)
 
 
