@@ -205,7 +205,7 @@ class WorkerBackend:
                 raise EngineBusy
             if self._model is None:
                 raise NoModelLoaded
-            if not self._is_loaded or self._worker is None or self._worker.ended.is_set():
+            if not self._is_loaded or self._worker is None or self._worker.is_gone:
                 self._load(*self._model)
             worker = self._living_worker()
             call = worker.begin()
@@ -238,7 +238,7 @@ class WorkerBackend:
             self._deaths.forget(path)
 
     def _living_worker(self) -> WorkerHandle:
-        if self._worker is None or self._worker.ended.is_set() or self._worker.is_closed:
+        if self._worker is None or self._worker.is_gone or self._worker.is_closed:
             self._worker = WorkerHandle()
             weakref.finalize(self, self._worker.close)
         return self._worker

@@ -75,6 +75,11 @@ class WorkerHandle:
         self._started.wait()
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the process has ended, also while its last words are still being read."""
+        return self.ended.is_set() or (self._process is not None and self._process.poll() is not None)
+
+    @property
     def pid(self) -> int | None:
         """The process's id; None if it could not be started."""
         return self._process.pid if self._process is not None else None
