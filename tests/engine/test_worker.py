@@ -92,7 +92,8 @@ def test_a_death_while_answering_is_told_and_the_next_question_works(
 def test_a_death_between_questions_goes_unnoticed(loaded: WorkerBackend) -> None:
     first = pid_of(loaded)
     kill(loaded)
-    assert wait_until(lambda: is_gone(first), 5)
+    # Not just a zombie, some of whose threads may still be ending.
+    assert wait_until(lambda: not psutil.pid_exists(first), 5)
 
     assert ask(loaded, [user("one")]).message.text
     assert pid_of(loaded) != first
