@@ -63,7 +63,9 @@ class ModelPicker(ft.Container):
         self._sign.icon = ft.Icons.ERROR_OUTLINE if has_failed else ft.Icons.MEMORY
         self._sign.color = ft.Colors.ERROR if has_failed else ft.Colors.ON_SURFACE_VARIANT
         limit = _NARROW_NAME_WIDTH if self._is_narrow else _NAME_WIDTH
-        self._frame.width = min(limit, text_width_px(name, 14 * self._context.settings.settings.font_scale))
+        # The style spaces its letters, and a name that is short by a pixel loses two characters.
+        name_width = text_width_px(name, 14 * self._context.settings.settings.font_scale) + len(name) + UNIT
+        self._frame.width = min(limit, name_width)
         self._node.label = self._context.t("chat.models.picker_label", model=name)
 
     def set_narrow(self, narrow: bool) -> None:
