@@ -9,7 +9,7 @@ from pathlib import Path
 from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
 from app.home import Home
 from app.i18n import Texts
-from app.models import DEMO_NAME, find_model, open_library
+from app.models.finding import DEMO_NAME, find_model, open_library
 from app.terminal import Terminal
 from engine.backend import Backend
 from engine.types import Sampling

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.errors import ModelNotFound
 from app.home import Home
-from app.models import DEMO_NAME, find_model, list_names, model_paths
+from app.models.finding import DEMO_NAME, find_model, list_names, model_paths
 
 
 @dataclass(frozen=True, slots=True)

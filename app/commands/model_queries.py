@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.commands.model_tables import catalog_table, details_table, hub_table, local_table, places_table
 from app.errors import ModelNotFound
-from app.model_report import catalog_report, listing_report, local_report
-from app.models import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.report import catalog_report, listing_report, local_report
 from app.shell import EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError
 from engine.models.machine import look_at_machine

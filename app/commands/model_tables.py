@@ -1,4 +1,4 @@
-"""The tables of `chatbelle models`, made of the reports in `app.model_report`."""
+"""The tables of `chatbelle models`, made of the reports in `app.models.report`."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import ModelNotFound
-from app.models import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from convert.i18n import size_text
 
 if TYPE_CHECKING:
-    from app.model_wish import Acquisition
+    from app.models.wishes import Acquisition
     from engine.models.library import Library
     from engine.models.listing import LocalModel
 
@@ -22,7 +22,7 @@ _STEP_PERCENT = 10
 
 def download_model(options: argparse.Namespace, shell: Shell) -> int:
     """Get a model of the catalog, the hub or an address; convert it where it must be."""
-    from app.model_wish import find_acquisition
+    from app.models.wishes import find_acquisition
     from engine.models.endpoints import find_endpoints
 
     _check_type(options, shell)
@@ -80,7 +80,7 @@ class _Getting:
     def _acquire(self) -> tuple[Path, str | None, bool]:
         from dataclasses import replace
 
-        from app.acquire import Acquired, acquire
+        from app.models.acquire import Acquired, acquire
 
         wish = self._wanted.wish
         assert wish is not None  # there is one or the other
@@ -110,7 +110,7 @@ class _Getting:
 
 def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     """Add a GGUF, or convert another checkpoint."""
-    from app.model_import import Imported, ImportWish, import_model
+    from app.models.importing import Imported, ImportWish, import_model
     from convert.recipes import AUTO
 
     _check_type(options, shell)

@@ -94,7 +94,7 @@ class Composer(ft.Container):
 
     async def focus(self) -> None:
         """Put the cursor into the field."""
-        await self._field.focus()  # type: ignore[no-untyped-call]
+        await self._field.focus()
 
     def show_answering(self, answering: bool) -> None:
         """Whether an answer of this conversation is being made: the button stops it then."""

@@ -160,7 +160,7 @@ class QuestionRow(ft.Container):
             ),
         ]
         refresh(self._body)
-        await field.focus()  # type: ignore[no-untyped-call]
+        await field.focus()
 
     def _end_edit(self) -> None:
         self._field = None

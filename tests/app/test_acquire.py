@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.acquire import Acquired, AcquireProgress, Wish, acquire, discard
 from app.errors import ModelFileUnclear
-from app.jobs import Job, Jobs
+from app.models.acquire import Acquired, AcquireProgress, Wish, acquire, discard
+from app.models.jobs import Job, Jobs
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
 from builders.hub import Fault, LocalHub, Seen

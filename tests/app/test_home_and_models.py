@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import DataFolderNotWritable, ModelIsFolder, ModelNotFound
 from app.home import Home, find_home
-from app.models import find_model, list_names
+from app.models.finding import find_model, list_names
 
 
 def test_own_variable_wins_over_flets(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ print(time.perf_counter() - start)
 CONVERT = """
 import json, sys, time
 from pathlib import Path
-from app.acquire import Acquired, Wish, acquire
+from app.models.acquire import Acquired, Wish, acquire
 from convert.pipeline import peak_rss_bytes
 from engine.models.endpoints import Endpoints
 url, repo, out = sys.argv[1:]

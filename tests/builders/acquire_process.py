@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from app.acquire import Wish, acquire
+from app.models.acquire import Wish, acquire
 from engine.models.endpoints import Endpoints
 
 

@@ -1,7 +1,7 @@
 """Long work off the screen's thread: a queue of models to get, with progress, pause, resume and cancel.
 
 Every job is a small file in the data folder, so that after a restart, or a crash, it is there as paused. One
-job works at a time; what it does is `app.acquire`'s business. No Flet: listeners are told from the worker's
+job works at a time; what it does is `app.models.acquire`'s business. Listeners are told from the worker's
 thread.
 """
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from app.acquire import Acquired, AcquireProgress, Wish, acquire, discard
 from app.durable import write_file
+from app.models.acquire import Acquired, AcquireProgress, Wish, acquire, discard
 from app.typed_json import JsonMismatch, from_json, parse_json, to_json
 from engine.models.endpoints import Endpoints
 

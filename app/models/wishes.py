@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.acquire import Wish
+from app.models.acquire import Wish
 from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.endpoints import RemoteFile

@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Literal, Self
 
 from app.errors import ModelFileUnclear
-from app.hub_folder import HubFolder
+from app.models.hub_folder import HubFolder
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
