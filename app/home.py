@@ -37,6 +37,11 @@ class Home:
         return self.root / "history"
 
     @property
+    def jobs(self) -> Path:
+        """Records of long work that is not finished, or not yet seen to be."""
+        return self.root / "jobs"
+
+    @property
     def logs(self) -> Path:
         """Reports of unexpected errors."""
         return self.root / "logs"

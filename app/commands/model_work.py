@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import ModelNotFound
@@ -13,7 +12,8 @@ from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from convert.i18n import size_text
 
 if TYPE_CHECKING:
-    from app.models.wishes import Acquisition
+    from app.models.errands import Work
+    from app.models.progress import WorkDone
     from engine.models.library import Library
     from engine.models.listing import LocalModel
 
@@ -22,95 +22,28 @@ _STEP_PERCENT = 10
 
 def download_model(options: argparse.Namespace, shell: Shell) -> int:
     """Get a model of the catalog, the hub or an address; convert it where it must be."""
-    from app.models.wishes import find_acquisition
+    from app.models.errands import carry_out
+    from app.models.wishes import find_get
     from engine.models.endpoints import find_endpoints
 
     _check_type(options, shell)
-    entries = open_entries(shell.home).all()
-    wanted = find_acquisition(
+    errand = find_get(
         options.name,
         load_catalog(),
-        entries,
+        open_entries(shell.home).all(),
         target=options.type,
         key=options.key,
         tokenizer=options.tokenizer,
     )
-    library = open_library(shell.home)
-    shell.home.make(shell.home.models)
-    done = _Getting(shell, library, find_endpoints(), wanted).run()
-    _tell(options, shell, "models.download.done", done)
+    done = _run(carry_out(errand, shell.home, find_endpoints()), shell)
+    report = {"path": str(done.path), "sha256": done.sha256, "is_converted": done.is_converted}
+    _tell(options, shell, "models.download.done", report)
     return EXIT_OK
-
-
-class _Getting:
-    """One `download`."""
-
-    def __init__(self, shell: Shell, library: Library, endpoints: Any, wanted: Acquisition) -> None:
-        self._shell = shell
-        self._library = library
-        self._endpoints = endpoints
-        self._wanted = wanted
-        self._progress = _Progress(shell)
-
-    def run(self) -> dict[str, Any]:
-        """Fetch, convert if need be, and record where it came from."""
-        path, sha256, is_converted = self._fetch_address() if self._wanted.address else self._acquire()
-        model = self._wanted.model
-        self._library.note(
-            path,
-            source=self._wanted.source,
-            license=model.license if model else None,
-            prompt_format=model.prompt_format if model else None,
-            catalog_id=model.id if model else None,
-            expected_sha256=sha256,
-        )
-        return {"path": str(path), "sha256": sha256, "is_converted": is_converted}
-
-    def _fetch_address(self) -> tuple[Path, str | None, bool]:
-        from engine.models.download import Downloaded, download
-
-        file = self._wanted.address
-        assert file is not None  # run chose this because there is one
-        for event in download(file, self._library.folder / file.name, self._endpoints):
-            if isinstance(event, Downloaded):
-                return event.path, event.sha256, False
-            self._progress.update(event.phase, event.done_bytes, event.total_bytes)
-        raise KeyboardInterrupt  # a download that just ends was cancelled
-
-    def _acquire(self) -> tuple[Path, str | None, bool]:
-        from dataclasses import replace
-
-        from app.models.acquire import Acquired, acquire
-
-        wish = self._wanted.wish
-        assert wish is not None  # there is one or the other
-        if self._wanted.tokenizer_repo is not None:
-            wish = replace(wish, tokenizer=str(self._fetch_tokenizer(self._wanted.tokenizer_repo)))
-        with closing(acquire(wish, self._library.folder, self._endpoints)) as events:
-            for event in events:
-                if isinstance(event, Acquired):
-                    is_split = event.path.stat().st_size != event.size_bytes
-                    return event.path, None if is_split else event.sha256, event.is_converted
-                self._progress.update(event.phase, event.done_bytes, event.total_bytes)
-        raise KeyboardInterrupt
-
-    def _fetch_tokenizer(self, repo: str) -> Path:
-        """The tokenizer of another repository, kept in the data folder for the next time."""
-        from engine.models.download import download
-        from engine.models.hub import resolve
-
-        folder = self._shell.home.root / "tokenizers" / repo.replace("/", "--")
-        path = folder / "tokenizer.json"
-        file = resolve(repo, self._endpoints).file(path.name)
-        if file is not None and not path.is_file():
-            for _ in download(file, path, self._endpoints):
-                pass
-        return folder
 
 
 def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     """Add a GGUF, or convert another checkpoint."""
-    from app.models.importing import Imported, ImportWish, import_model
+    from app.models.importing import ImportWish, import_model
     from convert.recipes import AUTO
 
     _check_type(options, shell)
@@ -122,36 +55,26 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
         tokenizer=options.tokenizer,
     )
     shell.home.make(shell.home.models)
-    progress = _Progress(shell)
-    with closing(import_model(wish, open_library(shell.home))) as events:
-        for event in events:
-            if isinstance(event, Imported):
-                done = {
-                    "path": str(event.path),
-                    "size_bytes": event.size_bytes,
-                    "sha256": event.sha256,
-                    "is_converted": event.is_converted,
-                }
-            else:
-                progress.update(event.phase, event.done_bytes, event.total_bytes)
-    _tell(options, shell, "models.import.done", done)
+    done = _run(import_model(wish, open_library(shell.home)), shell)
+    report = {
+        "path": str(done.path),
+        "size_bytes": done.size_bytes,
+        "sha256": done.sha256,
+        "is_converted": done.is_converted,
+    }
+    _tell(options, shell, "models.import.done", report)
     return EXIT_OK
 
 
 def verify_model(options: argparse.Namespace, shell: Shell) -> int:
     """Compute the hash and compare. Raises ModelNotFound, ModelChanged, and what a damaged file raises."""
-    from engine.models.library import Verified
+    from app.models.errands import Verify, carry_out
+    from engine.models.endpoints import Endpoints
 
-    library = open_library(shell.home)
-    model = _find(options.name, library, shell)
-    progress = _Progress(shell)
-    for event in library.verify(model):
-        if isinstance(event, Verified):
-            verified = event
-        else:
-            progress.update("verify", event.done_bytes, event.total_bytes)
-    report = {"name": model.name, "sha256": verified.sha256, "is_confirmed": verified.is_confirmed}
-    key = "models.verify.confirmed" if verified.is_confirmed else "models.verify.new"
+    model = _find(options.name, open_library(shell.home), shell)
+    done = _run(carry_out(Verify(model.path), shell.home, Endpoints(())), shell)
+    report = {"name": model.name, "sha256": done.sha256, "is_confirmed": done.is_confirmed}
+    key = "models.verify.confirmed" if done.is_confirmed else "models.verify.new"
     _tell(options, shell, key, report)
     return EXIT_OK
 
@@ -174,6 +97,19 @@ def remove_model(options: argparse.Namespace, shell: Shell) -> int:
     report = {"name": model.name, "outcome": outcome, "size_bytes": model.size_bytes}
     _tell(options, shell, f"models.remove.{outcome}", report)
     return EXIT_OK
+
+
+def _run(work: Work, shell: Shell) -> WorkDone:
+    """Carry it out to its end."""
+    from app.models.progress import WorkDone
+
+    progress = _Progress(shell)
+    with closing(work):
+        for event in work:
+            if isinstance(event, WorkDone):
+                return event
+            progress.update(event.phase, event.done_bytes, event.total_bytes)
+    raise KeyboardInterrupt  # work that just ends was cancelled
 
 
 def _forget(options: argparse.Namespace, library: Library, shell: Shell) -> bool:

@@ -10,25 +10,24 @@ import hashlib
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import Literal, Self
+from typing import Self
 
 from app.errors import ModelFileUnclear
 from app.models.hub_folder import HubFolder
+from app.models.progress import Pace, WorkDone, WorkProgress
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
 from convert.recipes import DEFAULT_TARGET
 from convert.resumable import discard_partial
-from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download
+from engine.models.download import Downloaded, DownloadProgress, discard_part, download
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.hub import Repository, resolve
 from engine.models.ranges import ReadStopped
 from engine.models.transport import Patience
-
-Phase = Literal["ask", "check", "download", "resume", "convert", "verify"]
 
 _SUFFIX = ".gguf"
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -59,40 +58,6 @@ class Wish:
     output_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AcquireProgress:
-    """How far it is. phase: "ask" is the hub's answer, then as in `DownloadProgress` and `Progress`.
-
-    item: the file or tensor at work. done_bytes and total_bytes: of the download, of the checkpoint's weights
-    or of the output, by phase. n_tensors: 0 while a file is fetched as it is. commit: what `revision` means.
-    output: where the model will be. waiting_s: as in `DownloadProgress`.
-    """
-
-    phase: Phase
-    item: str
-    done_bytes: int
-    total_bytes: int
-    bytes_per_s: float
-    left_s: float | None
-    n_tensors_done: int
-    n_tensors: int
-    commit: str
-    output: Path
-    host: str = ""
-    waiting_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Acquired:
-    """The finished model; `path` is the first file of a split one. sha256: of that file, hexadecimal."""
-
-    path: Path
-    size_bytes: int
-    sha256: str
-    commit: str
-    is_converted: bool
-
-
 def acquire(
     wish: Wish,
     folder: Path,
@@ -101,8 +66,8 @@ def acquire(
     threads: int | None = None,
     patience: Patience | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Generator[AcquireProgress | Acquired, None, None]:
-    """Get `wish` into `folder`: progress, then one `Acquired`.
+) -> Generator[WorkProgress | WorkDone, None, None]:
+    """Get `wish` into `folder`: progress, then one `WorkDone`.
 
     When `is_cancelled` returns true, or the generator is closed, it just ends, and what is done stays for the
     next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
@@ -111,7 +76,7 @@ def acquire(
     repository = resolve(wish.repo, endpoints, wish.revision, modelscope=wish.modelscope, patience=patience)
     files = choose_files(repository, wish)
     output = folder / (wish.output_name or output_name(wish, files))
-    yield AcquireProgress("ask", wish.repo, 0, 0, 0.0, None, 0, 0, repository.commit, output)
+    yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)
     run = _Run(wish, repository, output, endpoints, patience, is_cancelled)
     if files:
         yield from run.fetch(files)
@@ -182,7 +147,7 @@ class _Run:
     patience: Patience | None
     is_cancelled: Callable[[], bool]
 
-    def fetch(self, files: Sequence[RemoteFile]) -> Iterator[AcquireProgress | Acquired]:
+    def fetch(self, files: Sequence[RemoteFile]) -> Iterator[WorkProgress | WorkDone]:
         """Download one file after the other."""
         total_bytes = sum(file.size_bytes or 0 for file in files)
         earlier_bytes = 0
@@ -205,27 +170,25 @@ class _Run:
             first = first or done
         if first is not None:
             commit = self.repository.commit
-            yield Acquired(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
+            yield WorkDone(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
 
-    def _fetching(self, event: DownloadProgress, earlier_bytes: int, total_bytes: int) -> AcquireProgress:
+    def _fetching(self, event: DownloadProgress, earlier_bytes: int, total_bytes: int) -> WorkProgress:
         done_bytes = earlier_bytes + event.done_bytes
         left_s = (total_bytes - done_bytes) / event.bytes_per_s if event.bytes_per_s > 0 else None
-        return AcquireProgress(
+        return WorkProgress(
             phase=event.phase,
             item=event.name,
             done_bytes=done_bytes,
             total_bytes=total_bytes,
             bytes_per_s=event.bytes_per_s,
             left_s=left_s,
-            n_tensors_done=0,
-            n_tensors=0,
             commit=self.repository.commit,
             output=self.output,
             host=event.host,
             waiting_s=event.waiting_s,
         )
 
-    def convert(self, n_threads: int) -> Iterator[AcquireProgress | Acquired]:
+    def convert(self, n_threads: int) -> Iterator[WorkProgress | WorkDone]:
         """Convert while the weights come; nothing but the result touches the disk."""
         with ExitStack() as opened:
             folder = HubFolder(
@@ -241,7 +204,7 @@ class _Run:
 
     def _convert(
         self, folder: HubFolder, n_threads: int, opened: ExitStack
-    ) -> Iterator[AcquireProgress | Acquired]:
+    ) -> Iterator[WorkProgress | WorkDone]:
         wish = self.wish
         tokenizer = Path(wish.tokenizer) if wish.tokenizer else None
         key = Path(wish.key) if wish.key else None
@@ -257,25 +220,17 @@ class _Run:
         )
         opened.callback(events.close)
         opened.callback(folder.stop)  # before that, so that nobody waits for bytes any more
-        phase, rate = "", Rate()
+        pace = Pace()
         for event in events:
             if isinstance(event, Converted):
                 commit = self.repository.commit
-                yield Acquired(event.path, event.size_bytes, event.sha256, commit, is_converted=True)
+                yield WorkDone(event.path, event.size_bytes, event.sha256, commit, is_converted=True)
                 return
-            if event.phase != phase:
-                phase, rate = event.phase, Rate(event.done_bytes)
-            rate.add(event.done_bytes)
-            yield self._converting(event, rate)
+            yield self._converting(event, pace)
 
-    def _converting(self, event: Progress, rate: Rate) -> AcquireProgress:
-        return AcquireProgress(
-            phase=event.phase,
-            item=event.tensor,
-            done_bytes=event.done_bytes,
-            total_bytes=event.total_bytes,
-            bytes_per_s=rate.bytes_per_s,
-            left_s=rate.left_s(event.total_bytes - event.done_bytes),
+    def _converting(self, event: Progress, pace: Pace) -> WorkProgress:
+        return replace(
+            pace.at(event.phase, event.tensor, event.done_bytes, event.total_bytes),
             n_tensors_done=event.n_tensors_done,
             n_tensors=event.n_tensors,
             commit=self.repository.commit,

@@ -5,12 +5,13 @@ A generator over `engine.models` and `convert`. Knows no screen and no network.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from app.errors import ModelNotFound
+from app.models.progress import Pace, WorkDone, WorkProgress
 from convert.detect import open_checkpoint
 from convert.errors import AlreadyGguf
 from convert.pipeline import Converted, convert
@@ -37,57 +38,44 @@ class ImportWish:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """done_bytes: of the file (copy), of the checkpoint's weights (convert), of the result (verify)."""
-
-    phase: Literal["copy", "resume", "convert", "verify"]
-    item: str
-    done_bytes: int
-    total_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """The model in the library. sha256: hexadecimal, None where its bytes were not read."""
-
-    path: Path
-    size_bytes: int
-    sha256: str | None
-    is_converted: bool
-
-
 def import_model(
-    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool] = lambda: False
-) -> Generator[ImportProgress | Imported, None, None]:
-    """Import `wish`: `ImportProgress` values, then one `Imported`.
+    wish: ImportWish,
+    library: Library,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    *,
+    resumes: bool = False,
+) -> Generator[WorkProgress | WorkDone, None, None]:
+    """Import `wish`: `WorkProgress` values, then one `WorkDone`.
 
-    A cancelled or closed run leaves nothing. Raises ModelNotFound, what `add_gguf` raises, and ConvertErrors.
+    A cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
+    goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises ModelNotFound, what
+    `add_gguf` raises, and ConvertErrors.
     """
     if not wish.path.exists():
         raise ModelNotFound(str(wish.path), library.folder, tuple(library.paths()))
-    if wish.path.is_file() and _is_gguf(wish.path):
+    if wish.path.is_file() and is_gguf(wish.path):
         yield from _add(wish, library, is_cancelled)
         return
     try:
-        yield from _convert(wish, library, is_cancelled)
+        yield from _convert(wish, library, is_cancelled, resumes)
     except AlreadyGguf as error:
         raise AlreadyGguf(wish.path) from error
 
 
 def _add(
     wish: ImportWish, library: Library, is_cancelled: Callable[[], bool]
-) -> Generator[ImportProgress | Imported, None, None]:
+) -> Generator[WorkProgress | WorkDone, None, None]:
+    pace = Pace()
     for event in add_gguf(wish.path, library, wish.how, is_cancelled):
         if isinstance(event, Added):
-            yield Imported(event.path, event.size_bytes, event.sha256, is_converted=False)
+            yield WorkDone(event.path, event.size_bytes, event.sha256)
         else:
-            yield ImportProgress("copy", wish.path.name, event.done_bytes, event.total_bytes)
+            yield pace.at("copy", wish.path.name, event.done_bytes, event.total_bytes)
 
 
 def _convert(
-    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool]
-) -> Generator[ImportProgress | Imported, None, None]:
+    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], resumes: bool
+) -> Generator[WorkProgress | WorkDone, None, None]:
     source = wish.path.absolute()
     library.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_checkpoint(wish.path, wish.tokenizer, wish.key) as checkpoint:
@@ -95,8 +83,10 @@ def _convert(
         plan = checkpoint.plan(wish.target, prompt)
         name = wish.name or f"{source.stem if source.is_file() else source.name}-{plan.target.name}"
         output = library.folder / f"{name}{_SUFFIX}"
+        pace = Pace()
+        resume_id = _resume_id(source, wish.key) if resumes else None
         with library.held(output):
-            for event in convert(plan, output, is_cancelled=is_cancelled):
+            for event in convert(plan, output, resume_id=resume_id, is_cancelled=is_cancelled):
                 if isinstance(event, Converted):
                     library.note(
                         output,
@@ -105,12 +95,28 @@ def _convert(
                         prompt_format=prompt.name,
                         expected_sha256=event.sha256,
                     )
-                    yield Imported(output, event.size_bytes, event.sha256, is_converted=True)
+                    yield WorkDone(output, event.size_bytes, event.sha256, is_converted=True)
                 else:
-                    yield ImportProgress(event.phase, event.tensor, event.done_bytes, event.total_bytes)
+                    yield replace(
+                        pace.at(event.phase, event.tensor, event.done_bytes, event.total_bytes),
+                        n_tensors_done=event.n_tensors_done,
+                        n_tensors=event.n_tensors,
+                        output=output,
+                    )
 
 
-def _is_gguf(path: Path) -> bool:
+def _resume_id(source: Path, key: Path | None) -> str:
+    """What the weights are, as far as the system tells: names, sizes and times of the files."""
+    files = [source, *source.parent.glob(f"{glob.escape(source.name)}.*")]
+    if source.is_dir():
+        files = [path for path in source.iterdir() if path.is_file()]
+    states = [
+        (path.name, state.st_size, state.st_mtime_ns) for path in sorted(files) if (state := path.stat())
+    ]
+    return f"{source} {states} {key.stat().st_size if key else 0}"
+
+
+def is_gguf(path: Path) -> bool:
     """By its first bytes, or by its name: what calls itself a GGUF and is none must be told as one."""
     if path.name.lower().endswith(_SUFFIX):
         return True

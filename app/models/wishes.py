@@ -6,13 +6,13 @@ The name of a catalog entry, `owner/name` or `owner/name/file` on the hub, or an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from app.models.acquire import Wish
+from app.models.errands import Get
 from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.models.catalog import Catalog, CatalogModel
-from engine.models.endpoints import RemoteFile
 from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
 from engine.models.user_entries import UserEntry, parse_source
 
@@ -20,30 +20,7 @@ _PROMPTS = {"base": "none"}  # the converter's name for the engine's
 _QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
 
 
-@dataclass(frozen=True, slots=True)
-class Acquisition:
-    """What to fetch: `wish` from a hub, or the one file at `address`.
-
-    model: the catalog's entry, None where it is not from the catalog. tokenizer_repo: whose tokenizer must be
-    fetched first.
-    """
-
-    wish: Wish | None
-    address: RemoteFile | None = None
-    model: CatalogModel | None = None
-    tokenizer_repo: str | None = None
-
-    @property
-    def source(self) -> str:
-        """Where it comes from, for people."""
-        if self.address is not None:
-            return self.address.address or ""
-        if self.wish is None:
-            return ""
-        return f"{self.wish.repo}/{self.wish.file}" if self.wish.file else self.wish.repo
-
-
-def find_acquisition(
+def find_get(
     name: str,
     catalog: Catalog,
     entries: Sequence[UserEntry] = (),
@@ -51,8 +28,8 @@ def find_acquisition(
     target: str | None = None,
     key: Path | None = None,
     tokenizer: Path | None = None,
-) -> Acquisition:
-    """What `name` means; `target` is the type to get or to convert to.
+) -> Get:
+    """What to get for `name`; `target` is the type to get or to convert to.
 
     Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
     """
@@ -78,26 +55,35 @@ def find_acquisition(
     variant = _variant(model, target)
     if len(model.variants) > 1 and model.form in _QUANTIZED_FORMS:
         wish = replace(wish, output_name=f"{model.name}-{variant}.gguf")
-    return Acquisition(wish, model=model, tokenizer_repo=None if tokenizer else tokenizer_repo)
+    return Get(
+        title=model.name,
+        source=_source(wish),
+        wish=wish,
+        tokenizer_repo=None if tokenizer else tokenizer_repo,
+        license=model.license,
+        prompt_format=model.prompt_format,
+        catalog_id=model.id,
+    )
 
 
-def _from_entry(
-    entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None
-) -> Acquisition:
+def _from_entry(entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None) -> Get:
     if entry.kind == "path":
         raise EntryInvalid(entry.source)
     if entry.kind == "address":
-        name = f"{entry.name}.gguf"
-        return Acquisition(None, RemoteFile("", "", name, address=entry.source))
-    return Acquisition(
-        Wish(
-            repo=entry.repo or "",
-            file=entry.file,
-            target=target or DEFAULT_TARGET,
-            key=str(key) if key else None,
-            tokenizer=str(tokenizer) if tokenizer else None,
-        )
+        return Get(entry.name, entry.source, address=entry.source)
+    wish = Wish(
+        repo=entry.repo or "",
+        file=entry.file,
+        target=target or DEFAULT_TARGET,
+        key=str(key) if key else None,
+        tokenizer=str(tokenizer) if tokenizer else None,
     )
+    return Get(entry.name, _source(wish), wish)
+
+
+def _source(wish: Wish) -> str:
+    """Where it comes from, for people."""
+    return f"{wish.repo}/{wish.file}" if wish.file else wish.repo
 
 
 def _variant(model: CatalogModel, target: str | None) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ModelFileUnclear
-from app.models.acquire import Acquired, AcquireProgress, Wish, acquire, discard
-from app.models.jobs import Job, Jobs
+from app.models.acquire import Wish, acquire, discard
+from app.models.progress import WorkDone, WorkProgress
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
 from builders.hub import Fault, LocalHub, Seen
@@ -39,10 +39,10 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def get(wish: Wish, folder: Path, hub: LocalHub) -> tuple[list[AcquireProgress], Acquired]:
+def get(wish: Wish, folder: Path, hub: LocalHub) -> tuple[list[WorkProgress], WorkDone]:
     *progress, last = acquire(wish, folder, Endpoints((hub.url,)), patience=FAST, threads=2)
-    assert isinstance(last, Acquired)
-    return [event for event in progress if isinstance(event, AcquireProgress)], last
+    assert isinstance(last, WorkDone)
+    return [event for event in progress if isinstance(event, WorkProgress)], last
 
 
 def convert_offline(folder: Path, output: Path, target: str = "q4_k_m", key: Path | None = None) -> bytes:
@@ -116,7 +116,7 @@ def test_a_source_that_fails_on_the_way_costs_nothing(tmp_path: Path) -> None:
         endpoints = Endpoints((first.url, second.url))
         *_, last = acquire(Wish(REPO, target="q8_0"), tmp_path, endpoints, patience=FAST)
 
-    assert isinstance(last, Acquired)
+    assert isinstance(last, WorkDone)
     assert last.path.read_bytes() == expected
 
 
@@ -220,76 +220,3 @@ def test_discarding_removes_what_is_unfinished(tmp_path: Path) -> None:
     partial_path(output).write_bytes(b"x")
     discard(output)
     assert os.listdir(tmp_path) == []
-
-
-class Fixture:
-    """Jobs over a local hub with one checkpoint and one GGUF."""
-
-    def __init__(self, tmp_path: Path, hub: LocalHub) -> None:
-        self.seen: list[Job] = []
-        self.folder, self.models, self.hub = tmp_path / "jobs", tmp_path / "模型", hub
-
-    def open(self) -> Jobs:
-        return Jobs(self.folder, self.models, lambda: Endpoints((self.hub.url,)), self.seen.append)
-
-
-def test_jobs_are_done_in_order_and_survive_a_restart_as_paused(tmp_path: Path) -> None:
-    with LocalHub() as hub:
-        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
-        hub.add("a/two", "two.gguf", os.urandom(300_000))
-        fixture = Fixture(tmp_path, hub)
-        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
-        jobs = fixture.open()
-        first, second = jobs.add(Wish("a/one")), jobs.add(Wish("a/two"))
-        assert jobs.add(Wish("a/one")) == first
-        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
-            time.sleep(0.02)
-        jobs.close()
-
-        again = fixture.open()
-        assert [(job.record.id, job.record.state) for job in again.all] == [
-            (first, "paused"),
-            (second, "paused"),
-        ]
-        assert again.all[0].record.wish.revision == hub.commit
-        hub.fault = lambda seen: None
-        again.resume(first)
-        again.resume(second)
-        assert again.wait(30)
-        assert [job.record.state for job in again.all] == ["done", "done"]
-        again.close()
-
-    assert (tmp_path / "模型" / "one.gguf").read_bytes() == hub.files["a/one", "one.gguf"].data
-    assert sorted(os.listdir(tmp_path / "模型")) == ["one.gguf", "two.gguf"]
-
-
-def test_a_cancelled_job_leaves_nothing_and_a_failed_one_says_why(tmp_path: Path) -> None:
-    with LocalHub() as hub:
-        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
-        fixture = Fixture(tmp_path, hub)
-        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
-        jobs = fixture.open()
-        job_id = jobs.add(Wish("a/one"))
-        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
-            time.sleep(0.02)
-        jobs.cancel(job_id)
-        assert jobs.all == ()
-        assert os.listdir(tmp_path / "模型") == []
-        assert os.listdir(tmp_path / "jobs") == []
-
-        jobs.add(Wish("a/nothing"))
-        assert jobs.wait(30)
-        failed = jobs.all[0]
-        assert (failed.record.state, failed.record.error) == ("failed", "NotOnHub")
-        assert isinstance(failed.error, NotOnHub)
-        jobs.close()
-
-
-def test_damaged_job_records_are_left_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "jobs"
-    folder.mkdir()
-    for name, text in (("0" * 16, "{"), ("1" * 16, '{"id": "../../x"}'), ("2" * 16, "\x00")):
-        (folder / f"{name}.job.json").write_text(text)
-    jobs = Jobs(folder, tmp_path, lambda: Endpoints(()))
-    assert jobs.all == ()
-    assert len(os.listdir(folder)) == 3

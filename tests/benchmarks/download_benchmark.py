@@ -76,14 +76,15 @@ print(time.perf_counter() - start)
 CONVERT = """
 import json, sys, time
 from pathlib import Path
-from app.models.acquire import Acquired, Wish, acquire
+from app.models.acquire import Wish, acquire
+from app.models.progress import WorkDone
 from convert.pipeline import peak_rss_bytes
 from engine.models.endpoints import Endpoints
 url, repo, out = sys.argv[1:]
 start, folder, peak_disk = time.perf_counter(), Path(out), 0
 for event in acquire(Wish(repo), folder, Endpoints((url,))):
     peak_disk = max(peak_disk, sum(path.stat().st_size for path in folder.iterdir()))
-    if not isinstance(event, Acquired):
+    if not isinstance(event, WorkDone):
         continue
     print(json.dumps({"seconds": time.perf_counter() - start, "peak_rss_bytes": peak_rss_bytes(),
         "peak_disk_bytes": peak_disk, "result_bytes": event.size_bytes, "sha256": event.sha256}))

@@ -1,0 +1,158 @@
+"""What a job can do, each with all that belongs to it: get a model, import one, or verify one.
+
+Errands are made of built-in types and paths, so that they can be kept in a file; carrying one out is a
+generator that can be left or killed at any time, and goes on where it was (a copy and a verification begin
+anew). Knows no queue and no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.errors import ModelNotFound
+from app.home import Home
+from app.models.acquire import Wish, acquire
+from app.models.finding import open_library
+from app.models.importing import ImportWish, import_model
+from app.models.progress import Pace, WorkDone, WorkProgress
+from engine.models.download import Downloaded, download
+from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.hub import resolve
+from engine.models.library import Library, Verified
+
+Work = Generator[WorkProgress | WorkDone, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Get a model: `wish` from a hub, or the one file at `address`.
+
+    title, source: for people. tokenizer_repo: whose tokenizer must be fetched first. The rest is recorded
+    with the model, where it is known.
+    """
+
+    title: str
+    source: str
+    wish: Wish | None = None
+    address: str | None = None
+    tokenizer_repo: str | None = None
+    license: str | None = None
+    prompt_format: str | None = None
+    catalog_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """Import a file or folder of this disk."""
+
+    wish: ImportWish
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.wish.path.name
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compute the hash of the library's model at `path`, and compare it."""
+
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.path.stem
+
+
+Errand = Get | Import | Verify
+
+
+def carry_out(
+    errand: Errand, home: Home, endpoints: Endpoints, is_cancelled: Callable[[], bool] = lambda: False
+) -> Work:
+    """Do it: `WorkProgress` values, then one `WorkDone`; just ends when cancelled.
+
+    Raises what `acquire`, `import_model` and `Library.verify` raise, and ModelNotFound.
+    """
+    library = open_library(home)
+    match errand:
+        case Get():
+            return _get(errand, home, library, endpoints, is_cancelled)
+        case Import():
+            return import_model(errand.wish, library, is_cancelled, resumes=True)
+        case Verify():
+            return _verify(errand, library, is_cancelled)
+
+
+def _get(
+    errand: Get, home: Home, library: Library, endpoints: Endpoints, is_cancelled: Callable[[], bool]
+) -> Work:
+    """Fetch, convert if need be, and record where it came from."""
+    home.make(home.models)
+    if errand.wish is None:
+        work = _fetch_address(errand, library.folder, endpoints, is_cancelled)
+    else:
+        wish = errand.wish
+        if errand.tokenizer_repo is not None:
+            folder = home.root / "tokenizers" / errand.tokenizer_repo.replace("/", "--")
+            _fetch_tokenizer(errand.tokenizer_repo, folder, endpoints, is_cancelled)
+            wish = replace(wish, tokenizer=str(folder))
+        work = acquire(wish, library.folder, endpoints, is_cancelled=is_cancelled)
+    with closing(work):
+        for event in work:
+            if isinstance(event, WorkDone):
+                is_split = event.path.stat().st_size != event.size_bytes
+                library.note(
+                    event.path,
+                    source=errand.source,
+                    license=errand.license,
+                    prompt_format=errand.prompt_format,
+                    catalog_id=errand.catalog_id,
+                    expected_sha256=None if is_split else event.sha256,
+                )
+            yield event
+
+
+def _fetch_address(errand: Get, folder: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> Work:
+    output = folder / f"{errand.title}.gguf"
+    file = RemoteFile("", "", output.name, address=errand.address)
+    for event in download(file, output, endpoints, is_cancelled=is_cancelled):
+        if isinstance(event, Downloaded):
+            yield WorkDone(event.path, event.size_bytes, event.sha256)
+        else:
+            yield WorkProgress(
+                event.phase,
+                event.name,
+                event.done_bytes,
+                event.total_bytes,
+                event.bytes_per_s,
+                event.left_s,
+                host=event.host,
+                waiting_s=event.waiting_s,
+                output=output,
+            )
+
+
+def _fetch_tokenizer(repo: str, folder: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> None:
+    """The tokenizer of another repository, kept in the data folder for the next time."""
+    path = folder / "tokenizer.json"
+    file = resolve(repo, endpoints).file(path.name)
+    if file is not None and not path.is_file():
+        for _ in download(file, path, endpoints, is_cancelled=is_cancelled):
+            pass
+
+
+def _verify(errand: Verify, library: Library, is_cancelled: Callable[[], bool]) -> Work:
+    model = library.look().at(errand.path)
+    if model is None:
+        raise ModelNotFound(str(errand.path), library.folder, tuple(library.paths()))
+    pace = Pace()
+    for event in library.verify(model, is_cancelled):
+        if isinstance(event, Verified):
+            yield WorkDone(model.path, model.size_bytes, event.sha256, is_confirmed=event.is_confirmed)
+        else:
+            yield pace.at("verify", model.name, event.done_bytes, event.total_bytes)

@@ -1,0 +1,109 @@
+"""Jobs as small files, one each, in a folder: what is left of them after a restart, or a crash.
+
+`<id>.job.json` holds the fields of `JobRecord`, with `kind` naming the class of the errand. Knows no queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from app.durable import write_file
+from app.models.errands import Errand, Get, Import, Verify
+from app.typed_json import JsonMismatch, from_json, parse_json
+
+State = Literal["queued", "running", "paused", "failed", "done", "removed"]
+
+_LOG = logging.getLogger(__name__)
+_KINDS = {"get": Get, "import": Import, "verify": Verify}
+_SUFFIX = ".job.json"
+_LIMIT_BYTES = 1 << 16
+# Names of files that are not UTF-8 are kept as the bytes they are.
+_ENCODING = ("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What is kept of a job. output: where the model is going to be, "" until that is known.
+
+    created_s: seconds since 1970. state: "removed" is only told, never kept.
+    """
+
+    id: str
+    errand: Errand
+    state: State
+    created_s: float
+    done_bytes: int = 0
+    total_bytes: int = 0
+    output: str = ""
+
+
+def save_record(folder: Path, record: JobRecord) -> None:
+    """Write a record so that it survives a power cut; a full disk is logged, it must not end the work."""
+    kind = next(name for name, errand in _KINDS.items() if isinstance(record.errand, errand))
+    text = json.dumps({**asdict(record), "kind": kind}, ensure_ascii=False, default=os.fspath)
+    try:
+        write_file(_path(folder, record.id), text.encode(*_ENCODING))
+    except OSError as error:
+        _LOG.warning("job %s can't be recorded: %s", record.id, error)
+
+
+def remove_record(folder: Path, job_id: str) -> None:
+    """Forget a job; one that is not there is no error."""
+    with contextlib.suppress(OSError):
+        _path(folder, job_id).unlink()
+
+
+def read_records(folder: Path) -> list[JobRecord]:
+    """The unfinished jobs of earlier runs, all of them paused; finished ones are forgotten.
+
+    What can't be read is left alone.
+    """
+    found: list[JobRecord] = []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            with path.open("rb") as file:
+                record = _parse(parse_json(file.read(_LIMIT_BYTES).decode(*_ENCODING)))
+        except (OSError, ValueError) as error:
+            _LOG.warning("the record %s can't be read: %s", path, error)
+            continue
+        if not re.fullmatch(r"[0-9a-f]{16}", record.id) or path != _path(folder, record.id):
+            continue
+        if record.state == "done":
+            remove_record(folder, record.id)
+        else:
+            found.append(replace(record, state="paused"))
+    return found
+
+
+def _parse(content: Any) -> JobRecord:
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise JsonMismatch("kind", "one of " + ", ".join(_KINDS))
+    errand: Errand = from_json(_KINDS[kind], content.get("errand"), "errand")
+    kept = from_json(_Kept, content)
+    return JobRecord(
+        kept.id, errand, kept.state, kept.created_s, kept.done_bytes, kept.total_bytes, kept.output
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A record's fields but the errand, whose class the reader must know first."""
+
+    id: str
+    state: State
+    created_s: float
+    done_bytes: int = 0
+    total_bytes: int = 0
+    output: str = ""
+
+
+def _path(folder: Path, job_id: str) -> Path:
+    return folder / f"{job_id}{_SUFFIX}"

@@ -1,0 +1,168 @@
+"""Everything a window asks of the model manager: what is here, what there is to get, and the work under way.
+
+Safe to use from any thread. Methods may wait for the disk; `search` and `repository` wait for the network,
+which nothing here touches unless it is asked to. Listeners are called on the service's threads. Knows no
+screen and no engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app.home import Home
+from app.models.errands import Errand, Import, Verify, Work, carry_out
+from app.models.events import JobChanged, LibraryChanged, ModelEvent
+from app.models.finding import load_catalog, open_entries, open_library
+from app.models.importing import ImportWish
+from app.models.jobs import Job, Jobs
+from app.models.wishes import find_get
+from engine.models.endpoints import Endpoints, find_endpoints
+from engine.models.fit import Choice, choose
+from engine.models.hub import Repository, SearchResult, resolve, search
+from engine.models.listing import Listing, LocalModel
+from engine.models.machine import Machine, look_at_machine
+
+_LOG = logging.getLogger(__name__)
+Listener = Callable[[ModelEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """The disk of the models folder, in bytes; models_bytes: of all models in the library on any disk."""
+
+    models_bytes: int
+    free_bytes: int
+    total_bytes: int
+
+
+class ModelService:
+    """One per process. library, catalog, entries and jobs are the stores themselves."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        endpoints: Callable[[], Endpoints] = find_endpoints,
+        machine: Callable[[], Machine] = look_at_machine,
+    ) -> None:
+        """Raises DataFolderNotWritable."""
+        self.home = home
+        self.endpoints = endpoints
+        self.machine = machine
+        self.library = open_library(home)
+        self.catalog = load_catalog()
+        self.entries = open_entries(home)
+        self._lock = threading.Lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self.jobs = Jobs(home.make(home.jobs), self._carry_out, self._job_changed)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event, until the returned function is called."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """Pause what is under way; it goes on when a person says so."""
+        self.jobs.close()
+
+    # On this disk
+
+    def listing(self) -> Listing:
+        """What is on this disk now."""
+        return self.library.look()
+
+    def disk_use(self) -> DiskUse | None:
+        """Room on the disk; None where the system does not say."""
+        folder = self.library.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        try:
+            disk = shutil.disk_usage(folder)
+        except OSError:
+            return None
+        return DiskUse(sum(model.size_bytes for model in self.listing().models), disk.free, disk.total)
+
+    def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
+        """As `Library.remove`."""
+        outcome = self.library.remove(model, to_trash=to_trash)
+        self._emit(LibraryChanged())
+        return outcome
+
+    def forget(self, path: Path) -> None:
+        """As `Library.forget`."""
+        self.library.forget(path)
+        self._emit(LibraryChanged())
+
+    def add_folder(self, folder: Path) -> None:
+        """As `Library.add_folder`."""
+        self.library.add_folder(folder)
+        self._emit(LibraryChanged())
+
+    def remove_folder(self, folder: Path) -> None:
+        """As `Library.remove_folder`."""
+        self.library.remove_folder(folder)
+        self._emit(LibraryChanged())
+
+    # To get
+
+    def choose_type(self, catalog_id: str) -> Choice | None:
+        """What to take of a catalog's model on this machine; None where nothing fits or is known."""
+        model = self.catalog.find(catalog_id)
+        architecture = self.catalog.architecture(model) if model is not None else None
+        if architecture is None:
+            return None
+        sizes = {name: architecture.footprint(name) for name in architecture.gguf_bytes}
+        return choose({name: size for name, size in sizes.items() if size is not None}, self.machine())
+
+    def search(self, query: str) -> tuple[SearchResult, ...]:
+        """Repositories on the hub. Raises FetchErrors."""
+        return search(query, self.endpoints())
+
+    def repository(self, repo: str) -> Repository:
+        """The files of a repository on the hub. Raises FetchErrors."""
+        return resolve(repo, self.endpoints())
+
+    # Work
+
+    def get(
+        self, name: str, *, target: str | None = None, key: Path | None = None, tokenizer: Path | None = None
+    ) -> str:
+        """Begin to get what `name` means, and return the job's id. Raises as `find_get` does."""
+        entries = self.entries.all()
+        errand = find_get(name, self.catalog, entries, target=target, key=key, tokenizer=tokenizer)
+        return self.jobs.add(errand)
+
+    def import_path(self, wish: ImportWish) -> str:
+        """Begin to import a file or folder of this disk, and return the job's id."""
+        return self.jobs.add(Import(wish))
+
+    def verify(self, path: Path) -> str:
+        """Begin to verify a model of the library, and return the job's id."""
+        return self.jobs.add(Verify(path))
+
+    def _carry_out(self, errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        return carry_out(errand, self.home, self.endpoints(), is_cancelled)
+
+    def _job_changed(self, job: Job) -> None:
+        self._emit(JobChanged(job))
+        if job.state == "done":
+            self._emit(LibraryChanged())
+
+    def _emit(self, event: ModelEvent) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except RuntimeError:  # the event loop of a page that is being closed
+                _LOG.info("a listener could not take an event", exc_info=True)

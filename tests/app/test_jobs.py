@@ -1,0 +1,189 @@
+"""The queue of long work: order, lanes, pause, cancel, restart, and what a record on the disk may hold."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.home import Home
+from app.models.acquire import Wish
+from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
+from app.models.importing import ImportWish
+from app.models.jobs import Job, Jobs
+from app.models.progress import WorkDone
+from builders.gguf_models import write_model
+from builders.hub import Fault, LocalHub
+from engine.models.endpoints import Endpoints
+from engine.models.fetch_errors import NotOnHub
+
+
+def wish(repo: str) -> Get:
+    return Get(repo, repo, Wish(repo))
+
+
+class Fixture:
+    """Jobs over a local hub with one checkpoint and one GGUF."""
+
+    def __init__(self, tmp_path: Path, hub: LocalHub) -> None:
+        self.seen: list[Job] = []
+        self.home = Home(tmp_path / "数据")
+        self.hub = hub
+
+    def open(self) -> Jobs:
+        return Jobs(self.home.jobs, self.work, self.seen.append)
+
+    def work(self, errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        return carry_out(errand, self.home, Endpoints((self.hub.url,)), is_cancelled)
+
+
+def test_jobs_are_done_in_order_and_survive_a_restart_as_paused(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        hub.add("a/two", "two.gguf", os.urandom(300_000))
+        fixture = Fixture(tmp_path, hub)
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        jobs = fixture.open()
+        first, second = jobs.add(wish("a/one")), jobs.add(wish("a/two"))
+        assert jobs.add(wish("a/one")) == first
+        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
+            time.sleep(0.02)
+        jobs.close()
+
+        again = fixture.open()
+        assert [(job.record.id, job.record.state) for job in again.all] == [
+            (first, "paused"),
+            (second, "paused"),
+        ]
+        errand = again.all[0].errand
+        assert isinstance(errand, Get)
+        assert errand.wish is not None
+        assert errand.wish.revision == hub.commit
+        hub.fault = lambda seen: None
+        again.resume(first)
+        again.resume(second)
+        assert again.wait(30)
+        assert [job.record.state for job in again.all] == ["done", "done"]
+        again.close()
+
+    assert (fixture.home.models / "one.gguf").read_bytes() == hub.files["a/one", "one.gguf"].data
+    assert sorted(os.listdir(fixture.home.models)) == ["one.gguf", "two.gguf"]
+
+
+def test_a_cancelled_job_leaves_nothing_and_a_failed_one_says_why(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        fixture = Fixture(tmp_path, hub)
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        jobs = fixture.open()
+        job_id = jobs.add(wish("a/one"))
+        while not any(job.progress and job.progress.done_bytes for job in fixture.seen):
+            time.sleep(0.02)
+        jobs.cancel(job_id)
+        assert jobs.all == ()
+        assert os.listdir(fixture.home.models) == []
+        assert os.listdir(fixture.home.jobs) == []
+
+        jobs.add(wish("a/nothing"))
+        assert jobs.wait(30)
+        failed = jobs.all[0]
+        assert failed.state == "failed"
+        assert isinstance(failed.error, NotOnHub)
+        jobs.close()
+
+
+def test_damaged_job_records_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    for name, text in (("0" * 16, "{"), ("1" * 16, '{"id": "../../x"}'), ("2" * 16, "\x00")):
+        (folder / f"{name}.job.json").write_text(text)
+    jobs = Jobs(folder, lambda errand, is_cancelled: iter_nothing())
+    assert jobs.all == ()
+    assert len(os.listdir(folder)) == 3
+
+
+def iter_nothing() -> Work:
+    yield from ()
+
+
+def test_what_waits_for_this_disk_does_not_wait_for_a_download(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        fetching = jobs.add(wish("a/one"))
+        source = make_model(tmp_path / "本地.gguf")
+
+        copying = jobs.add(Import(ImportWish(source)))
+        wait_until(lambda: (jobs.find(copying) or jobs.all[0]).state == "done")
+
+        assert (fixture.home.models / "本地.gguf").read_bytes() == source.read_bytes()
+        assert next(job for job in jobs.all if job.id == fetching).state == "running"
+        verifying = jobs.add(Verify(fixture.home.models / "本地.gguf"))
+        wait_until(lambda: (jobs.find(verifying) or jobs.all[0]).state == "done")
+        job = jobs.find(verifying)
+        assert job is not None
+        assert job.done is not None
+        assert job.done.is_confirmed
+        jobs.close()
+
+
+def test_a_paused_job_tells_that_it_is_stopping_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "one.gguf", os.urandom(3_000_000))
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        job_id = jobs.add(wish("a/one"))
+        wait_until(lambda: any(job.progress and job.progress.done_bytes for job in fixture.seen))
+
+        jobs.pause(job_id)
+        assert jobs.wait(30)
+
+        assert any(job.is_stopping for job in fixture.seen)
+        paused = jobs.find(job_id)
+        assert paused is not None
+        assert (paused.state, paused.is_stopping) == ("paused", False)
+        assert paused.share is not None
+        assert 0 < paused.share < 1
+        hub.fault = lambda seen: None
+        jobs.resume(job_id)
+        assert jobs.wait(30)
+        assert (fixture.home.models / "one.gguf").read_bytes() == hub.files["a/one", "one.gguf"].data
+        jobs.cancel(job_id)
+        assert (fixture.home.models / "one.gguf").exists()
+        assert fixture.seen[-1].state == "removed"
+        jobs.close()
+
+
+def test_names_that_are_not_utf_8_and_finished_jobs_come_back_as_they_should(tmp_path: Path) -> None:
+    name = os.fsdecode("模型".encode() + b"-\xff.bin")
+    seen: list[Job] = []
+    jobs = Jobs(tmp_path, lambda errand, is_cancelled: iter_nothing(), seen.append)
+    unfinished = jobs.add(Import(ImportWish(tmp_path / name)))
+    assert jobs.wait(30)
+    jobs.close()
+
+    def finish(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        yield WorkDone(tmp_path / "x.gguf", 1, None)
+
+    second = Jobs(tmp_path, finish)
+    assert [(job.id, job.state, job.errand) for job in second.all] == [
+        (unfinished, "paused", Import(ImportWish(tmp_path / name)))
+    ]
+    second.resume(unfinished)
+    assert second.wait(30)
+    second.close()
+    assert Jobs(tmp_path, finish).all == ()
+
+
+def make_model(path: Path) -> Path:
+    write_model(path)
+    return path
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.02)
