@@ -1,4 +1,4 @@
-"""The app of one process: settings, personas, history and engine made once, and a shell for every page.
+"""The app of one process: its services are made once, and a shell for every page.
 
 Several browser tabs are several pages of the same app, so all of them show the same state.
 """
@@ -18,6 +18,7 @@ from app.history.records import OpenReport
 from app.history.store import HistoryStore
 from app.home import Home
 from app.i18n import Texts
+from app.models.service import ModelService
 from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore
 from app.views.shell import Shell, Surroundings
@@ -31,11 +32,19 @@ _LOGS_KEPT = 3
 class App:
     """Opens pages and ends them all; everything but `close` runs on the event loop."""
 
-    def __init__(self, home: Home, texts: Texts, service: ChatService, notices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        home: Home,
+        texts: Texts,
+        service: ChatService,
+        models: ModelService,
+        notices: tuple[str, ...] = (),
+    ) -> None:
         """notices: sentences for the first page that opens."""
         self._home = home
         self._texts = texts
         self._service = service
+        self._models = models
         self._notices = notices
         self._shells: list[Shell] = []
         self._quit: Callable[[], None] = lambda: None
@@ -46,12 +55,13 @@ class App:
         page.padding = 0
         apply_theme(page, self._service.settings.settings)
         if not page.web:
-            WindowFrame(page, self._service.settings, self._service.close).apply()
+            WindowFrame(page, self._service.settings, self.close).apply()
 
     async def open_page(self, page: ft.Page) -> None:
         """Show the app on a new page."""
         around = Surroundings(
             service=self._service,
+            models=self._models,
             folder=self._home.root,
             language=self._texts.language,
             on_settings_changed=self._settings_changed,
@@ -70,7 +80,8 @@ class App:
         self._quit = quit_app
 
     def close(self) -> None:
-        """Save what is running and stop the engine."""
+        """Pause long work, save what is running and stop the engine; once is enough."""
+        self._models.close()
         self._service.close()
 
     def _close_page(self, shell: Shell) -> None:
@@ -99,13 +110,14 @@ def open_app(home: Home, texts: Texts) -> App:
     settings = SettingsStore(home.root)
     personas = PersonaStore(home.root)
     history = HistoryStore.open(home.make(home.history))
+    models = ModelService(home)
     service = ChatService(
         home=home, settings=settings, personas=personas, history=history, language=texts.language
     )
     notices = report_sentences(history.report, texts)
     damaged = (settings.damaged_path, personas.damaged_path)
     notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
-    return App(home, texts, service, tuple(notices))
+    return App(home, texts, service, models, tuple(notices))
 
 
 def report_sentences(report: OpenReport, texts: Texts) -> list[str]:

@@ -49,6 +49,12 @@ def find_choice(key: str | None, home: Home) -> ModelChoice:
     return _from_path(key, find_model(key, home))
 
 
+def find_key(path: Path, home: Home) -> str:
+    """The key of the model at `path`: its name in the library, else the path itself."""
+    known = (choice.key for choice in list_choices(home) if choice.path == path)
+    return next(known, str(path))
+
+
 def require_file(choice: ModelChoice, home: Home) -> Path:
     """The file of a choice that is not the demo. Raises ModelNotFound when it is gone."""
     if choice.path is None or not choice.path.is_file():

@@ -21,7 +21,7 @@ from pathlib import Path
 from app.chat.answer_plan import AnswerPlan, Planner
 from app.chat.answer_run import AnswerRun
 from app.chat.answering import Answering
-from app.chat.choices import ModelChoice, find_choice, list_choices
+from app.chat.choices import DEMO, ModelChoice, find_choice, find_key, list_choices
 from app.chat.engine_host import EngineHost
 from app.chat.events import ChatEvent, EngineChanged, EngineState, PathChanged, Problem
 from app.chat.paths import context_use, remembered_from
@@ -126,6 +126,10 @@ class ChatService:
         choice = find_choice(key, self.home)
         self.settings.update(default_model=None if choice.is_demo else choice.key)
         self._answering.load()
+
+    def choose_file(self, path: Path | None) -> None:
+        """As `choose_model`, by the model's file; None is the demo."""
+        self.choose_model(DEMO.key if path is None else find_key(path, self.home))
 
     def load(self) -> None:
         """Load the chosen model in the background, so that the first answer comes sooner."""

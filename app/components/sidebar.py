@@ -15,6 +15,8 @@ from app.components.conversation_list import ConversationList
 from app.components.file_transfer import FileTransfer
 from app.components.folder_bar import FolderBar
 from app.components.identified import identified
+from app.components.navigation import Navigation
+from app.components.refresh import refresh
 from app.components.search_results import SearchResults
 from app.components.trash import TrashDialog
 from app.history.records import SearchHit
@@ -45,6 +47,14 @@ class Sidebar(ft.Container):
         self._folders = FolderBar(context, self._choose_folder, on_changed)
         self._results = SearchResults(context, self._open_hit)
         self._field = self._search_field()
+        self._navigation = Navigation(
+            context,
+            {
+                "models": context.open_models,
+                "convert": context.open_convert,
+                "settings": context.open_settings,
+            },
+        )
         super().__init__(
             bgcolor=ft.Colors.SURFACE_CONTAINER_LOW,
             content=ft.SafeArea(
@@ -85,6 +95,11 @@ class Sidebar(ft.Container):
     def select(self, conversation_id: int | None) -> None:
         """Mark the open conversation."""
         self._list.select(conversation_id)
+
+    def select_place(self, place: str | None) -> None:
+        """Mark what is open beside the chat: `models`, `convert`, `settings`; None for the chat."""
+        self._navigation.select(place)
+        refresh(self._navigation)
 
     def neighbour(self, step: int) -> int | None:
         """The conversation above (-1) or below (1) the open one."""
@@ -163,11 +178,6 @@ class Sidebar(ft.Container):
 
     def _footer(self) -> ft.Control:
         t, guard = self._context.t, self._context.guard
-        settings = ft.TextButton(
-            t("sidebar.settings"),
-            icon=ft.Icons.SETTINGS_OUTLINED,
-            on_click=guard(self._context.open_settings),
-        )
         more = ft.PopupMenuButton(
             icon=ft.Icons.MORE_HORIZ,
             tooltip=t("sidebar.more"),
@@ -187,8 +197,9 @@ class Sidebar(ft.Container):
         )
         return ft.Container(
             ft.Row(
-                [identified(settings, "settings"), identified(more, "more")],
-                alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
+                [ft.Container(self._navigation, expand=True), identified(more, "more")],
+                vertical_alignment=ft.CrossAxisAlignment.END,
+                spacing=4,
             ),
             padding=ft.Padding(left=8, right=8, top=0, bottom=8),
         )

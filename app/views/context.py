@@ -1,4 +1,4 @@
-"""What every screen is given: the page, the chat service, texts, and the few things only the shell can do.
+"""What every screen is given: the page, the services, texts, and the few things only the shell can do.
 
 Three rules hold for everything that is given a `ViewContext`:
 
@@ -20,7 +20,8 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
 
 import flet as ft
 
@@ -29,10 +30,13 @@ from convert.i18n import Language
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
+    from app.models.service import ModelService
     from app.settings import SettingsStore
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+ModelsSection = Literal["local", "get"]
 
 NARROW_BELOW = 840
 _NOTICE_WIDTH = 560
@@ -41,6 +45,20 @@ _NOTICE_MS = 5_000
 _NOTICE_WITH_ACTION_MS = 10_000
 _SESSION_CLOSED = "Session closed"  # Flet has no class for it
 _log = logging.getLogger(__name__)
+
+
+class Places(Protocol):
+    """The screens of a page, as the shell opens them."""
+
+    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None: ...
+
+    def open_settings(self) -> None: ...
+
+    def open_models(self, section: ModelsSection) -> None: ...
+
+    def open_convert(self, path: Path | None) -> None: ...
+
+    def toggle_sidebar(self) -> None: ...
 
 
 def is_narrow(width: float | None) -> bool:
@@ -55,20 +73,16 @@ class ViewContext:
         self,
         page: ft.Page,
         service: ChatService,
+        models: ModelService,
         texts: Texts,
-        *,
-        open_conversation: Callable[[int | None, int | None], None],
-        open_settings: Callable[[], None],
-        toggle_sidebar: Callable[[], None],
+        places: Places,
     ) -> None:
-        """open_conversation takes a conversation id (None: a new one) and a message id to show, or None."""
         self.page = page
         self.service = service
+        self.models = models
         self.texts = texts
         self.is_web = bool(page.web)
-        self._open_conversation = open_conversation
-        self._open_settings = open_settings
-        self._toggle_sidebar = toggle_sidebar
+        self._places = places
         self._key_listeners: list[Callable[[ft.KeyboardEvent], None]] = []
         self._loop = asyncio.get_running_loop()
         # Flet finds the page of a new control in a context variable, which other threads don't have.
@@ -97,15 +111,27 @@ class ViewContext:
 
     def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None:
         """Show a conversation, None for a new one, scrolled to a message where one is named."""
-        self._open_conversation(conversation_id, message_id)
+        self._places.open_conversation(conversation_id, message_id)
 
     def open_settings(self) -> None:
         """Show the settings."""
-        self._open_settings()
+        self._places.open_settings()
+
+    def open_models(self, section: ModelsSection = "local") -> None:
+        """Show the models: those on this disk, or those there are to get."""
+        self._places.open_models(section)
+
+    def open_convert(self, path: Path | None = None) -> None:
+        """Show the conversion, with a file or folder to look at, or none yet."""
+        self._places.open_convert(path)
 
     def toggle_sidebar(self) -> None:
         """Show or hide the sidebar; the menu button of every screen's header does this."""
-        self._toggle_sidebar()
+        self._places.toggle_sidebar()
+
+    def use_model(self, path: Path | None) -> None:
+        """Answer with the model at `path` from now on, None is the demo, and show a new chat."""
+        self.run(self._use_model, path)
 
     def on_key(self, listener: Callable[[ft.KeyboardEvent], None]) -> Callable[[], None]:
         """Call `listener` for every key pressed on this page, until the returned function is called."""
@@ -201,6 +227,10 @@ class ViewContext:
         except Exception as error:
             if not _is_from_a_closed_page(error):
                 self.report(error)
+
+    async def _use_model(self, path: Path | None) -> None:
+        await self.in_thread(self.service.choose_file, path)
+        self.open_conversation(None)
 
     async def _copy(self, text: str) -> None:
         await ft.Clipboard().set(text)

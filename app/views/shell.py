@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +20,21 @@ from app.chat.events import ChatEvent, ConversationsChanged, Problem
 from app.components.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar import Sidebar
 from app.i18n import Texts
+from app.models.events import ModelEvent
 from app.settings import Settings
 from app.views.chat import ChatView
-from app.views.context import ViewContext, is_narrow
+from app.views.context import ModelsSection, ViewContext, is_narrow
+from app.views.convert import ConvertView
+from app.views.models import ModelsView
 from app.views.session_guard import guard_session
 from app.views.settings import SettingsView
 from app.views.theme import apply_theme
+from app.views.work_watch import WorkWatch
 from convert.i18n import Language
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
+    from app.models.service import ModelService
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +47,7 @@ class Surroundings:
     """
 
     service: ChatService
+    models: ModelService
     folder: Path
     language: Language
     on_settings_changed: Callable[[Settings], None]
@@ -58,7 +65,9 @@ class Shell:
         self._is_drawer_open = False
         self._conversation_id: int | None = None
         self._is_mac = page.platform is ft.PagePlatform.MACOS
-        self._unsubscribe: Callable[[], None] = lambda: None
+        self._subscriptions = ExitStack()
+        # Opens the screen in place of the chat again, after the page was built anew.
+        self._open_again: Callable[[], None] | None = None
         self._settings = self._service.settings.settings
         self._build()
 
@@ -76,13 +85,14 @@ class Shell:
         last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()
-        self._unsubscribe = self._service.subscribe(self._from_service)
+        self._subscriptions.callback(self._service.subscribe(self._from_service))
+        self._subscriptions.callback(self._around.models.subscribe(self._from_models))
         self._show_conversation(last, None)
         await self._sidebar.reload()
 
     def dispose(self) -> None:
         """Stop listening; the page is gone."""
-        self._unsubscribe()
+        self._subscriptions.close()
         self._chat.dispose()
 
     def settings_changed(self, settings: Settings) -> None:
@@ -110,40 +120,45 @@ class Shell:
 
     def _build(self) -> None:
         self._context = ViewContext(
-            self._page,
-            self._service,
-            Texts(self._language()),
-            open_conversation=self.open_conversation,
-            open_settings=self.open_settings,
-            toggle_sidebar=self._toggle_sidebar,
+            self._page, self._service, self._around.models, Texts(self._language()), self
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
         self._chat = ChatView(self._context)
-        self._settings_view: SettingsView | None = None
-        self._content = ft.Container(self._chat, left=0, top=0, right=0, bottom=0, bgcolor=ft.Colors.SURFACE)
+        self._models_view: ModelsView | None = None
+        self._convert_view: ConvertView | None = None
+        self._work = WorkWatch(self._context)
+        self._screen = ft.Container(self._chat, expand=True)
+        self._content = ft.Container(
+            ft.Column([self._screen, self._work.strip], spacing=0),
+            left=0,
+            top=0,
+            right=0,
+            bottom=0,
+            bgcolor=ft.Colors.SURFACE,
+        )
         self._scrim = ft.Container(
             left=0,
             top=0,
             right=0,
             bottom=0,
             bgcolor=ft.Colors.with_opacity(0.4, ft.Colors.SCRIM),
-            on_click=self._context.guard(self._toggle_sidebar),
+            on_click=self._context.guard(self.toggle_sidebar),
         )
         self._stack = ft.Stack([self._content, self._scrim, self._sidebar], expand=True)
         self._place()
 
     def _rebuild(self) -> None:
         """The same page in another language, on the same screen."""
-        in_settings = self._settings_view is not None
+        open_again = self._open_again
         self._chat.dispose()
         self._build()
         self._page.controls = [ft.Container(self._stack, expand=True)]
         self._page.update()
         self._context.run(self._sidebar.reload)
         self._show_conversation(self._conversation_id, None)
-        if in_settings:
-            self.open_settings()
+        if open_again is not None:
+            open_again()
 
     def _language(self) -> Language:
         chosen = self._settings.language
@@ -159,28 +174,51 @@ class Shell:
 
     def open_settings(self) -> None:
         """Show the settings in place of the chat, which stays as it is behind them."""
-        self._close_drawer()
         view = SettingsView(
             self._context,
             self._around.folder,
             on_saved=self._around.on_settings_changed,
-            on_close=self._close_settings,
+            on_close=self._close_screen,
             on_shortcuts=self._show_shortcuts,
             on_quit=self._around.on_quit,
         )
-        self._settings_view = view
-        self._content.content = view
-        self._content.update()
+        self._show_screen(view, "settings", self.open_settings)
         self._context.run(view.load)
 
-    def _close_settings(self) -> None:
-        self._settings_view = None
-        self._content.content = self._chat
-        self._content.update()
+    def open_models(self, section: ModelsSection = "local") -> None:
+        """Show the models."""
+        if self._models_view is None:
+            self._models_view = ModelsView(self._context, section)
+        else:
+            self._models_view.show_section(section)
+        self._show_screen(self._models_view, "models", lambda: self.open_models(section))
+        self._context.run(self._models_view.load)
+
+    def open_convert(self, path: Path | None = None) -> None:
+        """Show the conversion; without a path as it was left."""
+        if self._convert_view is None or path is not None:
+            self._convert_view = ConvertView(self._context, path)
+        view = self._convert_view
+        self._show_screen(view, "convert", lambda: self.open_convert(view.path))
+        self._context.run(view.load)
+
+    def _show_screen(self, view: ft.Control, place: str, open_again: Callable[[], None]) -> None:
+        """Show a screen in place of the chat, which stays as it is behind it."""
+        self._close_drawer()
+        self._open_again = open_again
+        self._screen.content = view
+        self._screen.update()
+        self._sidebar.select_place(place)
+
+    def _close_screen(self) -> None:
+        if self._open_again is not None:
+            self._open_again = None
+            self._screen.content = self._chat
+            self._screen.update()
+            self._sidebar.select_place(None)
 
     def _show_conversation(self, conversation_id: int | None, message_id: int | None) -> None:
-        if self._settings_view is not None:
-            self._close_settings()
+        self._close_screen()
         self._conversation_id = conversation_id
         self._sidebar.select(conversation_id)
         self._chat.show(conversation_id, message_id)
@@ -216,7 +254,8 @@ class Shell:
         self._scrim.visible = narrow and is_open
         self._content.left = width if is_open and not narrow else 0
 
-    def _toggle_sidebar(self) -> None:
+    def toggle_sidebar(self) -> None:
+        """Show or hide the sidebar."""
         if is_narrow(self._page.width):
             self._is_drawer_open = not self._is_drawer_open
         else:
@@ -247,6 +286,16 @@ class Shell:
         elif isinstance(event, Problem):
             self._context.report(event.error)
         self._chat.on_event(event)
+
+    def _from_models(self, event: ModelEvent) -> None:
+        """Called on the model service's threads."""
+        self._loop.call_soon_threadsafe(self._follow_models, event)
+
+    def _follow_models(self, event: ModelEvent) -> None:
+        self._work.on_model_event(event)
+        for view in (self._models_view, self._convert_view):
+            if view is not None:
+                view.on_model_event(event)
 
     def _unhandled(self, message: str) -> None:
         _log.error("unhandled in a handler: %s", message)
@@ -280,19 +329,18 @@ class Shell:
             Action.PREVIOUS: lambda: self._step(-1),
             Action.NEXT: lambda: self._step(1),
             Action.SETTINGS: self.open_settings,
-            Action.SIDEBAR: self._toggle_sidebar,
+            Action.SIDEBAR: self.toggle_sidebar,
             Action.SHEET: self._show_shortcuts,
         }
         acts[action]()
 
     def _focus_prompt(self) -> None:
-        if self._settings_view is not None:
-            self._close_settings()
+        self._close_screen()
         self._chat.focus_prompt()
 
     async def _focus_search(self) -> None:
         if not self._sidebar.visible:
-            self._toggle_sidebar()
+            self.toggle_sidebar()
         await self._sidebar.focus_search()
 
     def _step(self, step: int) -> None:

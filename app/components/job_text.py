@@ -1,0 +1,83 @@
+"""Jobs in words: one plain sentence about what is done, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from app.i18n import EXPECTED_ERRORS, Texts
+from app.models.errands import Get, Import, Verify
+from app.models.jobs import Job
+from app.models.progress import WorkProgress
+from convert.i18n import size_text
+
+_KINDS = {Get: "get", Import: "import", Verify: "verify"}
+
+
+def job_text(job: Job, texts: Texts) -> str:
+    """What it is and how far: `Getting BELLE-7B-2M: downloading, 34 % · 12 MB/s · about 5 min left`."""
+    what = texts.text(f"job.{_kind(job)}", title=job.errand.title)
+    return texts.text("job.sentence", what=what, detail=job_detail(job, texts))
+
+
+def job_detail(job: Job, texts: Texts) -> str:
+    """How far it is, without its name."""
+    if job.is_stopping:
+        return texts.text("job.stopping")
+    if job.state == "paused":
+        if job.share is None:
+            return texts.text("job.paused")
+        return texts.text("job.paused_at", percent=int(100 * job.share))
+    if job.state == "failed" and job.error is not None:
+        return error_text(job.error, texts)
+    if job.state != "running":
+        return texts.text(f"job.{job.state}")
+    if job.progress is None:
+        return texts.text("job.starting")
+    return _progress_text(job, job.progress, texts)
+
+
+def ending_text(job: Job, texts: Texts) -> str | None:
+    """What to say when a job has just come to its end; None while it has not."""
+    title = job.errand.title
+    if job.state == "failed" and job.error is not None:
+        return texts.text(f"job.failed.{_kind(job)}", title=title, reason=error_text(job.error, texts))
+    if job.state != "done" or job.done is None:
+        return None
+    if isinstance(job.errand, Verify):
+        return texts.text("job.done.verified" if job.done.is_confirmed else "job.done.hashed", title=title)
+    return texts.text(f"job.done.{_kind(job)}", title=title)
+
+
+def error_text(error: Exception, texts: Texts) -> str:
+    """Why it failed; the details of an unexpected error are in the log."""
+    if isinstance(error, EXPECTED_ERRORS):
+        return texts.error(error)
+    return texts.text("gui.unexpected", kind=type(error).__name__)
+
+
+def left_text(left_s: float, texts: Texts) -> str:
+    """How long it takes yet, as people say it."""
+    if left_s < 60:
+        return texts.text("job.left_seconds")
+    minutes = round(left_s / 60)
+    if minutes < 60:
+        return texts.text("job.left_minutes", n=minutes)
+    return texts.text("job.left_hours", hours=minutes // 60, minutes=minutes % 60)
+
+
+def _progress_text(job: Job, progress: WorkProgress, texts: Texts) -> str:
+    if progress.waiting_s > 0 and progress.host:
+        return texts.text("job.waiting", host=progress.host, seconds=max(1, round(progress.waiting_s)))
+    is_remote = progress.phase == "convert" and isinstance(job.errand, Get)
+    phase = texts.text("job.phase.convert_remote" if is_remote else f"job.phase.{progress.phase}")
+    if not progress.total_bytes:
+        return phase
+    percent = min(100, 100 * progress.done_bytes // progress.total_bytes)
+    parts = [texts.text("job.percent", phase=phase, percent=percent)]
+    if progress.bytes_per_s > 0:
+        parts.append(texts.text("job.rate", rate=size_text(int(progress.bytes_per_s))))
+    if progress.left_s is not None:
+        parts.append(left_text(progress.left_s, texts))
+    return " · ".join(parts)
+
+
+def _kind(job: Job) -> str:
+    return _KINDS[type(job.errand)]

@@ -1,0 +1,44 @@
+"""Long work as a page follows it: the strip below the screens, and a word at the end of each job."""
+
+from __future__ import annotations
+
+from app.components.job_text import ending_text
+from app.components.refresh import refresh
+from app.components.status_strip import StatusStrip
+from app.models.errands import Verify
+from app.models.events import JobChanged, ModelEvent
+from app.models.jobs import Job
+from app.views.context import ViewContext
+
+
+class WorkWatch:
+    """One per page and language; everything runs on the page's event loop."""
+
+    def __init__(self, context: ViewContext) -> None:
+        self._context = context
+        self._told: set[str] = set()
+        self.strip = StatusStrip(context, context.open_models)
+        self.strip.show(context.models.jobs.all)
+
+    def on_model_event(self, event: ModelEvent) -> None:
+        """Follow the model service."""
+        if not isinstance(event, JobChanged):
+            return
+        self.strip.show(self._context.models.jobs.all)
+        refresh(self.strip)
+        if event.job.is_active:
+            self._told.discard(event.job.id)
+        elif event.job.id not in self._told:
+            self._tell_ending(event.job)
+
+    def _tell_ending(self, job: Job) -> None:
+        text = ending_text(job, self._context.texts)
+        if text is None:
+            return
+        self._told.add(job.id)
+        context, t = self._context, self._context.t
+        if job.done is not None and not isinstance(job.errand, Verify):
+            path = job.done.path
+            context.notify(text, t("job.chat"), lambda: context.use_model(path))
+        else:
+            context.notify(text, t("job.show"), context.open_models)
