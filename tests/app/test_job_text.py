@@ -1,0 +1,96 @@
+"""What is said of long work: how far it is, how it ended, in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.components.job_text import ending_text, job_text, left_text
+from app.errors import ModelNotFound
+from app.i18n import Texts
+from app.models.acquire import Wish
+from app.models.errands import Errand, Get, Import, Verify
+from app.models.importing import ImportWish
+from app.models.job_records import JobRecord, State
+from app.models.jobs import Job
+from app.models.progress import Phase, WorkDone, WorkProgress
+
+GET = Get("BELLE-7B-2M", "BelleGroup/BELLE-7B-2M", Wish("BelleGroup/BELLE-7B-2M"))
+IMPORT = Import(ImportWish(Path("/数据/模型.bin")))
+VERIFY = Verify(Path("/models/belle.gguf"))
+EN, ZH = Texts("en"), Texts("zh-CN")
+
+
+def job(errand: Errand, state: State = "running", **values: int) -> Job:
+    return Job(JobRecord("0" * 16, errand, state, 0.0, **values))
+
+
+def running(errand: Errand, phase: Phase, **values: float) -> Job:
+    return replace(job(errand), progress=replace(WorkProgress(phase, "x"), **values))
+
+
+def test_work_under_way_tells_percent_rate_and_time() -> None:
+    at_work = running(
+        GET, "convert", done_bytes=340, total_bytes=1000, bytes_per_s=12_000_000.0, left_s=300.0
+    )
+    assert job_text(at_work, EN) == (
+        "Getting BELLE-7B-2M: downloading and converting, 34 % · 12 MB/s · about 5 min left"
+    )
+    assert job_text(at_work, ZH) == "获取 BELLE-7B-2M：边下载边转换，34% · 12 MB/秒 · 约剩 5 分钟"
+    assert "downloading and" not in job_text(running(IMPORT, "convert"), EN)
+
+
+@pytest.mark.parametrize("texts", [EN, ZH])
+@pytest.mark.parametrize("phase", ["ask", "check", "download", "copy", "resume", "convert", "verify"])
+@pytest.mark.parametrize("errand", [GET, IMPORT, VERIFY])
+def test_every_phase_has_its_word(errand: Errand, phase: Phase, texts: Texts) -> None:
+    text = job_text(running(errand, phase), texts)
+    assert errand.title in text
+    assert "job." not in text
+
+
+@pytest.mark.parametrize("texts", [EN, ZH])
+@pytest.mark.parametrize("state", ["queued", "running", "paused", "failed", "done"])
+def test_every_state_has_its_word(state: State, texts: Texts) -> None:
+    assert "job." not in job_text(job(IMPORT, state), texts)
+
+
+def test_a_pause_tells_how_far_it_got_and_a_failure_why() -> None:
+    assert job_text(job(GET, "paused", done_bytes=34, total_bytes=100), EN).endswith("paused at 34 %")
+    error = ModelNotFound("belle", Path("/models"), ("demo",))
+    failed = replace(job(GET, "failed"), error=error)
+    assert EN.error(error) in job_text(failed, EN)
+    assert EN.error(error) in (ending_text(failed, EN) or "")
+    assert "KeyError" in job_text(replace(failed, error=KeyError("x")), EN)
+
+
+def test_a_hub_that_does_not_answer_is_named() -> None:
+    waiting = running(GET, "download", waiting_s=4.4)
+    assert waiting.progress is not None
+    waiting = replace(waiting, progress=replace(waiting.progress, host="127.0.0.1:1"))
+    assert job_text(waiting, EN).endswith("no answer from 127.0.0.1:1, trying again in 4 s")
+
+
+@pytest.mark.parametrize("texts", [EN, ZH])
+def test_every_ending_is_told(texts: Texts) -> None:
+    done = WorkDone(Path("/models/belle.gguf"), 1, "0" * 64)
+    endings = {
+        ending_text(replace(job(GET, "done"), done=done), texts),
+        ending_text(replace(job(IMPORT, "done"), done=done), texts),
+        ending_text(replace(job(VERIFY, "done"), done=done), texts),
+        ending_text(replace(job(VERIFY, "done"), done=replace(done, is_confirmed=True)), texts),
+    }
+    assert len(endings) == 4
+    assert None not in endings
+    assert ending_text(job(GET), texts) is None
+    assert ending_text(job(GET, "paused"), texts) is None
+
+
+@pytest.mark.parametrize(
+    ("left_s", "text"),
+    [(3, "less than a minute left"), (200, "about 3 min left"), (5400, "about 1 h 30 min left")],
+)
+def test_time_is_told_as_people_say_it(left_s: float, text: str) -> None:
+    assert left_text(left_s, EN) == text
