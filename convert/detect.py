@@ -23,12 +23,13 @@ from convert.errors import (
     GptqConfigMissing,
     MetaParamsMissing,
     NotACheckpoint,
+    SeveralWeightFiles,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
 from convert.sources.byte_source import FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
-from convert.sources.ggml_legacy import open_legacy_ggml
+from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
 from convert.sources.gptq import is_gptq, read_gptq
 from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
 from convert.sources.hf_folder import WeightFiles, open_weights
@@ -65,8 +66,8 @@ def open_checkpoint(
 
     path: or a folder that is not on this disk, which is closed with the checkpoint. tokenizer: a folder or
     file to take the tokenizer from instead. key: the key file of an encrypted checkpoint. file: the weight
-    file to take in a folder that has several. loras: adapters to merge, in order. Raises a subclass of
-    `ConvertError`.
+    file to take in a folder that has several; a single ggml file of 2023 among nothing else needs none.
+    loras: adapters to merge, in order. Raises a subclass of `ConvertError`.
     """
     place, only_file = _locate(path, file)
     with ExitStack() as opened:
@@ -80,7 +81,7 @@ def open_checkpoint(
         elif _is_meta(found):
             checkpoint = _open_meta(found)
         else:
-            checkpoint = _open_hugging_face(found)
+            checkpoint = _open_unnamed(found)
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
     return replace(checkpoint, form=" + ".join(labels))
@@ -109,6 +110,19 @@ class _Found:
         return _own_template(
             self.folder if self.tokenizer is None else LocalFolder(_folder_of(self.tokenizer))
         )
+
+
+def _open_unnamed(found: _Found) -> Checkpoint:
+    """A Hugging Face folder; where there is none, the one file of ggml's."""
+    try:
+        return _open_hugging_face(found)
+    except NotACheckpoint:
+        files = find_ggml_files(found.folder) if found.only_file is None else ()
+        if not files:
+            raise
+        if len(files) > 1:
+            raise SeveralWeightFiles(found.folder.path, files) from None
+        return _open_ggml(replace(found, only_file=found.folder.path / files[0]))
 
 
 def _open_hugging_face(found: _Found) -> Checkpoint:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convert.arch.base import MappedTensor
 from convert.errors import QuantizationUnsupported
-from convert.sources.tensors import PackedTensor
+from convert.sources.tensors import PackedTensor, StoredRead, Tensor, is_kept_whole, stored_reads
 from engine.native.kernels import GgmlType, is_valid, quantize_rows, row_size
 
 _Item = TypeVar("_Item", np.float32, np.uint8)
@@ -95,20 +95,26 @@ def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk,
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def source_reads(jobs: Sequence[Job], *, n_threads: int) -> Iterator[tuple[MappedTensor, int, int]]:
-    """The rows of the sources that `quantize_tensors` will read, run by run, in the order it asks for them.
+def source_reads(jobs: Sequence[Job], *, n_threads: int) -> Iterator[StoredRead]:
+    """The reads that `quantize_tensors` will make of the checkpoint's files, in the order it asks for them.
 
     For sources that take long to answer, and can be told in advance.
     """
+    kept: Tensor | None = None
     for job, start, stop in _pieces(jobs, n_threads):
         mapped = job.mapped
-        if mapped.row_order is None:
-            yield mapped, start, stop
+        source = mapped.source
+        if is_kept_whole(source):
+            if source is not kept:
+                yield from stored_reads(source, 0, mapped.shape[0])
+            kept = source
+        elif mapped.row_order is None:
+            yield from stored_reads(source, start, stop)
         elif len(mapped.shape) == 1:
-            yield mapped, 0, mapped.shape[0]
+            yield from stored_reads(source, 0, mapped.shape[0])
         else:
             for run in _runs(np.unique(mapped.row_order[start:stop])):
-                yield mapped, int(run[0]), int(run[-1]) + 1
+                yield from stored_reads(source, int(run[0]), int(run[-1]) + 1)
 
 
 def read_mapped_rows(mapped: MappedTensor, start: int, stop: int) -> NDArray[np.float32]:

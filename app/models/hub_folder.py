@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from convert.arch.base import MappedTensor
 from convert.errors import MissingShard, SourceError, SourceMissing, TruncatedFile
 from convert.quantize import Job, source_reads
 from convert.sources.byte_source import ByteSource, SourceStream
-from convert.sources.tensors import STORAGE_DTYPES, StoredTensor
+from convert.sources.tensors import StoredRead
 from convert.sources.xor import XorSource
 from engine.models.endpoints import Endpoints
 from engine.models.hub import Repository
@@ -45,6 +43,11 @@ class HttpSource:
         if offset + size > self.size_bytes:
             raise TruncatedFile(self.path, offset + size, self.size_bytes)
         return self._ahead.read_at(self.name, offset, size)
+
+    def expect(self, reads: Sequence[tuple[int, int]]) -> None:
+        """Fetch ahead what is going to be read (offset, size), in this order."""
+        within = [(start, n) for start, n in reads if start >= 0 and start + n <= self.size_bytes]
+        self._ahead.expect(Extent(self.name, start, n) for start, n in within)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -103,7 +106,7 @@ class HubFolder:
     def announce(self, jobs: Sequence[Job], n_threads: int) -> None:
         """Fetch ahead what a conversion is going to read, in its order; see `convert.pipeline.convert`."""
         reads = source_reads(jobs, n_threads=n_threads)
-        self._ahead.expect(extent for read in reads for extent in _extents(*read))
+        self._ahead.expect(extent for read in reads for extent in _extents(read))
 
     def stop(self) -> None:
         """End every read, also one that waits in another thread; nothing can be read any more."""
@@ -128,23 +131,14 @@ class HubFolder:
                 offsets = [info.header_offset for info in archive.infolist()]
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
             return  # its reader will say what is wrong
-        within = [start for start in offsets if 0 <= start <= source.size_bytes - _LOCAL_HEADER_BYTES]
-        self._ahead.expect(Extent(source.name, start, _LOCAL_HEADER_BYTES) for start in within)
+        source.expect([(start, _LOCAL_HEADER_BYTES) for start in offsets])
 
 
-def _extents(mapped: MappedTensor, start: int, stop: int) -> Iterator[Extent]:
-    """The reads of a remote file behind these rows; none where that isn't known in advance."""
-    tensor = mapped.source
-    if not isinstance(tensor, StoredTensor) or 0 in tensor.shape:
-        return
-    item_bytes = STORAGE_DTYPES[tensor.dtype].itemsize
-    shape = (stop - start, *tensor.shape[1:])
-    span = 1 + sum((n - 1) * stride for n, stride in zip(shape, tensor.strides, strict=True))
-    if span > 2 * prod(shape):
-        return
-    offset, size = tensor.offset + start * tensor.strides[0] * item_bytes, span * item_bytes
-    if isinstance(tensor.source, HttpSource):
-        yield Extent(tensor.source.name, offset, size)
-    elif isinstance(tensor.source, XorSource) and isinstance(tensor.source.encrypted, HttpSource):
-        for first, n in tensor.source.encrypted_reads(offset, size):
-            yield Extent(tensor.source.encrypted.name, first, n)
+def _extents(read: StoredRead) -> Iterator[Extent]:
+    """The reads of a remote file behind one of the converter; none for a file of this disk."""
+    source, offset, size = read
+    if isinstance(source, HttpSource):
+        yield Extent(source.name, offset, size)
+    elif isinstance(source, XorSource) and isinstance(source.encrypted, HttpSource):
+        for first, n in source.encrypted_reads(offset, size):
+            yield Extent(source.encrypted.name, first, n)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.models.acquire import Wish
 from app.models.errands import Get
@@ -54,7 +54,8 @@ def find_get(
     )
     variant = _variant(model, target)
     if len(model.variants) > 1 and model.form in _QUANTIZED_FORMS:
-        wish = replace(wish, output_name=f"{model.name}-{variant}.gguf")
+        asked_for = "" if wish.target == AUTO else f"-{wish.target}"
+        wish = replace(wish, output_name=f"{model.name}-{variant}{asked_for}.gguf")
     return Get(
         title=model.name,
         source=_source(wish),
@@ -78,6 +79,10 @@ def _from_entry(entry: UserEntry, target: str | None, key: Path | None, tokenize
         key=str(key) if key else None,
         tokenizer=str(tokenizer) if tokenizer else None,
     )
+    if entry.file and target is None and not entry.file.lower().endswith(".gguf"):
+        # One file that must be converted holds blocks of 2023 more often than not.
+        stem = PurePosixPath(entry.file).stem
+        wish = replace(wish, target=AUTO, output_name=f"{wish.repo.rpartition('/')[2]}-{stem}.gguf")
     return Get(entry.name, _source(wish), wish)
 
 
@@ -102,6 +107,6 @@ def _file(model: CatalogModel, target: str | None) -> str | None:
 
 def _target(model: CatalogModel, target: str | None) -> str:
     """Blocks that were quantized stay as they are unless a type is asked for."""
-    if target is not None and target not in model.variants:
+    if target is not None and target.casefold() not in (name.casefold() for name in model.variants):
         return target
     return AUTO if model.form in _QUANTIZED_FORMS else DEFAULT_TARGET

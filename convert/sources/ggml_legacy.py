@@ -33,7 +33,7 @@ from convert.errors import (
     UnknownGgmlModel,
 )
 from convert.sources.folder import SourceFolder
-from convert.sources.ggml_file import GgmlFile, GgmlHeader, read_ggml_file
+from convert.sources.ggml_file import HEAD_BYTES, GgmlFile, GgmlHeader, is_legacy_ggml, read_ggml_file
 from convert.sources.ggml_names import BLOOM, LLAMA, Family, rename_tensors
 from convert.sources.ggml_tensors import file_tensors, join_parts
 from convert.sources.ggml_vocabulary import rebuild_llama_vocabulary
@@ -66,6 +66,9 @@ _EMBEDDING, _OUTPUT = "tok_embeddings.weight", "output.weight"
 _FIRST_GATE, _FIRST_KEY = "layers.0.feed_forward.w1.weight", "layers.0.attention.wk.weight"
 _MAX_PARTS = 16
 _PART_NAME = re.compile(r"(?P<first>.+)\.(?P<number>[1-9]\d?)")
+# What such files were called: ggml-model-q4_0.bin, BELLE-7B-2M.ggmlv3.q4_0.bin, ggml-belle.ggml.
+_FILE_NAME = re.compile(r"(.*\.(bin|ggml)|.*ggml.*)(\.[1-9]\d?)?", re.IGNORECASE | re.DOTALL)
+_MAX_LOOKED_AT = 64
 # Places compared to tell a tied output matrix: two different matrices agree nowhere.
 _N_TIE_SAMPLES = 64
 _TIE_SAMPLE_BYTES = 1 << 12
@@ -132,6 +135,27 @@ class LegacyGgml:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def find_ggml_files(folder: SourceFolder) -> tuple[str, ...]:
+    """The names of the models in this form in a folder; of several parts the first.
+
+    Looks at the first bytes of files with such names. Raises what `SourceFolder.open` raises.
+    """
+    found: list[str] = []
+    for name in sorted(name for name in folder.names if _FILE_NAME.fullmatch(name))[:_MAX_LOOKED_AT]:
+        part = _PART_NAME.fullmatch(name)
+        if (part is None or part["first"] not in folder.names) and _has_magic(folder, name):
+            found.append(name)
+    return tuple(found)
+
+
+def _has_magic(folder: SourceFolder, name: str) -> bool:
+    source = folder.open(name)
+    try:
+        return is_legacy_ggml(source.read_at(0, min(HEAD_BYTES, source.size_bytes)))
+    finally:
+        source.close()
 
 
 def open_legacy_ggml(folder: SourceFolder, name: str) -> LegacyGgml:

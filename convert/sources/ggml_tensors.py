@@ -7,7 +7,7 @@ LLaMA's parts cut into columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,14 @@ from convert.sources.ggml_blocks import (
     is_plausible,
 )
 from convert.sources.ggml_file import GgmlEntry, GgmlFile
-from convert.sources.tensors import PackedTensor, StoredTensor, Tensor, contiguous_strides
+from convert.sources.tensors import (
+    PackedTensor,
+    StoredRead,
+    StoredTensor,
+    Tensor,
+    contiguous_strides,
+    stored_reads,
+)
 
 # Of each type, this much is looked at to tell the layout of its blocks.
 _N_SAMPLED_TENSORS = 4
@@ -84,6 +91,11 @@ class BlockTensor:
         data = self.source.read_at(self.offset + start * self.row_bytes, size)
         return np.frombuffer(data, np.uint8).reshape(stop - start, self.row_bytes)
 
+    def stored_reads(self, start: int, stop: int) -> Iterator[StoredRead]:
+        """See `convert.sources.tensors.stored_reads`."""
+        size = (stop - start) * self.row_bytes
+        yield StoredRead(self.source, self.offset + start * self.row_bytes, size)
+
     def _blocks(self, start: int, stop: int) -> Bytes:
         rows = self.read_stored(start, stop)
         if self.has_grouped_rows and isinstance(self.layout, Block32):
@@ -125,6 +137,15 @@ class JoinedTensor:
             return np.concatenate([part.read_rows(start, stop) for part in self.parts], axis=1)
         pieces = [self.parts[index].read_rows(*rows) for index, *rows in _row_pieces(self.parts, start, stop)]
         return np.concatenate(pieces) if pieces else np.zeros((0, *self.shape[1:]), np.float32)
+
+    def stored_reads(self, start: int, stop: int) -> Iterator[StoredRead]:
+        """See `convert.sources.tensors.stored_reads`."""
+        if self.axis == 1:
+            for part in self.parts:
+                yield from stored_reads(part, start, stop)
+        else:
+            for index, *rows in _row_pieces(self.parts, start, stop):
+                yield from stored_reads(self.parts[index], *rows)
 
 
 @dataclass(frozen=True)

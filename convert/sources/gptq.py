@@ -22,7 +22,7 @@ from convert.errors import DamagedFile, MissingTensor, QuantizationMismatch, Uns
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS
 from convert.sources.gptq_settings import BITS, GptqSettings
 from convert.sources.gptq_tensors import GptqTensor, MatrixCache, PackedGptqTensor
-from convert.sources.tensors import StoredTensor, Tensor
+from convert.sources.tensors import StoredTensor, Tensor, announce_reads
 
 _MARK, _INDEX = ".qweight", ".g_idx"
 _MAX_INPUTS = 8 * MAX_WIDTH
@@ -63,6 +63,8 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
     if n_indexed > _MAX_INDEXED:
         first = next(iter(tensors.values()))
         raise DamagedFile(first.source.path, f"{n_indexed} inputs in all layers' g_idx together")
+    indexes = [tensor for name, tensor in tensors.items() if name.endswith(_INDEX) and tensor.shape]
+    announce_reads(read for tensor in indexes for read in tensor.stored_reads(0, tensor.shape[0]))
     cache = MatrixCache()
     result: dict[str, Tensor] = {}
     layers: list[GptqTensor] = []

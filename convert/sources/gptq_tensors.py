@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from convert.errors import DamagedFile
 from convert.sources.ggml_blocks import ScaleTooLarge
 from convert.sources.gptq_blocks import dequantize, pack_q4_1, unpack_bits
-from convert.sources.tensors import STORAGE_DTYPES, StoredTensor
+from convert.sources.tensors import STORAGE_DTYPES, StoredRead, StoredTensor
 
 _PACKED_ALIGNMENT = 32
 """So many numbers are whole words, whatever their bits."""
@@ -29,6 +30,8 @@ _PACKED_ALIGNMENT = 32
 # matrix has 71 MB in 8 bits; of one too large to be kept, columns are read from the file each time.
 _MAX_KEPT_BYTES = 160 << 20
 _MAX_MATRIX_BYTES = _MAX_KEPT_BYTES // 2
+# A matrix comes in pieces of this size, so that of one far away several are on their way at once.
+_PIECE_BYTES = 4 << 20
 
 
 class MatrixCache:
@@ -40,7 +43,7 @@ class MatrixCache:
 
     def columns(self, tensor: StoredTensor, start: int, stop: int) -> NDArray[Any]:
         """Columns `start` to `stop` of a matrix, as stored."""
-        size_bytes = math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
+        size_bytes = _size_bytes(tensor)
         if size_bytes > _MAX_MATRIX_BYTES:
             return _read_columns(tensor, start, stop)
         with self._lock:  # whoever comes second would read the same
@@ -48,7 +51,7 @@ class MatrixCache:
             if matrix is None:
                 while sum(kept.nbytes for kept in self._kept.values()) + size_bytes > _MAX_KEPT_BYTES:
                     self._kept.popitem(last=False)
-                matrix = self._kept[tensor.name] = tensor.read_stored(0, tensor.shape[0])
+                matrix = self._kept[tensor.name] = _read_matrix(tensor)
             self._kept.move_to_end(tensor.name)
         return matrix[:, start:stop]
 
@@ -88,6 +91,22 @@ class GptqTensor:
     def path(self) -> Path:
         """The file, for messages."""
         return self.qweight.source.path
+
+    @property
+    def is_kept_whole(self) -> bool:
+        """Whether all of the layer is read at its first rows, and then kept."""
+        return all(_size_bytes(part) <= _MAX_MATRIX_BYTES for part in self._parts)
+
+    def stored_reads(self, start: int, stop: int) -> Iterator[StoredRead]:
+        """All of the layer's reads, in the order of the file; none where it is not kept."""
+        if self.is_kept_whole:
+            for part in sorted(self._parts, key=lambda part: part.offset):
+                for first, end in _row_pieces(part):
+                    yield from part.stored_reads(first, end)
+
+    @property
+    def _parts(self) -> tuple[StoredTensor, ...]:
+        return self.scales, self.qzeros, self.qweight
 
     def read_rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """scale * (q - zero) in float32; a damaged scale gives what it gives."""
@@ -135,6 +154,25 @@ class PackedGptqTensor(GptqTensor):
         except ScaleTooLarge as error:
             detail = f"a scale in rows {start} to {stop} of tensor {self.name!r}"
             raise DamagedFile(self.path, detail) from error
+
+
+def _size_bytes(tensor: StoredTensor) -> int:
+    return math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
+
+
+def _row_pieces(tensor: StoredTensor) -> Iterator[tuple[int, int]]:
+    """All rows of a matrix, as many at once as `_PIECE_BYTES` holds: (first, end)."""
+    n_rows = tensor.shape[0]
+    step = max(1, _PIECE_BYTES * n_rows // max(1, _size_bytes(tensor)))
+    for first in range(0, n_rows, step):
+        yield first, min(first + step, n_rows)
+
+
+def _read_matrix(tensor: StoredTensor) -> NDArray[Any]:
+    matrix = np.empty(tensor.shape, STORAGE_DTYPES[tensor.dtype])
+    for first, end in _row_pieces(tensor):
+        matrix[first:end] = tensor.read_stored(first, end)
+    return matrix
 
 
 def _read_columns(tensor: StoredTensor, start: int, stop: int) -> NDArray[Any]:

@@ -7,9 +7,9 @@ them. Nothing here knows file layouts or target types.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,39 @@ class PackedTensor(Tensor, Protocol):
         ...
 
 
+class StoredRead(NamedTuple):
+    """A read of `size` bytes at `offset`, of the source that a tensor lies in."""
+
+    source: ByteSource
+    offset: int
+    size: int
+
+
+def stored_reads(tensor: Tensor, start: int, stop: int) -> Iterator[StoredRead]:
+    """The reads that reading these rows leads to, in order; none where they can't be told in advance.
+
+    A tensor that can tell has a method of this name.
+    """
+    own = getattr(tensor, "stored_reads", None)
+    return iter(()) if own is None else own(start, stop)
+
+
+def announce_reads(reads: Iterable[StoredRead]) -> None:
+    """Tell sources what is going to be read of them, in order; those that want to know have `expect`."""
+    by_source: dict[int, list[StoredRead]] = {}
+    for read in reads:
+        by_source.setdefault(id(read.source), []).append(read)
+    for same in by_source.values():
+        expect = getattr(same[0].source, "expect", None)
+        if expect is not None:
+            expect([(read.offset, read.size) for read in same])
+
+
+def is_kept_whole(tensor: Tensor) -> bool:
+    """Whether the first rows that are read bring in all others: the tensor says so by `is_kept_whole`."""
+    return bool(getattr(tensor, "is_kept_whole", False))
+
+
 def quantization_of(tensor: Tensor) -> str | None:
     """What the checkpoint holds instead of floats, for people ("q4_0", "gptq 8-bit"), or None.
 
@@ -111,14 +144,20 @@ class StoredTensor:
         offset = self.offset + start * self.strides[0] * item_bytes
         return self._read_block(offset, (stop - start, *self.shape[1:]), self.strides)
 
+    def stored_reads(self, start: int, stop: int) -> Iterator[StoredRead]:
+        """See the function; none for a matrix so sparse that it is walked."""
+        shape, item_bytes = (stop - start, *self.shape[1:]), STORAGE_DTYPES[self.dtype].itemsize
+        if 0 not in shape and _is_read_at_once(shape, self.strides, item_bytes):
+            offset = self.offset + start * self.strides[0] * item_bytes
+            yield StoredRead(self.source, offset, _span(shape, self.strides) * item_bytes)
+
     def _read_block(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[Any]:
         dtype = STORAGE_DTYPES[self.dtype]
         if 0 in shape:
             return np.zeros(shape, dtype)
-        span = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-        n_elements = math.prod(shape)
-        if span <= 2 * n_elements or span * dtype.itemsize <= _SMALL_SPAN_BYTES:
-            flat = np.frombuffer(self.source.read_at(offset, span * dtype.itemsize), dtype)
+        if _is_read_at_once(shape, strides, dtype.itemsize):
+            n_bytes = _span(shape, strides) * dtype.itemsize
+            flat = np.frombuffer(self.source.read_at(offset, n_bytes), dtype)
             byte_strides = tuple(stride * dtype.itemsize for stride in strides)
             view = np.lib.stride_tricks.as_strided(flat, shape, byte_strides, writeable=False)
             return np.ascontiguousarray(view)
@@ -128,6 +167,16 @@ class StoredTensor:
         step_bytes = strides[axis] * dtype.itemsize
         blocks = [self._read_block(offset + i * step_bytes, inner_shape, strides) for i in range(shape[axis])]
         return np.concatenate(blocks, axis=axis)
+
+
+def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Elements from the first to the last."""
+    return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+
+
+def _is_read_at_once(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
+    span = _span(shape, strides)
+    return span <= 2 * math.prod(shape) or span * item_bytes <= _SMALL_SPAN_BYTES
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ key is the right one, and not what the plain bytes mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,6 +109,12 @@ class XorSource:
     def encrypted_reads(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
         """The reads (offset, size) of the encrypted file that `read_at` makes, in order."""
         return ((HEADER_BYTES + start, n) for start, n in self._blocks(offset, size))
+
+    def expect(self, reads: Sequence[tuple[int, int]]) -> None:
+        """Tell the encrypted file what is going to be read (offset, size), if it wants to know."""
+        expect = getattr(self._encrypted, "expect", None)
+        if expect is not None:
+            expect([piece for read in reads for piece in self.encrypted_reads(*read)])
 
     def _blocks(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
         """The range as (start, size) of pieces that lie within one chunk each."""

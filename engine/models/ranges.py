@@ -24,6 +24,8 @@ WINDOW_BYTES = 48 << 20
 """What may lie in memory before it is wanted."""
 
 _REQUEST_BYTES = 8 << 20
+# So much between two reads is fetched with them: less than what a request of its own costs.
+_GAP_BYTES = 16 << 10
 _N_CONNECTIONS = 6
 _MAX_HELD = 256
 _SMALL_BYTES = 64 << 10
@@ -108,13 +110,13 @@ class Extent:
 
 
 class _Request:
-    """Neighbouring extents fetched as one; its bytes are dropped when all of them were taken."""
+    """Neighbouring extents in the file's order, fetched as one; dropped when all of them were taken."""
 
     def __init__(self, extents: list[Extent]) -> None:
         self.extents = extents
         self.n_left = len(extents)
         self.offset = extents[0].offset
-        self.size = sum(extent.size for extent in extents)
+        self.size = extents[-1].offset + extents[-1].size - self.offset
         self.future: Future[bytes] | None = None
 
 
@@ -206,15 +208,13 @@ class ReadAhead:
 
     def _next_request(self) -> _Request | None:
         extents: list[Extent] = []
-        size = 0
         while self._upcoming and (not extents or _follows(self._upcoming[0], extents[-1])):
             extent = self._upcoming[0]
-            if extents and size + extent.size > _REQUEST_BYTES:
+            if extents and extent.offset + extent.size - extents[0].offset > _REQUEST_BYTES:
                 break
             self._upcoming.popleft()
             if extent not in self._held and extent not in extents:
                 extents.append(extent)
-                size += extent.size
         return _Request(extents) if extents else None
 
     def _read_unexpected(self, extent: Extent) -> bytes:
@@ -247,4 +247,5 @@ class ReadAhead:
 
 
 def _follows(extent: Extent, before: Extent) -> bool:
-    return extent.name == before.name and extent.offset == before.offset + before.size
+    gap = extent.offset - (before.offset + before.size)
+    return extent.name == before.name and 0 <= gap <= _GAP_BYTES

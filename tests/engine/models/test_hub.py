@@ -156,6 +156,18 @@ def test_expected_reads_are_joined_and_made_once(hub: LocalHub) -> None:
     assert len(hub.file_requests("lfs")) == 1
 
 
+def test_expected_reads_with_little_between_them_are_one_request(hub: LocalHub) -> None:
+    data = os.urandom(1_000_000)
+    starts = (5, 1_100, 2_500, 900_000, 901_000, 10)
+    with read_ahead(hub, data) as ahead:
+        ahead.expect(Extent("model.bin", start, 1_000) for start in starts)
+        for start in reversed(starts):
+            assert ahead.read_at("model.bin", start, 1_000) == data[start : start + 1_000]
+        assert ahead.fetched_bytes == 3_495 + 2_000 + 1_000
+        assert ahead._held_bytes == 0  # noqa: SLF001
+    assert len(hub.file_requests("lfs")) == 3
+
+
 def test_the_window_bounds_what_is_held_and_order_does_not_matter(hub: LocalHub) -> None:
     data = os.urandom(2_000_000)
     extents = [Extent("model.bin", start, 80_000) for start in range(1_900_000, -1, -100_000)]

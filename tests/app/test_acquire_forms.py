@@ -1,0 +1,213 @@
+"""Getting GPTQ checkpoints, 2023 ggml files and Meta's folders from a hub on loopback, converted on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.models.acquire import Wish, acquire
+from app.models.progress import WorkDone
+from builders.checkpoints import write_bloom, write_llama
+from builders.encrypted import encrypt_folder
+from builders.ggml_files import write_bloomz_ggml, write_llama_ggml
+from builders.gptq import write_gptq
+from builders.hub import LocalHub, Seen
+from builders.meta_files import write_meta
+from builders.tokenizers import write_llama_tokenizer
+from convert.detect import open_checkpoint
+from convert.errors import NotACheckpoint, SeveralWeightFiles
+from convert.pipeline import convert
+from engine.models.endpoints import Endpoints
+from engine.models.transport import Patience
+
+REPO = "BelleGroup/BELLE-tiny"
+FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)
+KEY = bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "模型"
+    folder.mkdir()
+    return folder
+
+
+def get(wish: Wish, folder: Path, hub: LocalHub) -> WorkDone:
+    *_, last = acquire(wish, folder, Endpoints((hub.url,)), patience=FAST, threads=2)
+    assert isinstance(last, WorkDone)
+    return last
+
+
+def convert_offline(path: Path, output: Path, wish: Wish) -> bytes:
+    tokenizer = Path(wish.tokenizer) if wish.tokenizer else None
+    key = Path(wish.key) if wish.key else None
+    with open_checkpoint(path, tokenizer, key, file=wish.file) as checkpoint:
+        list(convert(checkpoint.plan(wish.target, checkpoint.prompt(wish.prompt)), output))
+    return output.read_bytes()
+
+
+def ranges(seen: list[Seen]) -> list[tuple[int, int]]:
+    texts = [(each.range or "").removeprefix("bytes=").split("-") for each in seen if each.method == "GET"]
+    return [(int(first), int(last) + 1) for first, last in texts]
+
+
+@pytest.mark.parametrize("target", ["auto", "q4_k_m", "f32"])
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("bloom7b-2m-4bit-128g.pt", {"group": 64}),
+        ("bloom7b-2m-8bit-128g.pt", {"bits": 8, "group": -1}),
+        ("gptq_model-4bit-128g.safetensors", {"group": 64, "order": "shuffled"}),
+    ],
+)
+def test_a_gptq_checkpoint_is_converted_while_it_comes(
+    tmp_path: Path, models: Path, file: str, options: dict[str, object], target: str
+) -> None:
+    """Its tokenizer and config.json are another repository's, as BELLE published it."""
+    tokenizer, source = tmp_path / "tokenizer", tmp_path / "source"
+    checkpoint = write_bloom(tokenizer, hidden=256, n_layer=4)
+    (tokenizer / "model.safetensors").unlink()
+    write_gptq(source / file, checkpoint, **options)  # type: ignore[arg-type]
+    wish = Wish(REPO, target=target, tokenizer=str(tokenizer), file=file)
+    expected = convert_offline(source, tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, source)
+
+        done = get(wish, models, hub)
+        asked = ranges(hub.file_requests("lfs"))
+
+    assert done.path.read_bytes() == expected
+    assert os.listdir(models) == [done.path.name]
+    assert sum(stop - start for start, stop in asked) < (source / file).stat().st_size * 1.2 + (256 << 10)
+
+
+def test_the_layers_of_a_gptq_checkpoint_are_asked_for_in_advance(tmp_path: Path, models: Path) -> None:
+    """Three parts a layer, and hardly more requests than layers."""
+    checkpoint = write_llama(tmp_path / "tokenizer", hidden=512, n_ff=1024, n_layer=8)
+    written = write_gptq(tmp_path / "source" / "llama7b-4bit-128g.pt", checkpoint)
+    wish = Wish(REPO, target="auto", tokenizer=str(tmp_path / "tokenizer"))
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        get(wish, models, hub)
+        asked = ranges(hub.file_requests("lfs"))
+
+    n_parts = 3 * len(written.layers)
+    assert n_parts == 168
+    assert len(asked) < len(written.layers) * 2
+    assert sum(stop - start for start, stop in asked) < written.path.stat().st_size * 1.2 + (256 << 10)
+
+
+def test_an_encrypted_gptq_checkpoint_is_converted_while_it_comes(tmp_path: Path, models: Path) -> None:
+    checkpoint = write_llama(tmp_path / "plain", hidden=256)
+    (tmp_path / "plain" / "model.safetensors").unlink()
+    write_gptq(tmp_path / "plain" / "llama7b-4bit-128g.pt", checkpoint, group=64)
+    encrypt_folder(tmp_path / "plain", tmp_path / "enc", KEY)
+    (tmp_path / "key.pth").write_bytes(KEY)
+    wish = Wish(REPO, target="auto", key=str(tmp_path / "key.pth"))
+    expected = convert_offline(tmp_path / "enc", tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "enc")
+        assert get(wish, models, hub).path.read_bytes() == expected
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_a_ggml_file_is_converted_while_it_comes(
+    tmp_path: Path, models: Path, n_parts: int, is_named: bool
+) -> None:
+    checkpoint = write_llama(tmp_path / "plain", n_ff=192, tokenizer=False)
+    source = tmp_path / "source"
+    source.mkdir()
+    write_llama_ggml(source / "ggml-model-q4_0.bin", checkpoint, form="ggjt", version=2, n_parts=n_parts)
+    (source / "README.md").write_text("a model of 2023")
+    wish = Wish(REPO, target="auto", file="ggml-model-q4_0.bin" if is_named else None)
+    expected = convert_offline(source, tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, source)
+        done = get(wish, models, hub)
+        n_bytes = sum(stop - start for start, stop in ranges(hub.file_requests("lfs")))
+
+    assert done.path.read_bytes() == expected
+    size_bytes = sum(path.stat().st_size for path in source.glob("*.bin*"))
+    assert n_bytes < 2 * size_bytes + (512 << 10)
+
+
+def test_the_rows_of_a_ggml_file_are_asked_for_in_advance(tmp_path: Path, models: Path) -> None:
+    checkpoint = write_llama(tmp_path / "plain", hidden=1024, n_ff=2752, n_layer=4, tokenizer=False)
+    (tmp_path / "source").mkdir()
+    path = tmp_path / "source" / "ggml-model-q4_0.bin"
+    write_llama_ggml(path, checkpoint)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        get(Wish(REPO, target="q8_0"), models, hub)
+        asked = ranges(hub.file_requests("lfs"))
+
+    # Besides the directory, whose entries lie all over the file: two reads of 64 KiB at the most for each.
+    assert len(asked) < 3 * (4 * 9 + 3)
+
+
+def test_a_ggml_file_of_bloom_takes_another_repositorys_tokenizer(tmp_path: Path, models: Path) -> None:
+    checkpoint = write_bloom(tmp_path / "tokenizer")
+    (tmp_path / "source").mkdir()
+    write_bloomz_ggml(tmp_path / "source" / "ggml-model-bloom-q4_0.bin", checkpoint)
+    wish = Wish(REPO, target="auto", tokenizer=str(tmp_path / "tokenizer"))
+    expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        assert get(wish, models, hub).path.read_bytes() == expected
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_metas_own_files_are_converted_while_they_come(tmp_path: Path, models: Path, n_parts: int) -> None:
+    source = tmp_path / "7B"
+    checkpoint = write_llama(tmp_path / "plain", n_ff=192, hidden=256, tokenizer=False)
+    write_meta(source, checkpoint, n_parts=n_parts)
+    write_llama_tokenizer(source, 520)
+    wish = Wish(REPO)
+    expected = convert_offline(source, tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, source)
+        done = get(wish, models, hub)
+        asked = ranges(hub.file_requests("lfs"))
+
+    assert done.path.read_bytes() == expected
+    size_bytes = sum(path.stat().st_size for path in source.glob("*.pth"))
+    assert sum(stop - start for start, stop in asked) < size_bytes * 1.2 + (512 << 10)
+
+
+def test_the_only_ggml_file_of_a_folder_need_not_be_named(tmp_path: Path) -> None:
+    checkpoint = write_llama(tmp_path / "plain", n_ff=192, tokenizer=False)
+    folder = tmp_path / "模型 2023"
+    folder.mkdir()
+    with pytest.raises(NotACheckpoint):
+        open_checkpoint(folder)
+    (folder / "notes.bin").write_bytes(b"no model")
+    with pytest.raises(NotACheckpoint):
+        open_checkpoint(folder)
+
+    write_llama_ggml(folder / "BELLE.ggmlv3.q4_0.bin", checkpoint)
+    with open_checkpoint(folder) as opened:
+        assert opened.form == "ggml (2023), ggjt v3, q4_0"
+        assert opened.files == ("BELLE.ggmlv3.q4_0.bin",)
+
+    shutil.copy(folder / "BELLE.ggmlv3.q4_0.bin", folder / "other.bin")
+    with pytest.raises(SeveralWeightFiles) as several:
+        open_checkpoint(folder)
+    assert several.value.names == ("BELLE.ggmlv3.q4_0.bin", "other.bin")
+
+
+def test_weights_of_transformers_come_before_a_ggml_file_beside_them(tmp_path: Path) -> None:
+    checkpoint = write_llama(tmp_path, n_ff=192)
+    write_llama_ggml(tmp_path / "ggml-model-q4_0.bin", checkpoint)
+    with open_checkpoint(tmp_path) as opened:
+        assert opened.form == "safetensors"
