@@ -23,6 +23,7 @@ class LocalModel:
 
     parts: its files in order. sha256: hexadecimal, None until it was computed for the file as it is now.
     summary is None and problem says why where the file can't be used. moved_from: where it was before.
+    catalog_id: of the catalog's model it was made from, where that was recorded.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LocalModel:
     added_at: float | None
     used_at: float | None
     moved_from: Path | None = None
+    catalog_id: str | None = None
 
     @property
     def path(self) -> Path:
@@ -106,6 +108,7 @@ def describe(found: FoundModel, state: FileState, record: Record | None) -> tupl
         prompt_format=known.prompt_format or (summary.prompt_format if summary else None),
         added_at=known.added_at,
         used_at=known.used_at,
+        catalog_id=known.catalog_id,
     )
     return model, learned
 
