@@ -21,6 +21,7 @@ from app.i18n import Texts
 from app.models.service import ModelService
 from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore
+from app.views.context import APP_TITLE
 from app.views.shell import Shell, Surroundings
 from app.views.theme import apply_theme
 from app.views.window import WindowFrame
@@ -51,7 +52,7 @@ class App:
 
     def prepare_page(self, page: ft.Page) -> None:
         """Give a new page its looks: what comes after the first frame is seen to change."""
-        page.title = "ChatBELLE"
+        page.title = APP_TITLE
         page.padding = 0
         apply_theme(page, self._service.settings.settings)
         if not page.web:

@@ -38,6 +38,7 @@ _T = TypeVar("_T")
 
 ModelsSection = Literal["local", "get"]
 
+APP_TITLE = "ChatBELLE"
 NARROW_BELOW = 840
 _NOTICE_WIDTH = 560
 _NOTICE_BOTTOM = 140

@@ -8,7 +8,7 @@ from app.components.status_strip import StatusStrip
 from app.models.errands import Verify
 from app.models.events import JobChanged, ModelEvent
 from app.models.jobs import Job
-from app.views.context import ViewContext
+from app.views.context import APP_TITLE, ViewContext
 
 
 class WorkWatch:
@@ -33,10 +33,19 @@ class WorkWatch:
 
     def _tell_ending(self, job: Job) -> None:
         text = ending_text(job, self._context.texts)
-        if text is None:
-            return
-        self._told.add(job.id)
-        context, t = self._context, self._context.t
+        if text is not None:
+            self._told.add(job.id)
+            self._context.run(self._tell, job, text)
+
+    async def _tell(self, job: Job, text: str) -> None:
+        """Say it to a person who looks; until then the name of the tab or window says it."""
+        context, t, page = self._context, self._context.t, self._context.page
+        if not page.app_visible:
+            page.title = f"● {text}"
+            page.update()
+            await page.wait_until_visible()
+            page.title = APP_TITLE
+            page.update()
         if job.done is not None and not isinstance(job.errand, Verify):
             path = job.done.path
             context.notify(text, t("job.chat"), lambda: context.use_model(path))
