@@ -18,9 +18,9 @@ from app.models.acquire import Wish, acquire
 from app.models.finding import open_library
 from app.models.importing import ImportWish, import_model
 from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.tokenizer_folder import fetch_tokenizer
 from engine.models.download import Downloaded, download
 from engine.models.endpoints import Endpoints, RemoteFile
-from engine.models.hub import resolve
 from engine.models.library import Library, Verified
 
 Work = Generator[WorkProgress | WorkDone, None, None]
@@ -98,9 +98,13 @@ def _get(
     else:
         wish = errand.wish
         if errand.tokenizer_repo is not None:
-            folder = home.root / "tokenizers" / errand.tokenizer_repo.replace("/", "--")
-            _fetch_tokenizer(errand.tokenizer_repo, folder, endpoints, is_cancelled)
-            wish = replace(wish, tokenizer=str(folder))
+            root = home.make(home.root / "tokenizers")
+            tokenizer = yield from fetch_tokenizer(
+                errand.tokenizer_repo, root, endpoints, is_cancelled=is_cancelled
+            )
+            if tokenizer is None:
+                return
+            wish = replace(wish, tokenizer=str(tokenizer))
         work = acquire(wish, library.folder, endpoints, is_cancelled=is_cancelled)
     with closing(work):
         for event in work:
@@ -135,15 +139,6 @@ def _fetch_address(errand: Get, folder: Path, endpoints: Endpoints, is_cancelled
                 waiting_s=event.waiting_s,
                 output=output,
             )
-
-
-def _fetch_tokenizer(repo: str, folder: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> None:
-    """The tokenizer of another repository, kept in the data folder for the next time."""
-    path = folder / "tokenizer.json"
-    file = resolve(repo, endpoints).file(path.name)
-    if file is not None and not path.is_file():
-        for _ in download(file, path, endpoints, is_cancelled=is_cancelled):
-            pass
 
 
 def _verify(errand: Verify, library: Library, is_cancelled: Callable[[], bool]) -> Work:

@@ -1,4 +1,4 @@
-"""Getting GPTQ checkpoints, 2023 ggml files and Meta's folders from a hub on loopback, converted on the way."""
+"""Getting GPTQ checkpoints, 2023 ggml files and Meta's folders from a local hub, converted on the way."""
 
 from __future__ import annotations
 
