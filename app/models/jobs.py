@@ -25,6 +25,7 @@ from app.models.progress import WorkDone, WorkProgress
 _LOG = logging.getLogger(__name__)
 _SAVE_S = 5.0
 _TELL_S = 0.2
+_CLOSE_PATIENCE_S = 5.0
 
 Lane = Literal["network", "disk"]
 
@@ -153,14 +154,17 @@ class Jobs:
         self._listener(Job(replace(job.record, state="removed")))
 
     def close(self) -> None:
-        """Pause what is at work and end the threads; harmless when repeated."""
+        """Pause what is at work and end the threads; harmless when repeated.
+
+        A thread that waits for a hub without an answer is left behind: its job comes back as paused anyway.
+        """
         with self._changed:
             self._is_closed = True
             for stop in self._stops.values():
                 stop.set()
             self._changed.notify_all()
         for thread in self._threads.values():
-            thread.join()
+            thread.join(_CLOSE_PATIENCE_S)
 
     def wait(self, timeout_s: float) -> bool:
         """Until no job is queued or at work; false after `timeout_s`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
 from app.models.importing import ImportWish
 from app.models.jobs import Job, Jobs
-from app.models.progress import WorkDone
+from app.models.progress import WorkDone, WorkProgress
 from builders.gguf_models import write_model
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
@@ -177,6 +178,24 @@ def test_names_that_are_not_utf_8_and_finished_jobs_come_back_as_they_should(tmp
     assert second.wait(30)
     second.close()
     assert Jobs(tmp_path, finish).all == ()
+
+
+def test_closing_does_not_wait_for_a_hub_that_never_answers(tmp_path: Path) -> None:
+    answered = threading.Event()
+
+    def ask(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        yield WorkProgress("ask", "x")
+        answered.wait()
+
+    jobs = Jobs(tmp_path, ask)
+    job_id = jobs.add(wish("a/one"))
+    wait_until(lambda: (jobs.find(job_id) or jobs.all[0]).progress is not None)
+
+    jobs.close()
+
+    assert not answered.is_set()
+    assert [job.state for job in Jobs(tmp_path, ask).all] == ["paused"]
+    answered.set()
 
 
 def make_model(path: Path) -> Path:
