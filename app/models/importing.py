@@ -16,6 +16,7 @@ from convert.detect import open_checkpoint
 from convert.errors import AlreadyGguf
 from convert.pipeline import Converted, convert
 from convert.recipes import AUTO
+from convert.sources.lora import LoraChoice
 from engine.models.adding import Added, How, add_gguf
 from engine.models.library import Library
 
@@ -26,7 +27,8 @@ _SUFFIX = ".gguf"
 class ImportWish:
     """What to import and how. how: of a GGUF. target: the type a checkpoint is converted to.
 
-    key, tokenizer: where the checkpoint needs them. name: of the new file, without suffix.
+    key, tokenizer: where the checkpoint needs them. file: the weight file to take in a folder with several.
+    loras: folders of adapters to merge, in order. name: of the new file, without suffix.
     """
 
     path: Path
@@ -36,6 +38,8 @@ class ImportWish:
     tokenizer: Path | None = None
     prompt: str = "auto"
     name: str | None = None
+    file: str | None = None
+    loras: tuple[Path, ...] = ()
 
 
 def import_model(
@@ -78,13 +82,14 @@ def _convert(
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     source = wish.path.absolute()
     library.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_checkpoint(wish.path, wish.tokenizer, wish.key) as checkpoint:
+    loras = [LoraChoice(path) for path in wish.loras]
+    with open_checkpoint(wish.path, wish.tokenizer, wish.key, file=wish.file, loras=loras) as checkpoint:
         prompt = checkpoint.prompt(wish.prompt)
         plan = checkpoint.plan(wish.target, prompt)
         name = wish.name or f"{source.stem if source.is_file() else source.name}-{plan.target.name}"
         output = library.folder / f"{name}{_SUFFIX}"
         pace = Pace()
-        resume_id = _resume_id(source, wish.key) if resumes else None
+        resume_id = _resume_id(wish) if resumes else None
         with library.held(output):
             for event in convert(plan, output, resume_id=resume_id, is_cancelled=is_cancelled):
                 if isinstance(event, Converted):
@@ -105,15 +110,18 @@ def _convert(
                     )
 
 
-def _resume_id(source: Path, key: Path | None) -> str:
+def _resume_id(wish: ImportWish) -> str:
     """What the weights are, as far as the system tells: names, sizes and times of the files."""
+    source = wish.path.absolute()
+    parts = [_states(source), *(_states(path.absolute()) for path in wish.loras)]
+    return f"{source} {parts} {wish.key.stat().st_size if wish.key else 0} {wish.file or ''}"
+
+
+def _states(source: Path) -> list[tuple[str, int, int]]:
     files = [source, *source.parent.glob(f"{glob.escape(source.name)}.*")]
     if source.is_dir():
         files = [path for path in source.iterdir() if path.is_file()]
-    states = [
-        (path.name, state.st_size, state.st_mtime_ns) for path in sorted(files) if (state := path.stat())
-    ]
-    return f"{source} {states} {key.stat().st_size if key else 0}"
+    return [(path.name, state.st_size, state.st_mtime_ns) for path in sorted(files) if (state := path.stat())]
 
 
 def is_gguf(path: Path) -> bool:
