@@ -1,4 +1,7 @@
-"""The questions of `chatbelle models`: list, search, show, where. They change nothing but added folders."""
+"""The questions of `chatbelle models`: list, search, show, where; and add.
+
+They change nothing but what a person adds: folders, and entries of the catalog.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,18 @@ import argparse
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from app.commands.model_tables import catalog_table, details_table, hub_table, local_table, places_table
+from app.commands.model_tables import (
+    added_table,
+    catalog_table,
+    details_table,
+    hub_table,
+    local_table,
+    places_table,
+)
 from app.errors import ModelNotFound
 from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
-from app.models.report import catalog_report, listing_report, local_report
+from app.models.own_entries import add_entry, find_entry
+from app.models.report import catalog_report, entry_report, listing_report, local_report
 from app.shell import EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError
 from engine.models.machine import look_at_machine
@@ -17,6 +28,9 @@ from engine.models.places import find_hf_cache
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from engine.models.library import Library
+    from engine.models.machine import Machine
 
 
 def list_models(options: argparse.Namespace, shell: Shell) -> int:
@@ -49,10 +63,12 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
 def _list_catalog(options: argparse.Namespace, shell: Shell) -> int:
     catalog, machine = load_catalog(), look_at_machine()
     models = [catalog_report(model, catalog, machine, shell.texts) for model in catalog.models]
+    own = [entry_report(entry) for entry in open_entries(shell.home).all()]
     if options.json:
-        shell.terminal.write_json({"catalog": models})
+        shell.terminal.write_json({"catalog": models, "added": own})
     else:
         _print(shell, catalog_table(shell.texts, models))
+        _print_added(shell, own)
     return EXIT_OK
 
 
@@ -61,15 +77,18 @@ def search_models(options: argparse.Namespace, shell: Shell) -> int:
     catalog, machine = load_catalog(), look_at_machine()
     models = [catalog_report(model, catalog, machine, shell.texts) for model in catalog.search(options.query)]
     wanted = options.query.casefold()
-    own = [entry.source for entry in open_entries(shell.home).all() if wanted in entry.source.casefold()]
+    own = [
+        entry_report(entry)
+        for entry in open_entries(shell.home).all()
+        if wanted in f"{entry.name} {entry.source}".casefold()
+    ]
     hub = [] if options.offline else _search_hub(options.query, shell)
     if options.json:
         shell.terminal.write_json({"catalog": models, "added": own, "hub": hub})
         return EXIT_OK
     if models:
         _print(shell, catalog_table(shell.texts, models))
-    for source in own:
-        shell.terminal.write_raw(f"{source}\n")
+    _print_added(shell, own)
     if hub:
         _print(shell, hub_table(shell.texts, hub))
     if not (models or own or hub):
@@ -95,21 +114,42 @@ def _search_hub(query: str, shell: Shell) -> list[dict[str, Any]] | None:
 
 def show_model(options: argparse.Namespace, shell: Shell) -> int:
     """Everything about one model. Raises ModelNotFound."""
-    machine, catalog = look_at_machine(), load_catalog()
+    machine = look_at_machine()
     library = open_library(shell.home)
     local = library.find(options.name)
     if local is not None:
         report = local_report(local, machine, shell.texts)
     else:
-        known = catalog.find(options.name)
-        if known is None:
-            names = (DEMO_NAME, *library.paths(), *(model.id for model in catalog.models))
-            raise ModelNotFound(options.name, shell.home.models, names)
-        report = catalog_report(known, catalog, machine, shell.texts)
+        report = _show_known(options.name, library, machine, shell)
     if options.json:
         shell.terminal.write_json(report)
     else:
         _print(shell, details_table(shell.texts, report))
+    return EXIT_OK
+
+
+def _show_known(name: str, library: Library, machine: Machine, shell: Shell) -> dict[str, Any]:
+    """Of the catalog, or of what was added to it."""
+    catalog, entries = load_catalog(), open_entries(shell.home).all()
+    known = catalog.find(name)
+    if known is not None:
+        return catalog_report(known, catalog, machine, shell.texts)
+    own = find_entry(name, entries)
+    if own is not None:
+        return entry_report(own)
+    ids = [model.id for model in catalog.models]
+    names = (DEMO_NAME, *library.paths(), *ids, *(entry.name for entry in entries))
+    raise ModelNotFound(name, shell.home.models, names)
+
+
+def add_source(options: argparse.Namespace, shell: Shell) -> int:
+    """Add a model to the catalog. Raises EntryInvalid, RecordsNotSaved, LibraryInUse."""
+    shell.home.make()
+    report = entry_report(add_entry(options.source, open_entries(shell.home), load_catalog()))
+    if options.json:
+        shell.terminal.write_json(report)
+    else:
+        shell.terminal.write_raw(shell.texts.text("models.add.done", **report) + "\n")
     return EXIT_OK
 
 
@@ -132,6 +172,12 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
     else:
         _print(shell, places_table(shell.texts, report))
     return EXIT_OK
+
+
+def _print_added(shell: Shell, entries: list[dict[str, Any]]) -> None:
+    if entries:
+        shell.terminal.write_raw(f"\n{shell.texts.text('models.list.added')}\n")
+        _print(shell, added_table(shell.texts, entries))
 
 
 def _print(shell: Shell, table: Table) -> None:

@@ -53,6 +53,14 @@ def catalog_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def added_table(texts: Texts, entries: Iterable[Mapping[str, Any]]) -> Table:
+    """What a person added to the catalog."""
+    table = _table(texts, "name", "source")
+    for entry in entries:
+        table.add_row(_plain(entry["name"]), _plain(entry["source"]))
+    return table
+
+
 def hub_table(texts: Texts, results: Iterable[Mapping[str, Any]]) -> Table:
     """Repositories of the hub."""
     table = _table(texts, "repo", "n_downloads")

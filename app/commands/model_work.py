@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import ModelNotFound
 from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.own_entries import find_entry
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from convert.i18n import size_text
 
@@ -82,7 +83,9 @@ def verify_model(options: argparse.Namespace, shell: Shell) -> int:
 def remove_model(options: argparse.Namespace, shell: Shell) -> int:
     """Remove a model, to the trash where there is one. Raises ModelNotFound and LibraryErrors."""
     library = open_library(shell.home)
-    if library.find(options.name) is None and _forget(options, library, shell):
+    if library.find(options.name) is None and (
+        _forget(options, library, shell) or _drop_entry(options, shell)
+    ):
         return EXIT_OK
     model = _find(options.name, library, shell)
     if not options.yes and not _agrees(options, shell, "models.remove.ask", model):
@@ -120,6 +123,17 @@ def _forget(options: argparse.Namespace, library: Library, shell: Shell) -> bool
     library.forget(gone.path)
     report = {"name": gone.name, "outcome": "forgotten", "size_bytes": 0}
     _tell(options, shell, "models.remove.forgotten", report)
+    return True
+
+
+def _drop_entry(options: argparse.Namespace, shell: Shell) -> bool:
+    """Take an entry out of the catalog again; models that were got by it stay."""
+    entries = open_entries(shell.home)
+    entry = find_entry(options.name, entries.all())
+    if entry is None or not entries.remove(entry.source):
+        return False
+    report = {"name": entry.name, "outcome": "dropped", "size_bytes": 0}
+    _tell(options, shell, "models.remove.dropped", report)
     return True
 
 

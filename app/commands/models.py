@@ -40,6 +40,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         "where": model_queries.show_places,
         "download": model_work.download_model,
         "import": model_work.import_from_disk,
+        "add": model_queries.add_source,
         "verify": model_work.verify_model,
         "remove": model_work.remove_model,
     }
@@ -96,6 +97,10 @@ def _add_import(parser: LocalizedParser) -> None:
     _add_conversion(parser)
 
 
+def _add_source(parser: LocalizedParser) -> None:
+    parser.arguments.add_argument("source", metavar="SOURCE", help=parser.text("models.add.source"))
+
+
 def _add_remove(parser: LocalizedParser) -> None:
     _add_name(parser)
     parser.options.add_argument("--yes", action="store_true", help=parser.text("models.remove.yes"))
@@ -114,6 +119,7 @@ _ACTIONS: Mapping[str, _Adder] = {
     "show": _add_name,
     "download": _add_download,
     "import": _add_import,
+    "add": _add_source,
     "remove": _add_remove,
     "verify": _add_name,
     "where": _add_where,

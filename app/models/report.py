@@ -10,6 +10,7 @@ from engine.models.fit import QUANTIZATIONS, Fit, judge, judge_best
 from engine.models.library import Library
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine
+from engine.models.user_entries import UserEntry
 
 
 def listing_report(listing: Listing, library: Library, machine: Machine, texts: Texts) -> dict[str, Any]:
@@ -81,6 +82,18 @@ def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, text
             name: {"size_bytes": footprint.weights, "fit": fit_report(judge(footprint, machine))}
             for name, footprint in sizes.items()
         },
+    }
+
+
+def entry_report(entry: UserEntry) -> dict[str, Any]:
+    """What a person added to the catalog; only where it comes from is known."""
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "source": entry.source,
+        "repo": entry.repo,
+        "file": entry.file,
+        "added_at": entry.added_at,
     }
 
 

@@ -1,6 +1,6 @@
 """The tokenizer and settings of another repository, for checkpoints that were published without their own.
 
-Fetched once into a folder of this disk, which gets its name when all of it is there: whatever interrupts that,
+Fetched once into a folder of this disk, which gets its name when all of it is there: whatever interrupts it,
 the next call goes on, and no half folder is ever taken for a whole one. Knows no model.
 """
 

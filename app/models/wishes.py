@@ -1,6 +1,7 @@
 """From what a person calls a model they do not have to what must be fetched for it.
 
-The name of a catalog entry, `owner/name` or `owner/name/file` on the hub, or an https address. Asks nobody.
+The name of an entry, the catalog's or one's own, `owner/name` or `owner/name/file` on the hub, an https address,
+or a path on this disk. Asks nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from app.models.acquire import Wish
-from app.models.errands import Get
+from app.models.errands import Get, Import
+from app.models.importing import ImportWish
+from app.models.own_entries import find_entry
 from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
@@ -28,15 +31,15 @@ def find_get(
     target: str | None = None,
     key: Path | None = None,
     tokenizer: Path | None = None,
-) -> Get:
-    """What to get for `name`; `target` is the type to get or to convert to.
+) -> Get | Import:
+    """What to get for `name`; `target` is the type to get or to convert to. What is on this disk is imported.
 
     Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
     """
     model = catalog.find(name)
     if model is None:
-        own = next((entry for entry in entries if entry.name.casefold() == name.casefold()), None)
-        return _from_entry(own or parse_source(name), target, key, tokenizer)
+        own = find_entry(name, entries)
+        return _from_entry(own or _parse_existing(name), target, key, tokenizer)
     if not model.can_be_used:
         raise ModelNotUsable(model.name)
     needed = next((need.name for need in model.needs if need.kind == "key"), None)
@@ -67,9 +70,18 @@ def find_get(
     )
 
 
-def _from_entry(entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None) -> Get:
+def _parse_existing(name: str) -> UserEntry:
+    entry = parse_source(name)
+    if entry.kind == "path" and not Path(entry.source).exists():
+        raise EntryInvalid(name)
+    return entry
+
+
+def _from_entry(
+    entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None
+) -> Get | Import:
     if entry.kind == "path":
-        raise EntryInvalid(entry.source)
+        return Import(ImportWish(Path(entry.source), target=target or AUTO, key=key, tokenizer=tokenizer))
     if entry.kind == "address":
         return Get(entry.name, entry.source, address=entry.source)
     wish = Wish(

@@ -186,6 +186,10 @@ def test_a_flipped_bit_ends_with_one_sentence(chatbelle: Run, tiny_model: Path, 
         (["verify", "nothing"], 1),
         (["remove", "nothing", "--yes"], 1),
         (["import", "nothing"], 1),
+        (["add", "nothing"], 1),
+        (["add", "./nothing"], 1),
+        (["add", "http://example.org/a.gguf"], 1),
+        (["add"], 2),
         (["download", "chatbelle-int4"], 1),
         (["download", "belle-llama-7b-2m-enc"], 1),
         (["download", "belle-7b-2m"], 1),
@@ -235,6 +239,57 @@ def test_a_gguf_of_the_hub_is_found_and_fetched(chatbelle: Run, tiny_model: Path
 
     assert [result["name"] for result in found["hub"]] == ["owner/name"]
     assert Path(done["path"]).read_bytes() == tiny_model.read_bytes()
+
+
+def test_a_model_of_ones_own_is_added_found_fetched_and_taken_out_again(
+    chatbelle: Run, tiny_model: Path
+) -> None:
+    added = document(chatbelle("models", "add", "owner/name/贝拉-tiny.gguf", "--json"))
+    assert (added["name"], added["kind"], added["repo"]) == ("贝拉-tiny", "hub", "owner/name")
+    again = document(chatbelle("models", "add", "owner/name/贝拉-tiny.gguf", "--json"))
+    other = document(chatbelle("models", "add", "someone/else/贝拉-tiny.gguf", "--json"))
+    assert again == added
+    assert other["name"] == "贝拉-tiny-2"
+
+    assert document(chatbelle("models", "list", "--catalog", "--json"))["added"] == [added, other]
+    assert document(chatbelle("models", "search", "someone", "--offline", "--json"))["added"] == [other]
+    assert document(chatbelle("models", "show", "贝拉-tiny-2", "--json")) == other
+    table = chatbelle("models", "list", "--catalog", "--lang", "zh-CN").stdout
+    assert "你添加的：" in table
+    assert "owner/name/贝拉-tiny.gguf" in table
+
+    with LocalHub() as hub:
+        hub.add("owner/name", "贝拉-tiny.gguf", tiny_model)
+        done = document(chatbelle("models", "download", "贝拉-TINY", "--json", env=online(hub)))
+    assert Path(done["path"]).read_bytes() == tiny_model.read_bytes()
+
+    # The model on this disk goes first, then the entry of the same name.
+    removed = [
+        document(chatbelle("models", "remove", "贝拉-tiny", "--yes", "--delete", "--json")) for _ in range(2)
+    ]
+    assert [report["outcome"] for report in removed] == ["deleted", "dropped"]
+    by_source = chatbelle("models", "remove", "someone/else/贝拉-tiny.gguf")
+    assert by_source.returncode == 0
+    assert document(chatbelle("models", "list", "--catalog", "--json"))["added"] == []
+
+
+def test_a_path_of_ones_own_is_imported_when_it_is_downloaded(
+    chatbelle: Run, tiny_model: Path, tiny_checkpoint: Path, home_folder: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copyfile(tiny_model, tmp_path / "新 模型.gguf"))
+    added = document(chatbelle("models", "add", str(source), "--json"))
+    assert (added["name"], added["kind"], added["source"]) == ("新 模型", "path", str(source))
+
+    first = document(chatbelle("models", "download", "新 模型", "--json"))
+    second = document(chatbelle("models", "download", str(tiny_checkpoint), "--type", "q8_0", "--json"))
+
+    assert Path(first["path"]) == home_folder / "models" / "新 模型.gguf"
+    assert (first["is_converted"], second["is_converted"]) == (False, True)
+    source.unlink()
+    (home_folder / "models" / "新 模型.gguf").unlink()
+    gone = chatbelle("models", "download", "新 模型")
+    assert gone.returncode == 1
+    assert str(source) in gone.stderr
 
 
 def test_without_a_network_the_search_still_answers(chatbelle: Run) -> None:
