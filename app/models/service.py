@@ -27,6 +27,7 @@ from engine.models.fit import Choice, choose
 from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
+from engine.models.network import is_offline
 
 _LOG = logging.getLogger(__name__)
 Listener = Callable[[ModelEvent], None]
@@ -125,6 +126,10 @@ class ModelService:
             return None
         sizes = {name: architecture.footprint(name) for name in architecture.gguf_bytes}
         return choose({name: size for name, size in sizes.items() if size is not None}, self.machine())
+
+    def is_offline(self) -> bool:
+        """Whether no hub can be reached; known at once, and nothing is sent."""
+        return is_offline(self.endpoints())
 
     def search(self, query: str) -> tuple[SearchResult, ...]:
         """Repositories on the hub. Raises FetchErrors."""

@@ -1,7 +1,7 @@
 """From what a person calls a model they do not have to what must be fetched for it.
 
-The name of an entry, the catalog's or one's own, `owner/name` or `owner/name/file` on the hub, an https address,
-or a path on this disk. Asks nobody.
+The name of an entry (the catalog's or one's own), `owner/name` or `owner/name/file` on the hub, an https
+address, or a path on this disk. Asks nobody.
 """
 
 from __future__ import annotations
