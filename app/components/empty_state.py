@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import flet as ft
 
 from app.components.engine_status import model_name
+from app.components.first_run_offer import FirstRunOffer
 from app.components.identified import identified
 from app.components.look import UNIT, centred, muted_text
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
     from app.chat.events import EngineState
+    from app.models.events import ModelEvent
 
 _EXAMPLES: tuple[tuple[str, ft.IconData], ...] = (
     ("code", ft.Icons.CODE),
@@ -40,11 +42,17 @@ class EmptyState(ft.Container):
         self._context = context
         self._on_choose = on_choose
         self._shown: tuple[bool, str] | None = None
+        self._offer = FirstRunOffer(context)
         self._column = ft.Column(
             spacing=3 * UNIT, scroll=ft.ScrollMode.AUTO, horizontal_alignment=ft.CrossAxisAlignment.CENTER
         )
         super().__init__(self._column, expand=True)
         self.show(context.service.state)
+        context.run(self._offer.load)
+
+    def on_model_event(self, event: ModelEvent) -> None:
+        """Follow the model service."""
+        self._offer.on_model_event(event)
 
     def show(self, state: EngineState) -> None:
         """Show the model in use."""
@@ -53,10 +61,12 @@ class EmptyState(ft.Container):
         if shown == self._shown:
             return
         self._shown = shown
+        self._offer.set_demo(is_demo)
         examples = _DEMO_EXAMPLES if is_demo else _EXAMPLES
         group = "demo" if is_demo else "example"
         self._column.controls = [
             centred(self._heading(is_demo, shown[1])),
+            self._offer,
             centred(
                 ft.ResponsiveRow(
                     [self._card(group, index, name, icon) for index, (name, icon) in enumerate(examples)],
@@ -132,14 +142,7 @@ class EmptyState(ft.Container):
 
     def _notes(self, is_demo: bool) -> ft.Control:
         t = self._context.t
-        keys = (
-            ("chat.empty.get_model", "chat.empty.private")
-            if is_demo
-            else (
-                "chat.empty.limits",
-                "chat.empty.private",
-            )
-        )
+        keys = ("chat.empty.private",) if is_demo else ("chat.empty.limits", "chat.empty.private")
         return ft.Column(
             [
                 ft.Row(

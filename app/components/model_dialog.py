@@ -1,14 +1,15 @@
-"""The list of models to choose from: the built-in demo and what is in the models folder."""
+"""The list of models to choose from: the built-in demo and what is on this disk; and the way to more."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import flet as ft
 
 from app.components.identified import identified
-from app.components.look import UNIT, muted_text
-from app.views.context import ViewContext
+from app.components.look import UNIT
+from app.views.context import ModelsSection, ViewContext
 from convert.i18n import size_text
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ async def choose_model(context: ViewContext) -> None:
         title=ft.Text(context.t("chat.models.title")),
         scrollable=True,
         content=ft.Container(
-            ft.Column([*tiles, _folder_note(context)], tight=True, spacing=4),
+            ft.Column(
+                [*tiles, _places(context, lambda: context.close_dialog(dialog))], tight=True, spacing=4
+            ),
             width=_WIDTH,
         ),
         actions=[
@@ -69,23 +72,29 @@ def _about(choice: ModelChoice) -> str:
     return size_text(choice.size_bytes) if choice.size_bytes is not None else ""
 
 
-def _folder_note(context: ViewContext) -> ft.Control:
-    folder = str(context.service.models_folder)
+def _places(context: ViewContext, close: Callable[[], None]) -> ft.Control:
+    """Where more models come from, and where those on this disk are looked after."""
 
-    copy = ft.IconButton(
-        ft.Icons.CONTENT_COPY,
-        icon_size=16,
-        tooltip=context.t("chat.models.copy_folder"),
-        on_click=context.guard(lambda: context.copy(folder)),
+    def open_models(section: ModelsSection) -> None:
+        close()
+        context.open_models(section)
+
+    more = ft.TextButton(
+        context.t("chat.models.get_more"),
+        icon=ft.Icons.DOWNLOAD,
+        on_click=context.guard(lambda: open_models("get")),
+    )
+    manage = ft.TextButton(
+        context.t("chat.models.manage"),
+        icon=ft.Icons.TUNE,
+        on_click=context.guard(lambda: open_models("local")),
     )
     return ft.Container(
-        ft.Column(
-            [
-                muted_text(context.t("chat.models.folder_note")),
-                ft.Row([muted_text(folder, expand=True, selectable=True), copy]),
-            ],
-            spacing=0,
-            tight=True,
+        ft.Row(
+            [identified(more, "models-get"), identified(manage, "models-manage")],
+            wrap=True,
+            spacing=UNIT,
+            run_spacing=0,
         ),
-        padding=ft.Padding.only(left=UNIT, right=UNIT, top=UNIT),
+        padding=ft.Padding.only(top=UNIT),
     )

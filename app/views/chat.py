@@ -39,6 +39,7 @@ from app.views.context import ViewContext
 if TYPE_CHECKING:
     from app.chat.choices import ModelChoice
     from app.chat.events import ChatEvent, EngineState
+    from app.models.events import ModelEvent
 
 _NARROW_HEADER = 600
 
@@ -68,6 +69,7 @@ class ChatView(ft.Container):
             on_demo=self._use_demo,
             on_again=self._service.load,
             on_smaller_context=self._use_smaller_context,
+            on_anyway=lambda: self._service.load(ignore_memory=True),
         )
         self._composer = Composer(
             context,
@@ -98,6 +100,10 @@ class ChatView(ft.Container):
     def on_event(self, event: ChatEvent) -> None:
         """Follow the chat service."""
         self._context.run(self._follow, event)
+
+    def on_model_event(self, event: ModelEvent) -> None:
+        """Follow the model service."""
+        self._empty.on_model_event(event)
 
     def focus_prompt(self) -> None:
         """Put the cursor where one writes."""

@@ -293,6 +293,7 @@ class Shell:
 
     def _follow_models(self, event: ModelEvent) -> None:
         self._work.on_model_event(event)
+        self._chat.on_model_event(event)
         for view in (self._models_view, self._convert_view):
             if view is not None:
                 view.on_model_event(event)

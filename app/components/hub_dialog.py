@@ -1,0 +1,173 @@
+"""What can be had of a repository on the hub: one of its GGUFs, or its checkpoint, converted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flet as ft
+
+from app.components.dialogs import cancel_button
+from app.components.get_dialog import begin, dialog_width, fact
+from app.components.identified import identified
+from app.components.key_field import KeyField
+from app.components.look import UNIT
+from app.components.refresh import refresh
+from app.components.type_words import quality_text
+from app.models.hub_offers import HubOffer
+from app.views.context import ViewContext
+from convert.i18n import size_text
+from convert.recipes import AUTO, DEFAULT_TARGET
+from engine.models.hub import Repository
+from engine.models.machine import Machine
+
+_TARGETS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "iq4_xs", "q3_k_m", "f16", AUTO)
+
+
+def ask_repository(
+    context: ViewContext,
+    repository: Repository,
+    offers: Sequence[HubOffer],
+    free_bytes: int | None,
+    machine: Machine,
+) -> None:
+    """Ask which of them to get."""
+    context.open_dialog(HubDialog(context, repository, offers, free_bytes, machine))
+
+
+class HubDialog(ft.AlertDialog):
+    """Says what the choice takes, and begins when the person says so."""
+
+    def __init__(
+        self,
+        context: ViewContext,
+        repository: Repository,
+        offers: Sequence[HubOffer],
+        free_bytes: int | None,
+        machine: Machine,
+    ) -> None:
+        self._context = context
+        self._repository = repository
+        self._offers = tuple(offers)
+        self._free_bytes = free_bytes
+        self._machine = machine
+        self._chosen = self._offers[0] if self._offers else None
+        self._facts = ft.Column(spacing=4, tight=True)
+        self._key = KeyField(context, context.t("get.key.label"))
+        self._type = self._type_choice()
+        t = context.t
+        actions: list[ft.Control] = [cancel_button(context, lambda: context.close_dialog(self))]
+        if self._offers:
+            start = ft.FilledButton(
+                t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start)
+            )
+            actions.append(identified(start, "get-start"))
+        super().__init__(
+            title=ft.Text(t("get.dialog.title", name=repository.name)),
+            scrollable=True,
+            content=ft.Container(
+                ft.Column(
+                    self._rows(),
+                    tight=True,
+                    spacing=2 * UNIT,
+                    horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+                ),
+                width=dialog_width(context),
+            ),
+            actions=actions,
+        )
+        self._show_chosen()
+
+    def _rows(self) -> list[ft.Control]:
+        t = self._context.t
+        if not self._offers:
+            return [ft.Text(t("get.hub.nothing"))]
+        rows: list[ft.Control] = []
+        if len(self._offers) > 1:
+            group = ft.RadioGroup(
+                value="0",
+                content=ft.Column(
+                    [self._radio(number, offer) for number, offer in enumerate(self._offers)],
+                    tight=True,
+                    spacing=0,
+                ),
+                on_change=self._context.guard(self._choose),
+            )
+            rows += [ft.Text(t("get.hub.which")), group]
+        return [*rows, self._type, self._key, self._facts]
+
+    def _radio(self, number: int, offer: HubOffer) -> ft.Control:
+        size = size_text(offer.size_bytes) if offer.size_bytes is not None else "–"
+        key = f"get.hub.offer.{offer.kind}"
+        radio = ft.Radio(value=str(number), label=self._context.t(key, name=offer.label, size=size))
+        return identified(radio, f"hub-offer-{number}")
+
+    def _type_choice(self) -> ft.Dropdown:
+        texts = self._context.texts
+        return ft.Dropdown(
+            label=self._context.t("get.hub.type"),
+            value=DEFAULT_TARGET,
+            options=[
+                ft.DropdownOption(name, text=_type_label(name, quality_text(name, texts), self._context))
+                for name in _TARGETS
+            ],
+            expand=True,
+        )
+
+    def _choose(self, event: ft.Event[ft.RadioGroup]) -> None:
+        self._chosen = self._offers[int(event.control.value or 0)]
+        self._show_chosen()
+        refresh(self)
+
+    def _show_chosen(self) -> None:
+        chosen = self._chosen
+        if chosen is None:
+            return
+        is_checkpoint = chosen.kind == "checkpoint"
+        self._type.visible = is_checkpoint
+        self._type.value = AUTO if chosen.is_quantized else DEFAULT_TARGET
+        self._key.visible = chosen.needs_key
+        self._facts.controls = self._fact_rows(chosen)
+
+    def _fact_rows(self, chosen: HubOffer) -> list[ft.Control]:
+        t = self._context.t
+        size = chosen.size_bytes
+        rows: list[ft.Control] = []
+        if size is not None:
+            key = "get.hub.converts" if chosen.kind == "checkpoint" else "get.sentence.same"
+            rows.append(fact(ft.Icons.DOWNLOAD, t(key, download=size)))
+        if size is not None and chosen.kind == "gguf":
+            if self._free_bytes is not None:
+                is_short = size > self._free_bytes
+                key = "get.disk.short" if is_short else "get.disk.enough"
+                text = t(key, needed=size, free=self._free_bytes)
+                rows.append(fact(ft.Icons.STORAGE, text, is_warning=is_short))
+            available = self._machine.available_bytes
+            if available is not None and size > available:
+                text = t("get.hub.too_large", needed=size, free=available)
+                rows.append(fact(ft.Icons.MEMORY, text, is_warning=True))
+        license_id = self._repository.license
+        text = t("get.license", license=license_id) if license_id else t("get.license_unknown")
+        rows.append(fact(ft.Icons.DESCRIPTION_OUTLINED, text))
+        if self._repository.is_gated:
+            rows.append(fact(ft.Icons.LOCK_OUTLINE, t("get.hub.gated_long")))
+        return rows
+
+    async def _start(self) -> None:
+        chosen = self._chosen
+        if chosen is None:
+            return
+        key = None
+        if chosen.needs_key:
+            key = await self._key.read()
+            if key is None:
+                return
+        repo = self._repository.name
+        name = f"{repo}/{chosen.file}" if chosen.file else repo
+        target = self._type.value if chosen.kind == "checkpoint" else None
+        await begin(self._context, name, target=target, key=key)
+        self._context.close_dialog(self)
+
+
+def _type_label(name: str, quality: str, context: ViewContext) -> str:
+    shown = context.t("convert.types.auto") if name == AUTO else name
+    return f"{shown} · {quality}" if quality else shown

@@ -1,0 +1,111 @@
+"""What can be had of a repository on a hub, told from the names of its files alone.
+
+A GGUF is taken as it is; a checkpoint is converted while it comes. Asks nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.models.endpoints import RemoteFile
+from engine.models.hub import Repository, SearchResult
+
+Kind = Literal["gguf", "checkpoint", "unknown"]
+
+_GGUF = ".gguf"
+_SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+_SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
+_SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+_ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
+_NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "adapter_model", "adapter.", "rng_state")
+_ARCHITECTURES = ("bloom", "llama")
+
+
+@dataclass(frozen=True, slots=True)
+class HubOffer:
+    """One model of a repository.
+
+    file: its path there, None for the repository as a whole. label: for people. size_bytes: of all its files,
+    None where the hub does not say. needs_key: it is encrypted.
+    """
+
+    kind: Literal["gguf", "checkpoint"]
+    label: str
+    file: str | None
+    size_bytes: int | None
+    n_files: int = 1
+    needs_key: bool = False
+    is_quantized: bool = False
+
+
+def repository_offers(repository: Repository) -> tuple[HubOffer, ...]:
+    """What to choose among, GGUFs first; () where there is nothing that ChatBELLE reads."""
+    return (*_ggufs(repository.files), *_checkpoints(repository))
+
+
+def kind_of(result: SearchResult) -> Kind:
+    """What a repository probably holds, from its tags."""
+    tags = {tag.casefold() for tag in result.tags}
+    if "gguf" in tags:
+        return "gguf"
+    is_read = any(name in tag for tag in tags for name in _ARCHITECTURES)
+    return "checkpoint" if is_read else "unknown"
+
+
+def license_of(result: SearchResult) -> str | None:
+    """The licence that its tags name."""
+    return next((tag.partition(":")[2] for tag in result.tags if tag.startswith("license:")), None)
+
+
+def _ggufs(files: Iterable[RemoteFile]) -> list[HubOffer]:
+    found = sorted((file for file in files if file.name.lower().endswith(_GGUF)), key=lambda each: each.name)
+    offers = []
+    for file in found:
+        match = _SPLIT.fullmatch(file.name)
+        if match is None:
+            offers.append(HubOffer("gguf", file.name, file.name, file.size_bytes))
+        elif int(match["number"]) == 1:
+            parts = [each for each in found if _is_part(each.name, match["stem"], match["count"])]
+            offers.append(HubOffer("gguf", file.name, file.name, _sum(parts), len(parts)))
+    return offers
+
+
+def _checkpoints(repository: Repository) -> list[HubOffer]:
+    """The checkpoint in the repository's root, or each single weight file there."""
+    weights: dict[str, RemoteFile] = {}
+    for file in repository.files:
+        plain = _ENCRYPTED.fullmatch(file.name)
+        name = plain["plain"] if plain else file.name
+        if "/" not in name and name.endswith(_SINGLE) and not name.startswith(_NOT_WEIGHTS):
+            weights[name] = file
+    shards = {name: file for name, file in weights.items() if _SHARDS.fullmatch(name)}
+    if shards:
+        safe = [file for name, file in shards.items() if name.endswith(".safetensors")]
+        chosen = safe or list(shards.values())
+        return [_checkpoint(repository.name.rpartition("/")[2], None, chosen)]
+    return [_checkpoint(name, name, [file]) for name, file in sorted(weights.items())]
+
+
+def _checkpoint(label: str, file: str | None, files: list[RemoteFile]) -> HubOffer:
+    return HubOffer(
+        "checkpoint",
+        label,
+        file,
+        _sum(files),
+        len(files),
+        needs_key=any(_ENCRYPTED.fullmatch(each.name) for each in files),
+        is_quantized=any("bit" in each.name.lower() or "gptq" in each.repo.lower() for each in files),
+    )
+
+
+def _is_part(name: str, stem: str, count: str) -> bool:
+    match = _SPLIT.fullmatch(name)
+    return match is not None and match["stem"] == stem and match["count"] == count
+
+
+def _sum(files: Iterable[RemoteFile]) -> int | None:
+    sizes = [file.size_bytes for file in files]
+    return sum(size or 0 for size in sizes) if sizes and None not in sizes else None

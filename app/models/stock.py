@@ -1,0 +1,99 @@
+"""What there is for somebody who wants a model: every offer, what is here already, and what is under way.
+
+Reads the disk and asks no network. Knows no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from app.models.errands import Get
+from app.models.jobs import Job
+from app.models.offers import Offer, make_offers
+from app.models.service import ModelService
+from engine.models.catalog import CatalogModel
+from engine.models.listing import LocalModel
+from engine.models.machine import Machine
+from engine.models.user_entries import UserEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a model is here already, and the job that gets it."""
+
+    here: tuple[LocalModel, ...] = ()
+    job: Job | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for standings that look the same in a list: progress does not matter there."""
+        return (tuple(model.path for model in self.here), self.job.id if self.job else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """offers: in the catalog's order. local: all models of this disk. standings: by catalog id.
+
+    free_bytes: on the models folder's disk, None where not known.
+    """
+
+    offers: tuple[Offer, ...]
+    machine: Machine
+    local: tuple[LocalModel, ...] = ()
+    entries: tuple[UserEntry, ...] = ()
+    free_bytes: int | None = None
+    is_offline: bool = False
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+    def standing(self, model: CatalogModel) -> Standing:
+        """Of one model."""
+        return self.standings.get(model.id, Standing())
+
+
+def take_stock(service: ModelService) -> Stock:
+    """All of it as it is now; waits for the disk."""
+    machine = service.machine()
+    local = service.listing().models
+    use = service.disk_use()
+    return Stock(
+        offers=make_offers(service.catalog, machine),
+        machine=machine,
+        local=local,
+        entries=service.entries.all(),
+        free_bytes=use.free_bytes if use is not None else None,
+        is_offline=service.is_offline(),
+        standings=find_standings(service.catalog.models, local, service.jobs.all),
+    )
+
+
+def find_standings(
+    models: Iterable[CatalogModel], local: Iterable[LocalModel], jobs: Iterable[Job]
+) -> dict[str, Standing]:
+    """What is here and under way, by catalog id."""
+    local, jobs = tuple(local), tuple(jobs)
+    return {
+        model.id: Standing(tuple(each for each in local if _is_from(each, model)), _find_job(model.id, jobs))
+        for model in models
+    }
+
+
+def is_getting(job: Job) -> bool:
+    """Whether a job gets a model and is not at its end."""
+    return isinstance(job.errand, Get) and job.state not in ("done", "removed")
+
+
+def _find_job(catalog_id: str, jobs: Iterable[Job]) -> Job | None:
+    """The newest unfinished job that gets this model."""
+    found = [
+        job
+        for job in jobs
+        if is_getting(job) and isinstance(job.errand, Get) and job.errand.catalog_id == catalog_id
+    ]
+    return found[-1] if found else None
+
+
+def _is_from(local: LocalModel, model: CatalogModel) -> bool:
+    """Whether a model of this disk is the catalog's, or came from its repository as it is."""
+    source, repo = (local.source or "").casefold(), model.repo.casefold()
+    return local.catalog_id == model.id or source == repo or source.startswith(f"{repo}/")
