@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from app.chat.answer_plan import Planner
 from app.chat.answer_run import AnswerRun
+from app.chat.choices import ModelChoice
 from app.chat.engine_host import EngineHost
 from app.chat.events import ChatEvent, ConversationsChanged, PathChanged, Problem, QueueChanged
 from app.chat.waiting import Request, WaitingRequests
@@ -22,6 +24,7 @@ from app.history.store import HistoryStore
 from app.settings import SettingsStore
 from convert.errors import ConvertError
 from engine.errors import EngineError, EngineStopped
+from engine.types import LoadOptions
 
 _log = logging.getLogger(__name__)
 _EXPECTED = (EngineError, HistoryError, AppError, ConvertError)
@@ -46,13 +49,14 @@ class Answering:
         self._planner = planner
         self._emit = emit
         self._is_closed = False
+        self._forced_key: str | None = None
         # Held while a question and what answers it are put in relation: a question must not end up beside the
         # answer to the one before it.
         self._turn = threading.Lock()
 
-    def load(self) -> None:
-        """Load the chosen model in the background."""
-        self._host.submit(self._load)
+    def load(self, *, ignore_memory: bool = False) -> None:
+        """Load the chosen model in the background; see `ChatService.load`."""
+        self._host.submit(self._load_anyway if ignore_memory else self._load)
 
     def ask(self, conversation_id: int, text: str) -> int:
         """Put a question to disk and into the queue; returns its id.
@@ -115,12 +119,29 @@ class Answering:
     # On the engine thread
 
     def _load(self) -> None:
+        self._try_load(self._planner.choice(Overrides()))
+
+    def _load_anyway(self) -> None:
+        """Load the model that failed, which may be the one of a single conversation."""
+        state = self._host.state
+        choice = state.model if state.phase == "failed" and state.model else self._planner.choice(Overrides())
+        self._forced_key = choice.key
+        self._try_load(choice)
+
+    def _try_load(self, choice: ModelChoice) -> None:
         if self._is_closed:
             return
         try:
-            self._host.ensure_loaded(self._planner.choice(Overrides()), self._settings.settings.load)
+            self._host.ensure_loaded(choice, self._load_options(choice))
         except _EXPECTED as error:
             self._emit(Problem(None, error))
+
+    def _load_options(self, choice: ModelChoice) -> LoadOptions:
+        """The settings', and what was said of this model until another one is loaded."""
+        if choice.key != self._forced_key:
+            self._forced_key = None
+        options = self._settings.settings.load
+        return options if self._forced_key is None else replace(options, ignore_memory=True)
 
     def _answer_next(self) -> None:
         with self._turn:
@@ -147,7 +168,7 @@ class Answering:
     def _answer(self, run: AnswerRun) -> None:
         overrides = self._history.conversations.get(run.request.conversation_id).overrides
         choice = self._planner.choice(overrides)
-        info = self._host.ensure_loaded(choice, self._settings.settings.load)
+        info = self._host.ensure_loaded(choice, self._load_options(choice))
         if run.stop_requested:
             return
         plan = self._planner.plan(overrides, choice)

@@ -131,9 +131,13 @@ class ChatService:
         """As `choose_model`, by the model's file; None is the demo."""
         self.choose_model(DEMO.key if path is None else find_key(path, self.home))
 
-    def load(self) -> None:
-        """Load the chosen model in the background, so that the first answer comes sooner."""
-        self._answering.load()
+    def load(self, *, ignore_memory: bool = False) -> None:
+        """Load the chosen model in the background, so that the first answer comes sooner.
+
+        ignore_memory: load the one that failed although it does not seem to fit. That holds for this model
+        until another one is used, and is not stored.
+        """
+        self._answering.load(ignore_memory=ignore_memory)
 
     # Conversations
 

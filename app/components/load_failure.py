@@ -7,7 +7,7 @@ from collections.abc import Callable
 import flet as ft
 
 from app.components.identified import identified
-from app.components.look import UNIT, centred
+from app.components.look import UNIT, centred, muted_text
 from app.components.model_dialog import choose_model
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.views.context import ViewContext
@@ -17,7 +17,7 @@ from engine.errors import NotEnoughMemory
 class LoadFailure(ft.Container):
     """A card above the prompt; hidden while all is well. The caller updates.
 
-    on_smaller_context is given the number of tokens that would fit.
+    on_smaller_context is given the number of tokens that would fit. on_anyway: load without regard to memory.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class LoadFailure(ft.Container):
         on_demo: Callable[[], object],
         on_again: Callable[[], object],
         on_smaller_context: Callable[[int], object],
+        on_anyway: Callable[[], object],
     ) -> None:
         self._context = context
         self._n_tokens = 0
@@ -42,11 +43,19 @@ class LoadFailure(ft.Container):
         )
         other = _button(context, "chat.failure.other", lambda: choose_model(context), "failure-other")
         again = _button(context, "chat.failure.again", on_again, "failure-again")
+        self._anyway = _button(context, "chat.failure.anyway", on_anyway, "failure-anyway")
+        self._warning = muted_text(t("chat.failure.slow"))
         sign = ft.Icon(ft.Icons.ERROR_OUTLINE, color=ft.Colors.ERROR, size=20)
         title = ft.Text(t("chat.failure.title"), theme_style=ft.TextThemeStyle.TITLE_SMALL)
-        buttons = ft.Row([self._smaller, self._demo, other, again], spacing=UNIT, run_spacing=UNIT, wrap=True)
+        buttons = ft.Row(
+            [self._smaller, self._demo, other, again, self._anyway],
+            spacing=UNIT,
+            run_spacing=UNIT,
+            wrap=True,
+        )
+        heading = ft.Row([sign, title], spacing=UNIT)
         card = ft.Container(
-            ft.Column([ft.Row([sign, title], spacing=UNIT), self._reason, buttons], spacing=UNIT, tight=True),
+            ft.Column([heading, self._reason, buttons, self._warning], spacing=UNIT, tight=True),
             bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,
             border=ft.Border.all(1, ft.Colors.ERROR),
             border_radius=16,
@@ -61,6 +70,7 @@ class LoadFailure(ft.Container):
         self.visible = error is not None
         self._reason.value = failure_text(error, self._context.texts) if error is not None else ""
         self._demo.visible = offers_demo
+        self._anyway.visible = self._warning.visible = isinstance(error, NotEnoughMemory)
         smaller = error.smaller_context_tokens if isinstance(error, NotEnoughMemory) else None
         self._smaller.visible = smaller is not None
         if smaller is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.chat.choices import DEMO
 from app.chat.events import AnswerEnded, AnswerGrew, EngineChanged, Problem, QueueChanged
 from app.chat.service import ChatService
 from app.demo_model import DEMO_SAMPLING
@@ -17,8 +18,9 @@ from app.history.records import Overrides, Status
 from app.home import Home
 from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
+from engine.backend import Progress, untold
 from engine.errors import EngineStopped, NotEnoughMemory, PromptTooLong
-from engine.types import FinishReason, Message, Sampling
+from engine.types import FinishReason, LoadOptions, Message, ModelInfo, Sampling
 
 Busy = tuple[ChatService, Recorder, FakeBackend]
 
@@ -420,3 +422,74 @@ def test_a_page_that_is_gone_does_not_stop_the_answer(service: ChatService, reco
     ask(service, recorder, conversation, "one")
 
     assert texts(service, conversation) == ["one", "echo: one"]
+
+
+# --- loading without regard to memory -------------------------------------------------------------------
+
+
+class _TooSmall(FakeBackend):
+    """Memory is enough for the demo only."""
+
+    def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
+        super().load(path, options, progress)
+        if not options.ignore_memory and "demo" not in path.name:
+            raise NotEnoughMemory(path, 8_000_000_000, 1_000_000_000, 2048, None)
+        return INFO
+
+
+def test_a_model_that_does_not_fit_is_loaded_when_a_person_says_so(make_service: MakeService) -> None:
+    fake = _TooSmall()
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    service.load()
+    recorder.wait(lambda: service.state.phase == "failed")
+
+    service.load(ignore_memory=True)
+    recorder.wait(lambda: service.state.phase == "ready")
+    ask(service, recorder, conversation, "你好")
+
+    assert [options.ignore_memory for _, options in fake.loaded] == [
+        False,
+        True,
+    ]  # not loaded again to answer
+    assert not service.settings.settings.load.ignore_memory
+    assert 'ignore_memory": true' not in (service.home.root / "settings.json").read_text(encoding="utf-8")
+
+
+def test_that_memory_is_ignored_ends_with_the_next_model(make_service: MakeService) -> None:
+    fake = _TooSmall()
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    service.load(ignore_memory=True)
+    recorder.wait(lambda: service.state.phase == "ready")
+    service.load()
+    service.choose_model("demo")
+    recorder.wait(lambda: service.state.phase == "ready" and service.state.model == DEMO)
+
+    service.choose_model("模型")
+    recorder.wait(lambda: service.state.phase == "failed")
+
+    assert [options.ignore_memory for _, options in fake.loaded] == [True, False, False]
+    assert isinstance(service.state.error, NotEnoughMemory)
+
+
+def test_the_model_of_one_conversation_can_be_loaded_without_regard_to_memory(
+    make_service: MakeService, home: Home
+) -> None:
+    (home.models / "大.gguf").write_bytes(b"GGUF")
+    fake = _TooSmall()
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    service.history.conversations.set_overrides(conversation, Overrides(model="大"))
+    question = service.send(conversation, "你好")
+    recorder.wait(lambda: service.state.phase == "failed" and service.state.answering is None)
+
+    service.load(ignore_memory=True)
+    recorder.wait(lambda: service.state.phase == "ready")
+    service.regenerate(question)
+    recorder.wait(lambda: bool(recorder.of(AnswerEnded)))
+
+    assert [path.name for path, _ in fake.loaded] == ["大.gguf", "大.gguf"]
+    assert service.path(conversation)[-1].message.text == "echo: 你好"

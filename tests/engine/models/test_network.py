@@ -26,7 +26,7 @@ print(is_offline(Endpoints(("http://127.0.0.1:9",)), {}))
 
 
 class _Sockets:
-    """Stands in for the module `socket`: `connect` succeeds for some addresses, there is nothing else to do."""
+    """Stands in for the module `socket`: `connect` succeeds for some addresses; nothing else can be done."""
 
     AF_INET, AF_INET6, SOCK_DGRAM = socket.AF_INET, socket.AF_INET6, socket.SOCK_DGRAM
 
