@@ -193,8 +193,12 @@ class ViewContext:
         self.notify(self.t("gui.unexpected", kind=type(error).__name__))
 
     def guard(self, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-        """An event handler that reports errors; `handler` takes the event or nothing, and may be async."""
-        takes_event = bool(inspect.signature(handler).parameters)
+        """An event handler that reports errors; `handler` takes the event or nothing, and may be async.
+
+        A parameter with a default is not for the event.
+        """
+        parameters = inspect.signature(handler).parameters.values()
+        takes_event = any(parameter.default is parameter.empty for parameter in parameters)
 
         async def guarded(event: Any = None) -> None:
             await self._attempt(handler, *((event,) if takes_event else ()))
