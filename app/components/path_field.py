@@ -1,0 +1,78 @@
+"""A path to type, or to choose with the system's dialog where there is one: the browser view has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import flet as ft
+
+from app.components.identified import identified
+from app.components.look import UNIT
+from app.components.refresh import refresh
+from app.models.typed_path import parse_typed_path
+from app.views.context import ViewContext
+
+
+class PathField(ft.Column):
+    """on_change is called when the path is another one, on_submit with Enter. kind: what can be chosen."""
+
+    def __init__(
+        self,
+        context: ViewContext,
+        label: str,
+        identifier: str,
+        *,
+        kind: Literal["file", "folder"],
+        on_change: Callable[[], Any],
+        on_submit: Callable[[], Any],
+    ) -> None:
+        self._context = context
+        self._kind = kind
+        self._on_change = on_change
+        self._field = ft.TextField(
+            label=label,
+            autofocus=True,
+            on_change=context.guard(self._changed),
+            on_submit=context.guard(on_submit),
+        )
+        choose = ft.OutlinedButton(
+            context.t("library.choose_folder" if kind == "folder" else "library.choose_file"),
+            icon=ft.Icons.FOLDER_OPEN_OUTLINED,
+            on_click=context.guard(self._choose),
+            visible=not context.is_web,
+        )
+        super().__init__(
+            [identified(self._field, identifier), identified(choose, f"{identifier}-choose")],
+            spacing=UNIT,
+            tight=True,
+        )
+
+    @property
+    def path(self) -> Path | None:
+        """What was typed; None for nothing."""
+        return parse_typed_path(self._field.value or "")
+
+    def show_error(self, text: str | None) -> None:
+        """Say below the field what is wrong with it."""
+        self._field.error = text
+        refresh(self._field)
+
+    async def _changed(self) -> None:
+        if self._field.error is not None:
+            self.show_error(None)
+        result = self._on_change()
+        if result is not None:
+            await result
+
+    async def _choose(self) -> None:
+        if self._kind == "folder":
+            chosen = await ft.FilePicker().get_directory_path()
+        else:
+            files = await ft.FilePicker().pick_files(cancel_upload_on_window_blur=False)
+            chosen = files[0].path if files else None
+        if chosen:
+            self._field.value = chosen
+            refresh(self._field)
+            await self._changed()

@@ -1,0 +1,172 @@
+"""The models on this disk as a screen shows them: grouped by place, each with its verdict, and the disk.
+
+Reads the disk once, through the library. Knows no screen and no engine; which model is loaded it is told.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from app.models.service import ModelService
+from engine.models.catalog import CatalogModel
+from engine.models.fit import Fit, Verdict, judge
+from engine.models.listing import Listing, LocalModel, MissingModel
+from engine.models.machine import Machine
+
+GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfRow:
+    """One model. entry: of the catalog, where it is known to come from there. fit: None where it can't be
+    used. part_bytes: sizes of its files. is_in_place: only remembered, in none of the folders looked at.
+    """
+
+    model: LocalModel
+    entry: CatalogModel | None
+    fit: Fit | None
+    part_bytes: tuple[int, ...]
+    is_in_place: bool = False
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it is several files."""
+        return len(self.model.parts) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfGroup:
+    """The models of one place. folder: None for those that are elsewhere; it need not exist."""
+
+    kind: GroupKind
+    folder: Path | None
+    rows: tuple[ShelfRow, ...]
+    is_there: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DiskShares:
+    """The models folder's disk, in bytes: models on it, everything else, and what is free."""
+
+    models_bytes: int
+    other_bytes: int
+    free_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All three."""
+        return self.models_bytes + self.other_bytes + self.free_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """All that is on this disk. Groups without models are left out, but for folders that a person added."""
+
+    groups: tuple[ShelfGroup, ...]
+    missing: tuple[MissingModel, ...]
+    disk: DiskShares | None
+
+    @property
+    def rows(self) -> tuple[ShelfRow, ...]:
+        """The rows of all groups, in the order they are shown."""
+        return tuple(row for group in self.groups for row in group.rows)
+
+
+def read_shelf(models: ModelService, loaded: Path | None = None) -> Shelf:
+    """Look at the disk; `loaded` is the model whose memory the next one would take over."""
+    listing = models.listing()
+    machine = models.machine()
+    library = models.library
+    rows = [_row(model, models, machine, _need(listing, loaded, machine), loaded) for model in listing.models]
+    return Shelf(
+        groups=tuple(_groups(rows, library.folder, library.folders)),
+        missing=listing.missing,
+        disk=disk_shares(library.folder, listing.models),
+    )
+
+
+def disk_shares(folder: Path, models: Iterable[LocalModel]) -> DiskShares | None:
+    """How the disk of `folder` is used; None where the system does not say."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        disk, device = shutil.disk_usage(folder), os.stat(folder).st_dev
+    except OSError:
+        return None
+    used = max(0, disk.total - disk.free)
+    on_it = sum(model.size_bytes for model in models if _device(model.path) == device)
+    models_bytes = min(on_it, used)
+    return DiskShares(models_bytes, used - models_bytes, disk.free)
+
+
+def _row(
+    model: LocalModel, models: ModelService, machine: Machine, loaded_bytes: int, loaded: Path | None
+) -> ShelfRow:
+    return ShelfRow(
+        model=model,
+        entry=models.catalog.find(model.catalog_id) if model.catalog_id else None,
+        fit=_fit(model, machine, loaded_bytes, is_loaded=loaded in model.parts),
+        part_bytes=tuple(_size(part) for part in model.parts),
+        is_in_place=model.place == "folder" and not _is_below(model.path, models.library.folders),
+    )
+
+
+def _fit(model: LocalModel, machine: Machine, loaded_bytes: int, *, is_loaded: bool) -> Fit | None:
+    if model.summary is None or model.problem is not None:
+        return None
+    available = machine.available_bytes
+    if available is not None:
+        machine = replace(machine, available_bytes=available + loaded_bytes)
+    fit = judge(model.summary.footprint, machine)
+    if is_loaded and fit.verdict is Verdict.NO:  # it is there and answers; its own pages were counted twice
+        machine = replace(machine, available_bytes=fit.need.total)
+        fit = judge(model.summary.footprint, machine, fit.context_tokens)
+    return fit
+
+
+def _need(listing: Listing, loaded: Path | None, machine: Machine) -> int:
+    """What becomes free when the loaded model goes; its file's pages count as available already."""
+    model = listing.at(loaded) if loaded is not None else None
+    if model is None or model.summary is None:
+        return 0
+    return judge(model.summary.footprint, machine).need.committed
+
+
+def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> Iterable[ShelfGroup]:
+    own = tuple(row for row in rows if row.model.place == "models")
+    if own:
+        yield ShelfGroup("models", models, own)
+    left = [row for row in rows if row.model.place == "folder" and not row.is_in_place]
+    for folder in folders:
+        inside = tuple(row for row in left if row.model.path.is_relative_to(folder))
+        left = [row for row in left if row not in inside]
+        yield ShelfGroup("folder", folder, inside, folder.is_dir())
+    elsewhere = tuple(row for row in rows if row.is_in_place)
+    if elsewhere:
+        yield ShelfGroup("elsewhere", None, elsewhere)
+    cached = tuple(row for row in rows if row.model.place == "hf-cache")
+    if cached:
+        yield ShelfGroup("hf-cache", None, cached)
+
+
+def _is_below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _device(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
