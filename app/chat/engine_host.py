@@ -20,6 +20,7 @@ from app.chat.events import EngineState
 from app.demo_model import prepare_demo
 from app.errors import AppError
 from app.home import Home
+from app.models.finding import open_library
 from convert.errors import ConvertError
 from engine.backend import Backend
 from engine.errors import EngineError, EngineStopped
@@ -96,6 +97,8 @@ class EngineHost:
             raise
         self._loaded = (choice.key, options)
         self.change(phase="ready", info=info, error=None, progress=None)
+        if choice.path is not None and not choice.is_demo:
+            open_library(self._home).note_used(choice.path)
         return info
 
     def chat(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]:

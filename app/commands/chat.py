@@ -9,6 +9,7 @@ from app.answers import answer_document, collect_answer, remarks, stream_answer,
 from app.arguments import add_command, add_model_options, load_options, positive, seed, temperature
 from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
+from app.models.finding import open_library
 from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
         info = backend.load(model.path, load_options(options, model.threads))
+        if not model.is_demo:
+            open_library(shell.home).note_used(model.path)
         dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)

@@ -18,8 +18,9 @@ from engine.backend import Backend
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A data folder with one model file in it, which the fake engine takes for one."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A data folder with one model file in it, which the fake engine takes for one; no cache of a hub."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     home = Home(tmp_path / "数据")
     (home.make(home.models) / "模型.gguf").write_bytes(b"GGUF")
     return home

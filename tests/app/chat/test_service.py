@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from app.errors import ModelNotFound
 from app.history.errors import MessageMissing
 from app.history.records import Overrides, Status
 from app.home import Home
+from app.models.finding import open_library
 from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
 from engine.backend import Progress, untold
@@ -422,6 +425,44 @@ def test_a_page_that_is_gone_does_not_stop_the_answer(service: ChatService, reco
     ask(service, recorder, conversation, "one")
 
     assert texts(service, conversation) == ["one", "echo: one"]
+
+
+# --- the library learns of it -----------------------------------------------------------------------------
+
+
+def used_at(home: Home) -> float | None:
+    """When the library says that its model was used."""
+    (model,) = open_library(home).look().models
+    return model.used_at
+
+
+def test_the_library_knows_when_a_model_was_used(
+    service: ChatService, recorder: Recorder, home: Home, tmp_path: Path
+) -> None:
+    other = Path(shutil.copyfile(home.models / "模型.gguf", tmp_path / "外部.gguf"))
+    assert used_at(home) is None
+    started_s = time.time()
+
+    ask(service, recorder, service.new_conversation(), "你好")
+    recorder.wait(lambda: used_at(home) is not None)
+    assert started_s <= (used_at(home) or 0.0) <= time.time()
+
+    # Neither the demo nor a file from elsewhere becomes part of the library.
+    service.choose_model("demo")
+    recorder.wait(lambda: service.state.phase == "ready" and service.state.model == DEMO)
+    service.choose_model(str(other))
+    recorder.wait(lambda: service.state.phase == "ready" and service.state.model != DEMO)
+    service.close()
+    assert [model.name for model in open_library(home).look().models] == ["模型"]
+
+
+def test_a_model_that_could_not_be_loaded_was_not_used(make_service: MakeService, home: Home) -> None:
+    service = make_service(_TooSmall)
+    recorder = Recorder(service)
+    service.load()
+    recorder.wait(lambda: service.state.phase == "failed")
+    service.close()
+    assert used_at(home) is None
 
 
 # --- loading without regard to memory -------------------------------------------------------------------
