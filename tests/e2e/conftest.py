@@ -1,5 +1,6 @@
 """The real program in a process of its own, and a real Chromium that looks at it.
 
+The program reaches no hub but the one on loopback that a test starts (`hub`); its trash is the test's own.
 Without Chromium or Playwright these tests are skipped with a reason; where CI is true they fail instead.
 Screenshots of failed tests go to the folder that E2E_SCREENSHOTS names, else to the test's temporary folder.
 """
@@ -14,12 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from builders.hub import LocalHub
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -33,6 +36,8 @@ FLAGS = [
 ]
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{16,}/")
 WAIT_S = float(os.environ.get("E2E_WAIT_S", "120"))
+NO_HUB = "http://127.0.0.1:9"
+BELLE = "BelleGroup/BELLE-7B-2M"
 
 
 def _missing(what: str) -> None:
@@ -41,21 +46,39 @@ def _missing(what: str) -> None:
     pytest.skip(what)
 
 
-class Server:
-    """`chatbelle gui --web --no-browser` on a data folder; ended by `stop`, `kill` or the fixture."""
+def _is_about_networks(name: str) -> bool:
+    return name.startswith(("HF_", "HUGGING")) or name.lower().endswith("_proxy")
 
-    def __init__(self, home: Path, *, language: str = "en", arguments: tuple[str, ...] = ()) -> None:
+
+class Server:
+    """`chatbelle gui --web --no-browser` on a data folder; ended by `stop`, `kill` or the fixture.
+
+    hub: the address of the only hub it knows. environ: more variables of its environment.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        language: str = "en",
+        arguments: tuple[str, ...] = (),
+        hub: str = NO_HUB,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
+        self.trash = home.parent / "share" / "Trash" / "files"
         locale = "zh_CN.UTF-8" if language == "zh-CN" else "C.UTF-8"
-        environ = {**os.environ, "CHATBELLE_HOME": str(home), "LC_ALL": locale, "PYTHONPATH": str(ROOT)}
-        environ |= {"PYTHONIOENCODING": "utf-8"}
+        kept = {name: value for name, value in os.environ.items() if not _is_about_networks(name)}
+        program = {"CHATBELLE_HOME": str(home), "LC_ALL": locale, "PYTHONPATH": str(ROOT)}
+        program |= {"PYTHONIOENCODING": "utf-8", "XDG_DATA_HOME": str(home.parent / "share")}
+        program |= {"HF_ENDPOINT": hub, "CHATBELLE_MIRRORS": "", "HF_HOME": str(home.parent / "hf")}
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "gui", "--web", "--no-browser", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            env=environ,
+            env={**kept, **program, **(environ or {})},
             cwd=home.parent,
         )
         self.errors: list[str] = []
@@ -192,6 +215,43 @@ class App:
             timeout_s,
         )
 
+    def write(self, text: str) -> None:
+        """Type into the prompt.
+
+        When semantics are switched on while the field is being focused, Flutter may miss what the browser's
+        own field gets, until the focus was somewhere else; then its hint stays in the tree of names.
+        """
+        for _ in range(5):
+            self.type("prompt", text)
+            try:
+                self.wait_for(lambda: text in self.text("prompt"), "what was typed", 10)
+                return
+            except AssertionError:
+                self.page.mouse.click(640, 130)
+                self.page.wait_for_timeout(500)
+        raise AssertionError("the prompt takes no text")
+
+    def ask(self, text: str) -> None:
+        """Type a question into the prompt, and send it."""
+        self.write(text)
+        self.page.keyboard.press("Enter")
+
+    @property
+    def reply(self) -> str:
+        """The newest answer as it is now."""
+        return self.text("last-reply") if self.has("last-reply") else ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the engine has a model and nothing to do."""
+        status = self.text("status") if self.has("status") else ""
+        return "Ready" in status or "就绪" in status
+
+    def wait_for_answer(self) -> str:
+        """The newest answer, once it is there whole."""
+        self.wait_for(lambda: self.has("regenerate") and self.is_ready, "an answer")
+        return self.reply
+
     def screenshot(self, path: Path) -> None:
         """Keep what the page looks like."""
         self.page.screenshot(path=path)
@@ -265,6 +325,15 @@ def look(browser: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
             folder.mkdir(parents=True, exist_ok=True)
             app.screenshot(folder / f"{request.node.name}-{number}.png")
         app.page.context.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """A hub that has BELLE-7B-2M, but a tiny one: the demo's checkpoint, which really answers."""
+    with LocalHub() as hub:
+        for name in ("config.json", "tokenizer.json", "model.safetensors"):
+            hub.add(BELLE, name, ROOT / "assets" / "demo" / name)
+        yield hub
 
 
 @pytest.fixture

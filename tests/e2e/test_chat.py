@@ -23,45 +23,9 @@ ENDLESS = "endless"
 N_TOKENS = 16_000
 
 
-def _write(app: Any, text: str) -> None:
-    """Type into the prompt.
-
-    When semantics are switched on while the field is being focused, Flutter may miss what the browser's own
-    field gets, until the focus was somewhere else; then its hint stays in the tree of names.
-    """
-    for _ in range(5):
-        app.type("prompt", text)
-        try:
-            app.wait_for(lambda: text in app.text("prompt"), "what was typed", 10)
-            return
-        except AssertionError:
-            app.page.mouse.click(640, 130)
-            app.page.wait_for_timeout(500)
-    raise AssertionError("the prompt takes no text")
-
-
-def _ask(app: Any, text: str) -> None:
-    _write(app, text)
-    app.page.keyboard.press("Enter")
-
-
-def _reply(app: Any) -> str:
-    return app.text("last-reply") if app.has("last-reply") else ""
-
-
-def _is_ready(app: Any) -> bool:
-    return "Ready" in app.text("status") or "就绪" in app.text("status")
-
-
-def _wait_for_answer(app: Any) -> str:
-    """The newest answer, once it is there whole."""
-    app.wait_for(lambda: app.has("regenerate") and _is_ready(app), "an answer", ANSWER_S)
-    return _reply(app)
-
-
 def _wait_until_answering(app: Any) -> None:
     app.wait_for(lambda: "Answering" in app.text("status"), "an answer that grows", ANSWER_S)
-    app.wait_for(lambda: "abc" in _reply(app), "its first words", ANSWER_S)
+    app.wait_for(lambda: "abc" in app.reply, "its first words", ANSWER_S)
 
 
 def _use_endless_model(home: Path) -> None:
@@ -91,7 +55,7 @@ def test_from_the_first_launch_to_the_first_answer(app: Any) -> None:
     app.wait_for(lambda: "What is this app?" in app.text("prompt"), "the example in the prompt")
     app.click("send")
 
-    assert _wait_for_answer(app)
+    assert app.wait_for_answer()
     assert "What is this app?" in app.text("last-user")
     app.wait_for_label("chat-list", "What is this app?")
 
@@ -99,15 +63,15 @@ def test_from_the_first_launch_to_the_first_answer(app: Any) -> None:
 def test_chinese_is_asked_and_answered(start: Start, look: Look) -> None:
     app = look(start(language="zh-CN"))
 
-    _ask(app, "我的聊天会被上传吗")
+    app.ask("我的聊天会被上传吗")
 
-    reply = _wait_for_answer(app)
+    reply = app.wait_for_answer()
     assert "我的聊天会被上传吗" in app.text("last-user")
     assert any("\u4e00" <= character <= "\u9fff" for character in reply)
 
 
 def test_shift_enter_breaks_the_line_and_enter_sends_both_lines(app: Any) -> None:
-    _write(app, "first line")
+    app.write("first line")
     app.page.keyboard.press("Shift+Enter")
     app.page.wait_for_timeout(300)
     app.page.keyboard.insert_text("second line")
@@ -144,13 +108,13 @@ def test_confirming_an_input_method_with_enter_does_not_send(app: Any) -> None:
 def test_stopping_keeps_what_is_there_and_it_can_be_continued(start: Start, look: Look, home: Path) -> None:
     _use_endless_model(home)
     app = look(start())
-    _ask(app, "go")
+    app.ask("go")
     _wait_until_answering(app)
 
     app.click("stop")
 
     app.wait_for_label("last-reply", "Stopped", ANSWER_S)
-    app.wait_for(lambda: _is_ready(app), "the engine to be ready", ANSWER_S)
+    app.wait_for(lambda: app.is_ready, "the engine to be ready", ANSWER_S)
     app.click("continue")
     _wait_until_answering(app)
 
@@ -160,10 +124,10 @@ def test_a_question_sent_meanwhile_waits_visibly_and_can_be_taken_back(
 ) -> None:
     _use_endless_model(home)
     app = look(start())
-    _ask(app, "go")
+    app.ask("go")
     _wait_until_answering(app)
 
-    _ask(app, "and another thing")
+    app.ask("and another thing")
     app.wait_for_label("queued-0", "and another thing")
     app.click_on(
         app.page.get_by_role("button", name="Take it back").or_(app.page.get_by_label("Take it back")).first
@@ -177,13 +141,13 @@ def test_a_question_sent_meanwhile_waits_visibly_and_can_be_taken_back(
 
 
 def test_regenerating_makes_a_branch_and_both_can_be_shown(app: Any) -> None:
-    _ask(app, "what is temperature")
-    _wait_for_answer(app)
+    app.ask("what is temperature")
+    app.wait_for_answer()
     assert not app.has("branch-prev")
 
     app.click("regenerate")
     app.wait_for(lambda: app.has("branch-prev"), "a second version", ANSWER_S)
-    _wait_for_answer(app)
+    app.wait_for_answer()
     app.wait_for_label("last-reply", "Version 2 of 2")
     app.click("branch-prev")
 
@@ -193,8 +157,8 @@ def test_regenerating_makes_a_branch_and_both_can_be_shown(app: Any) -> None:
 
 
 def test_editing_a_question_keeps_the_old_one_as_a_branch(app: Any) -> None:
-    _ask(app, "is it free")
-    _wait_for_answer(app)
+    app.ask("is it free")
+    app.wait_for_answer()
 
     app.click("edit-last")
     app.wait_for(lambda: app.has("edit-send"), "the editor")
@@ -205,7 +169,7 @@ def test_editing_a_question_keeps_the_old_one_as_a_branch(app: Any) -> None:
     app.click("edit-send")
 
     app.wait_for_label("last-user", "what is top_k")
-    _wait_for_answer(app)
+    app.wait_for_answer()
     app.wait_for_label("last-user", "Version 2 of 2")
     app.click("branch-prev")
     app.wait_for_label("last-user", "is it free")
@@ -214,7 +178,7 @@ def test_editing_a_question_keeps_the_old_one_as_a_branch(app: Any) -> None:
 def test_a_reload_in_the_middle_of_an_answer_loses_nothing(start: Start, look: Look, home: Path) -> None:
     _use_endless_model(home)
     app = look(start())
-    _ask(app, "go")
+    app.ask("go")
     _wait_until_answering(app)
 
     app.page.reload()
@@ -224,7 +188,7 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(start: Start, look: L
     app.click("stop")
     app.wait_for_label("last-reply", "Stopped", ANSWER_S)
     whole = "\n\n".join([string.ascii_letters + string.digits] * 400)
-    shown = [line for line in _reply(app).split() if line.startswith("abc")]
+    shown = [line for line in app.reply.split() if line.startswith("abc")]
     assert len(shown) > 1
     assert all(line in whole for line in shown)
 
@@ -233,7 +197,7 @@ def test_after_kill_9_everything_is_there_and_marked_unfinished(start: Start, lo
     _use_endless_model(home)
     server = start()
     app = look(server)
-    _ask(app, "go on and on")
+    app.ask("go on and on")
     _wait_until_answering(app)
     app.page.wait_for_timeout(1_000)
 
@@ -242,7 +206,7 @@ def test_after_kill_9_everything_is_there_and_marked_unfinished(start: Start, lo
 
     again.wait_for_label("last-reply", "Unfinished")
     again.wait_for_label("chat-title", "go on and on")
-    assert "abcdef" in _reply(again)
+    assert "abcdef" in again.reply
     again.click("continue")
     _wait_until_answering(again)
 
@@ -259,7 +223,7 @@ def test_a_draft_outlives_another_chat_and_a_restart(start: Start, look: Look, h
     app = look(server)
     app.wait_for_label("last-reply", "old answer")
 
-    _write(app, "half a thou")
+    app.write("half a thou")
     app.page.wait_for_timeout(1_500)
     server.kill()
 
@@ -292,28 +256,28 @@ def test_a_conversation_of_500_messages_opens_at_its_end_and_answers(
     app.click("jump-latest")
     app.wait_for(lambda: not app.has("jump-latest"), "the end")
 
-    _ask(app, "is it free")
-    _wait_for_answer(app)
+    app.ask("is it free")
+    app.wait_for_answer()
     assert "is it free" in app.text("last-user")
 
 
 def test_a_deleted_message_comes_back_by_undo(app: Any) -> None:
-    _ask(app, "is it free")
-    reply = _wait_for_answer(app)
+    app.ask("is it free")
+    reply = app.wait_for_answer()
 
     app.click_on(app.page.get_by_role("button", name="Delete").or_(app.page.get_by_label("Delete")).last)
     app.wait_for(lambda: not app.has("last-reply"), "the answer to be gone")
     app.click_text("Undo")
 
-    app.wait_for(lambda: _reply(app) == reply, "the answer")
+    app.wait_for(lambda: app.reply == reply, "the answer")
 
 
 @pytest.mark.parametrize("width", [360])
 def test_a_narrow_window_has_all_of_it(start: Start, look: Look, width: int) -> None:
     app = look(start(), width=width, height=740)
 
-    _ask(app, "is it free")
-    _wait_for_answer(app)
+    app.ask("is it free")
+    app.wait_for_answer()
 
     for identifier in ("menu", "model-picker", "status", "prompt", "send", "regenerate", "edit-last"):
         box = app.find(identifier).bounding_box()
@@ -330,11 +294,11 @@ def test_a_model_that_cannot_be_loaded_says_why_and_the_demo_helps(
     SettingsStore(home).update(default_model="broken")
     app = look(start())
 
-    _ask(app, "is it free")
+    app.ask("is it free")
     app.wait_for(lambda: app.has("load-failure"), "a reason", ANSWER_S)
     assert "broken.gguf" in app.page_text()
     app.click("failure-demo")
     app.wait_for(lambda: not app.has("load-failure"), "the demo", ANSWER_S)
     app.click("answer-now")
 
-    assert _wait_for_answer(app)
+    assert app.wait_for_answer()
