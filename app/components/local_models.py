@@ -26,6 +26,7 @@ from engine.models.listing import MissingModel
 WIDTH = 860
 _SETTLE_S = 0.2  # several changes in a row are looked at once
 _GAP = ft.Padding.symmetric(horizontal=2 * UNIT, vertical=4)
+_HEADING_GAP = ft.Padding(left=2 * UNIT, right=2 * UNIT, top=2 * UNIT, bottom=4)
 
 
 class LocalModels(ft.ListView):
@@ -79,14 +80,15 @@ class LocalModels(ft.ListView):
         self.controls.append(_item(demo_row(context, is_in_use=chosen.is_demo, on_use=use_demo)))
         number = 1
         for group in shelf.groups:
-            self.controls += [_item(each) for each in self._group_heading(group)]
+            self.controls += [_item(each, _HEADING_GAP) for each in self._group_heading(group)]
             for row in group.rows:
                 self.controls.append(_item(self._row(row, number, chosen)))
                 number += 1
         if not shelf.rows:
             self.controls.append(_item(self._empty()))
         if shelf.missing:
-            self.controls.append(_item(_title(context.t("library.missing.title"), ft.Icons.SEARCH_OFF)))
+            title = _title(context.t("library.missing.title"), ft.Icons.SEARCH_OFF)
+            self.controls.append(_item(title, _HEADING_GAP))
             self.controls += [_item(self._missing(gone, n)) for n, gone in enumerate(shelf.missing)]
 
     def _row(self, row: ShelfRow, number: int, chosen: ModelChoice) -> ft.Control:
@@ -182,7 +184,7 @@ class LocalModels(ft.ListView):
         if not group.rows:
             key = "library.folder.empty" if group.is_there else "library.folder.gone"
             parts.append(ft.Container(muted_text(context.t(key)), padding=ft.Padding.only(left=4)))
-        return parts
+        return (ft.Column(parts, spacing=0, tight=True),)
 
     def _missing(self, gone: MissingModel, number: int) -> ft.Control:
         context = self._context
@@ -254,8 +256,8 @@ def chosen_model(service: ChatService) -> ModelChoice:
         return DEMO
 
 
-def _item(content: ft.Control) -> ft.Control:
-    return centred(content, WIDTH, _GAP)
+def _item(content: ft.Control, gap: ft.Padding = _GAP) -> ft.Control:
+    return centred(content, WIDTH, gap)
 
 
 def _title(text: str, icon: ft.IconData) -> ft.Control:

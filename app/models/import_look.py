@@ -34,12 +34,13 @@ def look_at_import(path: Path, models: Path) -> ImportLook:
         return ImportLook(path)
     if not path.is_file() or not is_gguf(path):
         return ImportLook(path, exists=True)
-    while not models.exists() and models != models.parent:
-        models = models.parent
+    disk = models
+    while not disk.exists() and disk != disk.parent:
+        disk = disk.parent
     parts = find_parts(path).parts
     try:
         states = [os.stat(part) for part in parts]
-        can_link = all(state.st_dev == os.stat(models).st_dev for state in states)
+        can_link = all(state.st_dev == os.stat(disk).st_dev for state in states)
     except OSError:
         return ImportLook(path, exists=True, is_gguf=True)
     size_bytes = sum(state.st_size for state in states)
