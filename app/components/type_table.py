@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 
 import flet as ft
 
+from app.components.fit_badge import fit_badge
 from app.components.identified import identified
 from app.components.look import UNIT, muted_text
 from app.components.refresh import refresh
-from app.components.type_words import fit_words, quality_text
+from app.components.type_words import quality_text
 from app.models.type_options import TypeOption
 from app.views.context import ViewContext
 from convert.i18n import size_text
-from engine.models.fit import Fit, Verdict
+from engine.models.fit import Fit
 
 _TABLE_WIDTH = 560  # below it, rows of two lines
 _BESIDE_THE_TABLE = 96
@@ -106,7 +107,7 @@ class TypeTable(ft.Column):
             ft.Text(size_text(option.size_bytes)),
             ft.Text(_memory_text(option.fit)),
             muted_text(quality_text(option.name, self._context.texts)),
-            self._fit(option.fit),
+            ft.Row([fit_badge(self._context, option.fit)]),
         )
         return ft.Row(
             [ft.Container(cell, expand=share) for cell, (_, share) in zip(cells, _COLUMNS, strict=True)],
@@ -118,7 +119,10 @@ class TypeTable(ft.Column):
         t = self._context.t
         memory = t("convert.types.memory_value", size=_memory_text(option.fit)) if option.fit else ""
         facts = " · ".join(part for part in (size_text(option.size_bytes), memory) if part)
-        first = ft.Row([*self._name(option), ft.Container(expand=True), self._fit(option.fit)], spacing=UNIT)
+        first = ft.Row(
+            [*self._name(option), ft.Container(expand=True), fit_badge(self._context, option.fit)],
+            spacing=UNIT,
+        )
         quality = quality_text(option.name, self._context.texts)
         second = muted_text(t("convert.types.line", facts=facts, quality=quality))
         return ft.Column([first, second], spacing=2, tight=True, expand=True)
@@ -145,12 +149,6 @@ class TypeTable(ft.Column):
                 )
             )
         return name
-
-    def _fit(self, fit: Fit | None) -> ft.Control:
-        words = fit_words(fit, self._context.texts)
-        is_bad = fit is not None and fit.verdict is Verdict.NO
-        color = ft.Colors.ERROR if is_bad else ft.Colors.ON_SURFACE_VARIANT
-        return ft.Text(words, theme_style=ft.TextThemeStyle.BODY_SMALL, color=color)
 
 
 def _room(context: ViewContext) -> float:

@@ -1,27 +1,296 @@
-"""The conversion screen: from a checkpoint on this disk to a model in the library."""
+"""The conversion screen: from a checkpoint on this disk to a model in the library.
+
+One column of steps, each there as soon as the one before is answered: the source, what it is, what is
+missing, what it becomes. While a conversion is at work, and at its end, that takes their place.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import flet as ft
 
-from app.models.events import ModelEvent
+from app.components.conversion_choices import ConversionChoices
+from app.components.conversion_progress import ConversionProgress
+from app.components.convert_words import refusal_text
+from app.components.gguf_choices import GgufChoices
+from app.components.identified import identified
+from app.components.look import UNIT, centred, muted_text
+from app.components.need_card import NeedCard
+from app.components.recognised import recognised_card
+from app.components.refresh import refresh
+from app.components.settings_section import section
+from app.components.source_field import SourceField
+from app.models.conversion import Draft, draft_of, find_conversion
+from app.models.events import JobChanged, LibraryChanged, ModelEvent
+from app.models.inspection import (
+    CheckpointFacts,
+    GgufFacts,
+    Inspection,
+    Need,
+    NeedKind,
+    inspect,
+    keep_choices,
+)
+from app.models.jobs import Job
 from app.views.context import ViewContext
+
+_WIDTH = 860
+_ANSWERS: dict[NeedKind, str] = {
+    "base": "base",
+    "choice": "file",
+    "key": "key",
+    "config": "tokenizer",
+    "tokenizer": "tokenizer",
+}
 
 
 class ConvertView(ft.Container):
-    """path: what to look at first."""
+    """path: what to look at first. draft: a conversion begun on another screen, to go on with."""
 
-    def __init__(self, context: ViewContext, path: Path | None) -> None:
+    def __init__(self, context: ViewContext, path: Path | None, draft: Draft | None = None) -> None:
         self._context = context
-        self.path = path
-        super().__init__(
-            ft.Text(context.t("sidebar.convert")), expand=True, bgcolor=ft.Colors.SURFACE, padding=16
+        self.draft = draft or Draft()
+        if draft is None:
+            self.draft.take(path)
+        self._n_looks = 0
+        self._needs: dict[NeedKind, NeedCard] = {}
+        self._choices: ConversionChoices | GgufChoices | None = None
+        self._source = SourceField(
+            context,
+            "source",
+            context.t("convert.source"),
+            self._take,
+            value=self.draft.path,
+            hint=context.t("convert.source_hint"),
         )
+        self._looking = ft.ProgressBar(visible=False, border_radius=4)
+        self._progress = ConversionProgress(
+            context,
+            on_pause=self._pause,
+            on_resume=self._resume,
+            on_cancel=self._cancel,
+            on_edit=self._cancel,
+            on_new=self._begin_anew,
+        )
+        self._steps = ft.Column(
+            spacing=3 * UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
+        )
+        scrolling = ft.Column(
+            [centred(self._steps, _WIDTH, ft.Padding(2 * UNIT, UNIT, 2 * UNIT, 4 * UNIT))],
+            scroll=ft.ScrollMode.AUTO,
+            expand=True,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+        )
+        super().__init__(
+            ft.Column([self._header(), scrolling], spacing=0), expand=True, bgcolor=ft.Colors.SURFACE
+        )
+        self._fill()
+
+    @property
+    def path(self) -> Path | None:
+        """The source on the screen."""
+        return self.draft.path
 
     async def load(self) -> None:
-        """Read what is on disk."""
+        """Look at the source, or find the conversion that is at work."""
+        if self._job() is None:
+            job = find_conversion(self._context.models.jobs.all, self.draft.path)
+            if job is not None:
+                self._adopt(job)
+        if self._job() is not None:
+            self._show()
+        elif self.draft.given is not None and self.draft.inspection is None:
+            await self._look()
+        else:
+            self._show()
+            await self._check()
 
     def on_model_event(self, event: ModelEvent) -> None:
-        """Follow the model service."""
+        """Follow the job, and the names that are taken."""
+        if isinstance(event, LibraryChanged):
+            self._context.run(self._check)
+        elif isinstance(event, JobChanged) and event.job.id == self.draft.job_id:
+            if event.job.state == "removed":
+                self.draft.job_id = None
+                self._context.run(self.load_form)
+            else:
+                self._progress.show(event.job)
+                refresh(self._progress)
+
+    async def load_form(self) -> None:
+        """Show the steps again, the source looked at anew: it may have changed meanwhile."""
+        if self.draft.given is not None:
+            await self._look()
+        else:
+            self._show()
+
+    # The steps
+
+    def _header(self) -> ft.Control:
+        t = self._context.t
+        menu = ft.IconButton(
+            ft.Icons.MENU,
+            tooltip=t("gui.open_menu"),
+            on_click=self._context.guard(self._context.toggle_sidebar),
+        )
+        title = ft.Text(t("convert.title"), theme_style=ft.TextThemeStyle.TITLE_LARGE)
+        return ft.Container(
+            ft.Row([identified(menu, "menu"), identified(title, "convert-title", expand=True)], spacing=UNIT),
+            padding=ft.Padding.symmetric(horizontal=UNIT, vertical=UNIT),
+        )
+
+    def _fill(self) -> None:
+        """Put together what is to be seen now."""
+        job = self._job()
+        if job is not None:
+            self._progress.show(job)
+            self._steps.controls = [section(self._context.t("convert.step.work"), [self._progress])]
+            return
+        inspection = self.draft.inspection
+        refusal = inspection.refusal if inspection is not None else None
+        self._source.show_problem(refusal_text(refusal, self._context.texts) if refusal else None)
+        t = self._context.t
+        steps = [section(t("convert.step.source"), self._source_rows())]
+        if inspection is not None:
+            if inspection.facts is not None:
+                card = recognised_card(self._context, inspection.given.path, inspection.facts)
+                steps.append(section(t("convert.step.recognised"), [card]))
+            if inspection.needs:
+                steps.append(section(t("convert.step.needs"), self._need_cards(inspection)))
+            if self._choices is not None:
+                key = "become" if isinstance(self._choices, ConversionChoices) else "add"
+                steps.append(section(t(f"convert.step.{key}"), [self._choices]))
+        self._steps.controls = steps
+
+    def _source_rows(self) -> list[ft.Control]:
+        t = self._context.t
+        rows: list[ft.Control] = [muted_text(t("convert.about"))]
+        rows.append(ft.Column([self._source, self._looking], spacing=UNIT, tight=True))
+        if self._context.is_web:
+            rows.append(muted_text(t("convert.path_note")))
+        return rows
+
+    def _need_cards(self, inspection: Inspection) -> list[ft.Control]:
+        cards: dict[NeedKind, NeedCard] = {}
+        for need in inspection.needs:
+            card = self._needs.get(need.kind) or self._need_card(need)
+            card.show(need)
+            cards[need.kind] = card
+        self._needs = cards
+        return list(cards.values())
+
+    def _need_card(self, need: Need) -> NeedCard:
+        field = _ANSWERS.get(need.kind)
+        value = getattr(self.draft.given, field) if field is not None else None
+        return NeedCard(
+            self._context,
+            need,
+            value,
+            on_path=lambda path: self._answer(need.kind, path),
+            on_choice=lambda name: self._answer(need.kind, name),
+            on_again=self._look,
+        )
+
+    def _show(self) -> None:
+        self._fill()
+        refresh(self._steps)
+
+    # What a person does
+
+    def _take(self, path: Path | None) -> None:
+        """Another source."""
+        self.draft.take(path)
+        self._needs, self._choices = {}, None
+        self._n_looks += 1  # one under way is about another source
+        self._looking.visible = False
+        if path is None:
+            self._show()
+        else:
+            self._context.run(self.load)
+
+    def _answer(self, kind: NeedKind, value: Path | str | None) -> None:
+        if self.draft.given is not None:
+            changes: dict[str, Any] = {_ANSWERS[kind]: value}
+            self.draft.given = replace(self.draft.given, **changes)
+            self._context.run(self._look)
+
+    async def _look(self) -> None:
+        """Inspect the source with what is known of it; only the last look counts."""
+        given = self.draft.given
+        if given is None:
+            self._show()
+            return
+        self._n_looks += 1
+        n_looks = self._n_looks
+        self._looking.visible = True
+        refresh(self._looking)
+        found = await self._context.in_thread(inspect, given, self._context.models.machine)
+        if n_looks != self._n_looks:
+            return
+        self._looking.visible = False
+        self.draft.inspection = keep_choices(found, self.draft.inspection)
+        self._choices = self._make_choices()
+        self._show()
+        await self._check()
+
+    def _make_choices(self) -> ConversionChoices | GgufChoices | None:
+        facts = self.draft.facts
+        if isinstance(facts, GgufFacts):
+            return GgufChoices(self._context, self.draft, facts, self._start)
+        if isinstance(facts, CheckpointFacts):
+            return ConversionChoices(self._context, self.draft, facts, self._start)
+        return None
+
+    async def _check(self) -> None:
+        if self._choices is None and self.draft.facts is not None:
+            self._choices = self._make_choices()
+            self._show()
+        if self._choices is not None and self._job() is None:
+            await self._choices.check()
+
+    def _start(self, name: str) -> None:
+        self._context.run(self._begin, name)
+
+    async def _begin(self, name: str) -> None:
+        wish = self.draft.wish(name)
+        if wish is not None:
+            self.draft.job_id = await self._context.in_thread(self._context.models.import_path, wish)
+            self._show()
+
+    # The work
+
+    def _job(self) -> Job | None:
+        """What came out of the draft, if it is still there."""
+        job_id = self.draft.job_id
+        return self._context.models.jobs.find(job_id) if job_id is not None else None
+
+    def _adopt(self, job: Job) -> None:
+        """Show a job that was begun earlier."""
+        draft = draft_of(job)
+        if draft is not None:
+            self.draft = draft
+            self._source.show(draft.path)
+            self._needs, self._choices = {}, None
+
+    async def _pause(self) -> None:
+        await self._with_job(self._context.models.jobs.pause)
+
+    async def _resume(self) -> None:
+        await self._with_job(self._context.models.jobs.resume)
+
+    async def _cancel(self) -> None:
+        await self._with_job(self._context.models.jobs.cancel)
+
+    async def _with_job(self, act: Callable[[str], None]) -> None:
+        if self.draft.job_id is not None:
+            await self._context.in_thread(act, self.draft.job_id)
+
+    def _begin_anew(self) -> None:
+        self._source.show(None)
+        self.draft.take(None)
+        self._needs, self._choices = {}, None
+        self._show()

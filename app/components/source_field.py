@@ -1,0 +1,138 @@
+"""A field for a path on this disk: typed, pasted, or chosen in the system's own dialog.
+
+In the browser view there is no such dialog that tells a path, so there is only the field. Knows nothing of
+what is at the path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import flet as ft
+
+from app.components.identified import identified
+from app.components.look import UNIT
+from app.components.refresh import refresh
+from app.models.typed_path import parse_typed_path
+from app.views.context import ViewContext
+
+_PAUSE_S = 0.6  # after the last key, until what was typed is looked at
+
+
+class SourceField(ft.Column):
+    """on_path is given the path when it is another one than before, None for an emptied field.
+
+    While somebody types, only what is really there is passed on; Enter, or leaving the field, passes all.
+    files, folders: what the dialogs may offer.
+    """
+
+    def __init__(
+        self,
+        context: ViewContext,
+        identifier: str,
+        label: str,
+        on_path: Callable[[Path | None], object],
+        *,
+        value: Path | None = None,
+        files: bool = True,
+        folders: bool = True,
+        hint: str | None = None,
+    ) -> None:
+        self._context = context
+        self._on_path = on_path
+        self._path = value
+        self._label = label
+        self._n_changes = 0
+        guard = context.guard
+        self._field = ft.TextField(
+            value=str(value) if value is not None else "",
+            label=label,
+            hint_text=hint,
+            autocorrect=False,
+            enable_suggestions=False,
+            on_change=guard(self._changed),
+            on_submit=guard(self._submitted),
+            on_blur=guard(self._submitted),
+            expand=True,
+        )
+        self._problem = identified(
+            ft.Text(theme_style=ft.TextThemeStyle.BODY_SMALL, color=ft.Colors.ERROR, selectable=True),
+            f"{identifier}-problem",
+            visible=False,
+        )
+        prefix = "" if identifier == "source" else f"{identifier}-"
+        buttons: list[ft.Control] = []
+        if files and not context.is_web:
+            buttons.append(
+                self._button("choose_file", ft.Icons.INSERT_DRIVE_FILE_OUTLINED, self._choose_file, prefix)
+            )
+        if folders and not context.is_web:
+            buttons.append(self._button("choose_folder", ft.Icons.FOLDER_OPEN, self._choose_folder, prefix))
+        rows: list[ft.Control] = [ft.Row([identified(self._field, identifier, expand=True)]), self._problem]
+        if buttons:
+            rows.append(ft.Row(buttons, spacing=UNIT, run_spacing=UNIT, wrap=True))
+        super().__init__(rows, spacing=UNIT, tight=True)
+
+    def show(self, path: Path | None) -> None:
+        """Show a path without passing it on; the caller updates."""
+        self._path = path
+        self._field.value = str(path) if path is not None else ""
+
+    def show_problem(self, text: str | None) -> None:
+        """What is wrong with the path, below the field; the caller updates."""
+        problem = self._problem.content
+        assert isinstance(problem, ft.Text)
+        problem.value = text or ""
+        self._problem.visible = bool(text)
+        self._field.border_color = ft.Colors.ERROR if text else None
+
+    async def _changed(self) -> None:
+        self._n_changes += 1
+        n_changes = self._n_changes
+        await asyncio.sleep(_PAUSE_S)
+        path = parse_typed_path(self._field.value or "")
+        if n_changes != self._n_changes or path is None or path == self._path:
+            return
+        if await self._context.in_thread(_is_there, path) and n_changes == self._n_changes:
+            self._take(path)
+
+    def _submitted(self) -> None:
+        self._n_changes += 1
+        self._take(parse_typed_path(self._field.value or ""))
+
+    def _take(self, path: Path | None) -> None:
+        if path != self._path:
+            self._path = path
+            self._on_path(path)
+
+    def _button(
+        self, name: str, icon: ft.IconData, on_click: Callable[[], object], prefix: str
+    ) -> ft.Control:
+        button = ft.OutlinedButton(
+            self._context.t(f"convert.{name}"), icon=icon, on_click=self._context.guard(on_click)
+        )
+        return identified(button, prefix + name.replace("_", "-"))
+
+    async def _choose_file(self) -> None:
+        files = await ft.FilePicker().pick_files(dialog_title=self._label)
+        if files and files[0].path:
+            self._chosen(Path(files[0].path))
+
+    async def _choose_folder(self) -> None:
+        folder = await ft.FilePicker().get_directory_path(dialog_title=self._label)
+        if folder:
+            self._chosen(Path(folder))
+
+    def _chosen(self, path: Path) -> None:
+        self._field.value = str(path)
+        refresh(self._field)
+        self._take(path)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,75 @@
+"""What the file of a converted model is called: a suggestion, and what is wrong with a name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from app.models.inspection import Given
+from convert.recipes import AUTO
+from convert.sources.xor import parse_encrypted_name
+
+NameProblem = Literal["empty", "characters", "reserved", "long", "taken"]
+
+_SUFFIX = ".gguf"
+_MAX_BYTES = 200  # of the 255 that file systems allow; temporary names are longer
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows
+# Names that say what a file is, not which model.
+_GENERIC = re.compile(
+    r"(model|pytorch_model|adapter_model|consolidated|config|params|ggml-model)([-_.].*)?", re.IGNORECASE
+)
+
+
+def suggest_name(given: Given, type_name: str) -> str:
+    """The model's name with its type, without suffix."""
+    source = given.path
+    stem = _stem(source, given.file)
+    if given.base is not None:
+        stem = f"{_stem(given.base, given.file)}-{stem}"
+    stem = _FORBIDDEN.sub(" ", stem).strip(". ") or "model"
+    suffix = "" if type_name == AUTO else f"-{type_name}"
+    return f"{_shorten(stem, _MAX_BYTES - len(suffix))}{suffix}"
+
+
+def name_problem(name: str, folder: Path) -> NameProblem | None:
+    """What keeps `name` from being a new file's in `folder`."""
+    if not name.strip():
+        return "empty"
+    if _FORBIDDEN.search(name) or name != name.strip() or name.endswith(".") or name.startswith("."):
+        return "characters"
+    if _RESERVED.fullmatch(name):
+        return "reserved"
+    if len(name.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+        return "long"
+    return "taken" if os.path.lexists(folder / f"{name}{_SUFFIX}") else None
+
+
+def free_name(name: str, folder: Path) -> str:
+    """`name`, with a number where it is taken."""
+    number = 1
+    found = name
+    while name_problem(found, folder) == "taken":
+        number += 1
+        found = f"{name}-{number}"
+    return found
+
+
+def _stem(source: Path, file: str | None) -> str:
+    """The file's name where it names the model, else the folder's."""
+    source = source.absolute()
+    name = file if file is not None else source.name if not source.is_dir() else None
+    if name is None:
+        return source.name
+    encrypted = parse_encrypted_name(name)
+    stem = Path(encrypted.plain_name if encrypted is not None else name).stem
+    if _GENERIC.fullmatch(stem) is None:
+        return stem
+    return source.name if source.is_dir() else source.parent.name
+
+
+def _shorten(text: str, max_bytes: int) -> str:
+    """As many whole characters as fit."""
+    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore").rstrip(". ")
