@@ -30,11 +30,20 @@ _NAME = "ChatBELLE demo"
 _CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
-def prepare_demo(home: Home, announce: Callable[[], None], checkpoint: Traversable | None = None) -> Path:
+class DemoStopped(Exception):
+    """The demo was not made, because it was cancelled; nothing is left of it."""
+
+
+def prepare_demo(
+    home: Home,
+    announce: Callable[[], None],
+    checkpoint: Traversable | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Path:
     """The demo's GGUF, made now if it is not there or is damaged; `announce` is called before that.
 
     checkpoint: a folder, default is the one in `assets`. Several processes may do this at the same time.
-    Raises DemoMissing, DataFolderNotWritable, and what the converter raises.
+    Raises DemoMissing, DataFolderNotWritable, what the converter raises, and DemoStopped once `is_cancelled`.
     """
     source = files("assets").joinpath("demo") if checkpoint is None else checkpoint
     path = home.demo / f"chatbelle-demo-{_identity(source)}.gguf"
@@ -42,7 +51,7 @@ def prepare_demo(home: Home, announce: Callable[[], None], checkpoint: Traversab
         home.make(home.demo)
         announce()
         with _as_folder(source) as folder:
-            _make(folder, path)
+            _make(folder, path, is_cancelled)
         _remove_others(path)
     return path
 
@@ -60,7 +69,7 @@ def _identity(source: Traversable) -> str:
     return f"{digest.hexdigest()[:12]}-v{CONVERTER_VERSION}-{_TYPE}"
 
 
-def _make(folder: Path, path: Path) -> None:
+def _make(folder: Path, path: Path, is_cancelled: Callable[[], bool]) -> None:
     """Convert; when another process put its own result there meanwhile, that one is as good."""
     from convert.detect import open_checkpoint
     from convert.errors import OutputError
@@ -69,9 +78,11 @@ def _make(folder: Path, path: Path) -> None:
     try:
         with open_checkpoint(folder) as opened:
             plan = opened.plan(_TYPE, opened.prompt("belle"), _NAME)
-            for event in convert(plan, path, force=True):
+            for event in convert(plan, path, force=True, is_cancelled=is_cancelled):
                 if isinstance(event, Converted):
                     _remember_digest(path, event.sha256)
+                    return
+        raise DemoStopped
     except OutputError:
         if not _is_intact(path):
             raise

@@ -30,6 +30,10 @@ _log = logging.getLogger(__name__)
 _CLOSE_PATIENCE_S = 3.0
 
 
+class _HostClosed(Exception):
+    """Nothing is loaded any more."""
+
+
 class EngineHost:
     """Methods marked with a star belong on the engine thread, where `submit` brings a job."""
 
@@ -149,6 +153,8 @@ class EngineHost:
 
     def _load(self, choice: ModelChoice, options: LoadOptions) -> ModelInfo:
         path = self._file(choice)
+        if self._closed.is_set():
+            raise _HostClosed
         try:
             return self._engine().load(path, options, self._tell_progress)
         except EngineStopped as error:
@@ -163,10 +169,14 @@ class EngineHost:
             self.change(progress=share)
 
     def _file(self, choice: ModelChoice) -> Path:
-        return prepare_demo(self._home, lambda: None) if choice.is_demo else require_file(choice, self._home)
+        if not choice.is_demo:
+            return require_file(choice, self._home)
+        return prepare_demo(self._home, lambda: None, is_cancelled=self._closed.is_set)
 
     def _look_for_bug(self, job: Future[None]) -> None:
         error = None if job.cancelled() else job.exception()
-        if error is not None:
+        if error is not None and self._closed.is_set():
+            _log.info("a job ended with the app: %r", error)
+        elif error is not None:
             _log.error("a job of the engine thread failed", exc_info=error)
             self._on_bug(error)
