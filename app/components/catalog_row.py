@@ -98,7 +98,7 @@ def facts_row(context: ViewContext, offer: Offer) -> ft.Control:
                 t("get.key.where"),
             )
         )
-    if not model.prompt_verified:
+    if model.can_be_used and not model.prompt_verified:
         facts.append(muted_text(t("get.prompt_unverified", format=model.prompt_format)))
     return ft.Row(
         facts,

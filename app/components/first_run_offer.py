@@ -32,7 +32,7 @@ class FirstRunOffer(ft.Container):
         self._job_id: str | None = None
         self._ready: tuple[str, Path] | None = None
         self._shown: tuple[object, ...] = ()
-        self._bar = ft.ProgressBar(height=4, border_radius=2, bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST)
+        self._bar = ft.ProgressBar(height=4, border_radius=2, bgcolor=ft.Colors.SURFACE)
         self._detail = ft.Text(theme_style=ft.TextThemeStyle.BODY_SMALL)
         self._card = ft.Container(
             padding=ft.Padding.symmetric(horizontal=20, vertical=14),
@@ -149,8 +149,11 @@ class FirstRunOffer(ft.Container):
                 on_click=self._context.guard(lambda: jobs.resume(job.id)),
             )
             action = identified(button, "offer-resume")
-        title = t("first_run.getting", name=job.errand.title)
-        content = ft.Column([self._bar, self._detail], spacing=6, tight=True)
+        is_stopped = not job.is_active
+        title = t("first_run.stopped" if is_stopped else "first_run.getting", name=job.errand.title)
+        # A bar that comes and goes in the tree of names costs the node around it its identifier.
+        bar = ft.Semantics(content=self._bar, exclude_semantics=True)
+        content = ft.Column([bar, self._detail], spacing=6, tight=True)
         return self._layout(title, content, [action, self._more()])
 
     def _finished(self, name: str, path: Path) -> ft.Control:

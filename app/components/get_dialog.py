@@ -30,6 +30,11 @@ def dialog_width(context: ViewContext) -> float:
     return min(WIDTH, max(200, (context.page.width or WIDTH) - _MARGIN))
 
 
+def dialog_title(context: ViewContext, name: str) -> ft.Control:
+    """The title of a dialog that gets `name`, on several lines where it is long."""
+    return ft.Container(ft.Text(context.t("get.dialog.title", name=name)), width=dialog_width(context))
+
+
 async def begin(
     context: ViewContext, name: str, *, target: str | None = None, key: Path | None = None
 ) -> None:
@@ -55,7 +60,7 @@ class GetDialog(ft.AlertDialog):
         t = context.t
         start = ft.FilledButton(t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start))
         super().__init__(
-            title=ft.Text(t("get.dialog.title", name=offer.model.name)),
+            title=dialog_title(context, offer.model.name),
             scrollable=True,
             content=ft.Container(
                 ft.Column(

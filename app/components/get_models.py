@@ -19,7 +19,7 @@ from app.components.own_entries import OwnEntries
 from app.components.recommended_card import RecommendedCard
 from app.components.refresh import refresh
 from app.models.events import JobChanged, ModelEvent
-from app.models.offers import Offer, recommend
+from app.models.offers import Offer
 from app.models.stock import Stock, find_standings, take_stock
 from app.views.context import ViewContext
 
@@ -67,12 +67,6 @@ class GetModels(ft.Container):
         now = find_standings(models.catalog.models, self._stock.local, models.jobs.all)
         if any(now[name].key != before[name].key for name in now):
             self._show(replace(self._stock, standings=now))
-            return
-        offer = recommend(self._stock.offers)
-        job = now[offer.model.id].job if offer is not None else None
-        if job is not None and job.id == event.job.id:
-            self._recommended.show_job(job)
-            refresh(self._recommended)
 
     def _show(self, stock: Stock) -> None:
         self._stock = stock

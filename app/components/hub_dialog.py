@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import flet as ft
 
 from app.components.dialogs import cancel_button
-from app.components.get_dialog import begin, dialog_width, fact
+from app.components.get_dialog import begin, dialog_title, dialog_width, fact
 from app.components.identified import identified
 from app.components.key_field import KeyField
 from app.components.look import UNIT
@@ -55,14 +55,18 @@ class HubDialog(ft.AlertDialog):
         self._key = KeyField(context, context.t("get.key.label"))
         self._type = self._type_choice()
         t = context.t
-        actions: list[ft.Control] = [cancel_button(context, lambda: context.close_dialog(self))]
-        if self._offers:
+        actions: list[ft.Control] = []
+        if not self._offers:
+            close = ft.TextButton(t("gui.close"), on_click=context.guard(lambda: context.close_dialog(self)))
+            actions.append(close)
+        else:
+            actions.append(cancel_button(context, lambda: context.close_dialog(self)))
             start = ft.FilledButton(
                 t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start)
             )
             actions.append(identified(start, "get-start"))
         super().__init__(
-            title=ft.Text(t("get.dialog.title", name=repository.name)),
+            title=dialog_title(context, repository.name),
             scrollable=True,
             content=ft.Container(
                 ft.Column(

@@ -8,10 +8,8 @@ import flet as ft
 
 from app.components.fit_badge import fit_badge
 from app.components.identified import identified
-from app.components.job_text import job_detail
 from app.components.look import UNIT, muted_text
 from app.models.get_texts import disk_sentence, is_disk_short, none_fits_text, reason_text, sizes_sentence
-from app.models.jobs import Job
 from app.models.offers import Offer, lightest, recommend, smaller_download
 from app.models.stock import Stock
 from app.views.context import ViewContext
@@ -26,8 +24,6 @@ class RecommendedCard(ft.Container):
         self._context = context
         self._on_get = on_get
         self._on_ask = on_ask
-        self._progress = muted_text("")
-        self._bar = ft.ProgressBar(height=4, border_radius=2, bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST)
         self._column = ft.Column(spacing=UNIT, tight=True)
         super().__init__(
             self._column,
@@ -40,12 +36,6 @@ class RecommendedCard(ft.Container):
         """Show what to take now; the caller updates."""
         offer = recommend(stock.offers)
         self._column.controls = self._none(stock) if offer is None else self._offer(offer, stock)
-
-    def show_job(self, job: Job) -> None:
-        """Show how far getting it is; the caller updates."""
-        self._progress.value = job_detail(job, self._context.texts)
-        self._bar.value = job.share if job.share is not None else (None if job.is_active else 0)
-        self._bar.color = ft.Colors.ERROR if job.state == "failed" else ft.Colors.PRIMARY
 
     def _none(self, stock: Stock) -> list[ft.Control]:
         text = none_fits_text(lightest(stock.offers), self._context.texts)
@@ -66,8 +56,7 @@ class RecommendedCard(ft.Container):
         standing = stock.standing(offer.model)
         rows = [self._title(context.t("get.recommended")), name, ft.Text(reason_text(offer, texts))]
         if standing.job is not None:
-            self.show_job(standing.job)
-            return [*rows, self._bar, self._progress]
+            return [*rows, ft.Text(context.t("get.recommended.under_way"))]
         if standing.here:
             path = standing.here[0].path
             chat = ft.FilledButton(

@@ -49,7 +49,7 @@ def repository_offers(repository: Repository) -> tuple[HubOffer, ...]:
 def kind_of(result: SearchResult) -> Kind:
     """What a repository probably holds, from its tags."""
     tags = {tag.casefold() for tag in result.tags}
-    if "gguf" in tags:
+    if "gguf" in tags or "gguf" in result.name.casefold():
         return "gguf"
     is_read = any(name in tag for tag in tags for name in _ARCHITECTURES)
     return "checkpoint" if is_read else "unknown"
