@@ -252,6 +252,12 @@ class App:
         self.wait_for(lambda: self.has("regenerate") and self.is_ready, "an answer")
         return self.reply
 
+    @property
+    def reached(self) -> list[str]:
+        """Addresses outside of this machine that the page asked for and was not kept from asking."""
+        blocked = [message for message in self.messages if "Content Security Policy" in message]
+        return [url for url in self.foreign if not any(url in message for message in blocked)]
+
     def screenshot(self, path: Path) -> None:
         """Keep what the page looks like."""
         self.page.screenshot(path=path)
