@@ -126,7 +126,9 @@ class LocalModels(ft.ListView):
             spacing=4,
         )
         return ft.Container(
-            ft.Column([self._disk, path], spacing=4, tight=True),
+            ft.Column(
+                [ft.Container(self._disk, padding=ft.Padding.only(right=UNIT)), path], spacing=4, tight=True
+            ),
             padding=ft.Padding(2 * UNIT, 2 * UNIT, UNIT, UNIT),
             border_radius=16,
             border=ft.Border.all(1, ft.Colors.OUTLINE_VARIANT),
@@ -211,7 +213,7 @@ class LocalModels(ft.ListView):
         )
         convert = ft.OutlinedButton(
             t("library.empty.convert"),
-            icon=ft.Icons.TRANSFORM,
+            icon=ft.Icons.AUTORENEW,
             on_click=context.guard(lambda: context.open_convert(None)),
         )
         return identified(

@@ -41,10 +41,12 @@ class PathField(ft.Column):
             context.t("library.choose_folder" if kind == "folder" else "library.choose_file"),
             icon=ft.Icons.FOLDER_OPEN_OUTLINED,
             on_click=context.guard(self._choose),
-            visible=not context.is_web,
         )
         super().__init__(
-            [identified(self._field, identifier), identified(choose, f"{identifier}-choose")],
+            [
+                identified(self._field, identifier),
+                identified(choose, f"{identifier}-choose", visible=not context.is_web),
+            ],
             spacing=UNIT,
             tight=True,
         )
