@@ -22,7 +22,8 @@ from app.views.context import ViewContext
 from engine.models.fit import Fit, Verdict
 
 WIDTH = 640
-_MARGIN = 112  # what a dialog leaves free at both sides, and its padding
+DIALOG_INSET = ft.Padding.symmetric(horizontal=16, vertical=24)
+_MARGIN = 2 * (16 + 24)  # what a dialog leaves free at both sides, and its padding
 
 
 def dialog_width(context: ViewContext) -> float:
@@ -62,6 +63,7 @@ class GetDialog(ft.AlertDialog):
         super().__init__(
             title=dialog_title(context, offer.model.name),
             scrollable=True,
+            inset_padding=DIALOG_INSET,
             content=ft.Container(
                 ft.Column(
                     self._rows(),

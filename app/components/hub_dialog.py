@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import flet as ft
 
 from app.components.dialogs import cancel_button
-from app.components.get_dialog import begin, dialog_title, dialog_width, fact
+from app.components.get_dialog import DIALOG_INSET, begin, dialog_title, dialog_width, fact
 from app.components.identified import identified
 from app.components.key_field import KeyField
-from app.components.look import UNIT
+from app.components.look import UNIT, muted_text
 from app.components.refresh import refresh
 from app.components.type_words import quality_text
 from app.models.hub_offers import HubOffer
@@ -51,6 +51,7 @@ class HubDialog(ft.AlertDialog):
         self._free_bytes = free_bytes
         self._machine = machine
         self._chosen = self._offers[0] if self._offers else None
+        self._choices = ft.Column(spacing=0, tight=True)
         self._facts = ft.Column(spacing=4, tight=True)
         self._key = KeyField(context, context.t("get.key.label"))
         self._type = self._type_choice()
@@ -68,6 +69,7 @@ class HubDialog(ft.AlertDialog):
         super().__init__(
             title=dialog_title(context, repository.name),
             scrollable=True,
+            inset_padding=DIALOG_INSET,
             content=ft.Container(
                 ft.Column(
                     self._rows(),
@@ -87,23 +89,30 @@ class HubDialog(ft.AlertDialog):
             return [ft.Text(t("get.hub.nothing"))]
         rows: list[ft.Control] = []
         if len(self._offers) > 1:
-            group = ft.RadioGroup(
-                value="0",
-                content=ft.Column(
-                    [self._radio(number, offer) for number, offer in enumerate(self._offers)],
-                    tight=True,
-                    spacing=0,
-                ),
-                on_change=self._context.guard(self._choose),
-            )
-            rows += [ft.Text(t("get.hub.which")), group]
+            rows += [ft.Text(t("get.hub.which")), self._choices]
         return [*rows, self._type, self._key, self._facts]
 
-    def _radio(self, number: int, offer: HubOffer) -> ft.Control:
+    def _choice(self, number: int, offer: HubOffer) -> ft.Control:
+        is_chosen = offer is self._chosen
         size = size_text(offer.size_bytes) if offer.size_bytes is not None else "–"
-        key = f"get.hub.offer.{offer.kind}"
-        radio = ft.Radio(value=str(number), label=self._context.t(key, name=offer.label, size=size))
-        return identified(radio, f"hub-offer-{number}")
+        texts = [
+            ft.Text(offer.label, theme_style=ft.TextThemeStyle.TITLE_SMALL),
+            muted_text(self._context.t(f"get.hub.offer.{offer.kind}", size=size)),
+        ]
+        sign = ft.Icon(
+            ft.Icons.RADIO_BUTTON_CHECKED if is_chosen else ft.Icons.RADIO_BUTTON_UNCHECKED,
+            color=ft.Colors.PRIMARY if is_chosen else ft.Colors.ON_SURFACE_VARIANT,
+            size=20,
+        )
+        row = ft.Container(
+            ft.Row([sign, ft.Column(list(texts), spacing=2, tight=True, expand=True)], spacing=12),
+            padding=ft.Padding.symmetric(horizontal=UNIT, vertical=10),
+            border_radius=12,
+            bgcolor=ft.Colors.SECONDARY_CONTAINER if is_chosen else None,
+            ink=True,
+            on_click=self._context.guard(lambda: self._choose(offer)),
+        )
+        return identified(row, f"hub-offer-{number}", button=True, selected=is_chosen, checked=is_chosen)
 
     def _type_choice(self) -> ft.Dropdown:
         texts = self._context.texts
@@ -117,8 +126,8 @@ class HubDialog(ft.AlertDialog):
             expand=True,
         )
 
-    def _choose(self, event: ft.Event[ft.RadioGroup]) -> None:
-        self._chosen = self._offers[int(event.control.value or 0)]
+    def _choose(self, offer: HubOffer) -> None:
+        self._chosen = offer
         self._show_chosen()
         refresh(self)
 
@@ -126,6 +135,7 @@ class HubDialog(ft.AlertDialog):
         chosen = self._chosen
         if chosen is None:
             return
+        self._choices.controls = [self._choice(number, offer) for number, offer in enumerate(self._offers)]
         is_checkpoint = chosen.kind == "checkpoint"
         self._type.visible = is_checkpoint
         self._type.value = AUTO if chosen.is_quantized else DEFAULT_TARGET

@@ -18,7 +18,7 @@ class KeyField(ft.Column):
     def __init__(self, context: ViewContext, label: str) -> None:
         self._context = context
         self._field = ft.TextField(
-            label=label, autocorrect=False, error_max_lines=4, on_change=context.guard(self._forget_error)
+            label=label, autocorrect=False, error_max_lines=8, on_change=context.guard(self._forget_error)
         )
         row: list[ft.Control] = [identified(self._field, "key-file", expand=True)]
         if not context.is_web:  # a browser tells no paths

@@ -33,7 +33,7 @@ class OwnEntries(ft.Column):
         self._source = ft.TextField(
             hint_text=t("get.own.hint"),
             dense=True,
-            error_max_lines=4,
+            error_max_lines=8,
             on_submit=context.guard(self._add),
             on_change=context.guard(self._forget_error),
         )
