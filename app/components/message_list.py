@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import flet as ft
 
@@ -29,6 +30,14 @@ _HIGHLIGHT_S = 1.6
 Row = QuestionRow | AnswerRow
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a person reads who has left the end: how far from it, with so many messages made."""
+
+    distance_px: float
+    n_loaded: int
+
+
 class MessageList(ft.Stack):
     """Shows a path. `show` for another conversation, `change` when the path is different than before."""
 
@@ -43,6 +52,7 @@ class MessageList(ft.Stack):
         self._frames: dict[int, ft.Control] = {}
         self._held: tuple[Sequence[PathMessage], int | None] | None = None
         self._following = Following()
+        self._distance_px = 0.0
         self._coalescer = Coalescer(self._render, self._interval_s)
         self._activity = _ActivityRow()
         self._list = ft.ListView(
@@ -62,20 +72,36 @@ class MessageList(ft.Stack):
         entries: Sequence[PathMessage],
         remembered_from: int | None = None,
         at_message: int | None = None,
+        at_place: Place | None = None,
     ) -> None:
-        """Show another conversation from its end, or at one of its messages; the caller updates."""
+        """Show another conversation from its end, at a message or at a place; the caller updates."""
         self._coalescer.cancel()
         self._rows.clear()
         self._frames.clear()
         self._held = None
         self._following = Following()
+        self._distance_px = 0.0
         self._jump.visible = False
         self._entries = tuple(entries)
         self._remembered_from = remembered_from
         self._n_loaded = min(len(entries), max(_PAGE, self._distance_from_end(at_message) + 4))
+        if at_place is not None:
+            self._n_loaded = min(len(entries), max(self._n_loaded, at_place.n_loaded))
+            self._distance_px = at_place.distance_px
+            self._following.on_scroll(self._distance_px)
         self._arrange()
         if at_message in self._rows:
             self._context.run(self._go_to, at_message)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the person reads; None at the end."""
+        return None if self._following.is_at_end else Place(self._distance_px, self._n_loaded)
+
+    def did_mount(self) -> None:
+        """A list that comes to the screen, also for the second time, begins at its end."""
+        if self.place is not None:
+            self._context.run(self._return_to, self._distance_px)
 
     def change(self, entries: Sequence[PathMessage], remembered_from: int | None) -> None:
         """Show what the path is now; what only grew waits while the person reads further up."""
@@ -204,6 +230,7 @@ class MessageList(ft.Stack):
             self._n_loaded = min(len(self._entries), self._n_loaded + _PAGE)
             self._arrange()
             refresh(self._list)
+        self._distance_px = event.pixels
         if self._following.on_scroll(event.pixels):
             if self._following.is_at_end:
                 self._on_returned()
@@ -227,6 +254,13 @@ class MessageList(ft.Stack):
         key = "chat.list.news" if self._following.has_news else "chat.list.latest"
         self._jump_text.value = self._context.t(key)
         refresh(self._jump)
+
+    async def _return_to(self, distance_px: float) -> None:
+        """Go back to where the person read, once the rows are there."""
+        await asyncio.sleep(_BUILD_S)
+        await self._list.scroll_to(offset=distance_px, duration=0)
+        self._following.on_scroll(distance_px)
+        self._show_jump()
 
     async def _go_to(self, message_id: int) -> None:
         """Bring a message into view: its part of the list is built first, rows exist near the view only."""

@@ -25,7 +25,7 @@ from app.components.empty_state import EmptyState
 from app.components.engine_status import EngineStatus, model_name, status_text
 from app.components.load_failure import LoadFailure
 from app.components.look import UNIT, centred, muted_text
-from app.components.message_list import MessageList
+from app.components.message_list import MessageList, Place
 from app.components.queue_chips import Queued
 from app.components.refresh import is_on_screen, refresh
 from app.history.errors import ConversationMissing
@@ -33,7 +33,7 @@ from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
-from app.views.chat_reading import Reading, chosen_model, queued_in, read_conversation, with_draft
+from app.views.chat_reading import Carried, Reading, chosen_model, queued_in, read_conversation, with_draft
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
@@ -47,11 +47,14 @@ _NARROW_HEADER = 600
 class ChatView(ft.Container):
     """Shows a conversation, or an empty one that begins to exist with its first question."""
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext, carried: Carried | None = None) -> None:
+        """carried: what `dispose` of the view before returned."""
+        carried = carried or Carried()
         self._context = context
         self._service = context.service
         self._reading = Reading()
-        self._new_draft = ""
+        self._new_draft = carried.new_draft
+        self._carried = carried
         self._n_loads = 0
         self._chosen_model: ModelChoice | None = None
         self._is_loaded = False
@@ -61,7 +64,7 @@ class ChatView(ft.Container):
         commands = ChatCommands(context, self._go_to_end)
         self._messages = MessageList(context, commands.commands())
         self._empty = EmptyState(context, self._choose_example)
-        self._behaviour = ChatBehaviour(context)
+        self._behaviour = ChatBehaviour(context, carried.new_overrides)
         self._menu = ChatMenu(context, self._behaviour.open_sheet)
         self._header = ChatHeader(context, on_rename=self._menu.rename, entries=self._menu.entries)
         self._failure = LoadFailure(
@@ -120,12 +123,17 @@ class ChatView(ft.Container):
         if text:
             self._context.copy(text)
 
-    def dispose(self) -> None:
-        """Stop listening, and keep what is typed."""
+    def dispose(self) -> Carried:
+        """Stop listening, and keep what is typed; returns what the next view of this page takes over."""
         unsaved = self._composer.dispose()
         self._messages.dispose()
-        if unsaved is not None and self._conversation_id is not None:
+        if not self._is_loaded:
+            return self._carried
+        if self._conversation_id is None:
+            self._new_draft = self._composer.text
+        elif unsaved is not None:
             self._service.history.conversations.set_draft(self._conversation_id, unsaved)
+        return Carried(self._new_draft, self._behaviour.new, self._conversation_id, self._messages.place)
 
     # Reading
 
@@ -169,7 +177,7 @@ class ChatView(ft.Container):
         if self._service.state.phase == "idle" and self._chosen_model.is_demo:
             self._service.load()  # takes a moment only, and then the first answer begins at once
         self._reading = reading
-        self._messages.show(reading.path, reading.remembered_from, at_message)
+        self._messages.show(reading.path, reading.remembered_from, at_message, self._take_place(at_message))
         if not is_same:
             draft = reading.conversation.draft if reading.conversation else self._new_draft
             self._composer.set_text(with_draft(draft, self._composer.text))
@@ -177,6 +185,12 @@ class ChatView(ft.Container):
         refresh(self)
         if at_message is None:
             await self._focus()
+
+    def _take_place(self, at_message: int | None) -> Place | None:
+        """Where this conversation was read before the page was built anew; asked once."""
+        carried, self._carried = self._carried, Carried()
+        is_wanted = at_message is None and carried.conversation_id == self._conversation_id
+        return carried.place if is_wanted else None
 
     async def _leave(self) -> None:
         """Keep what is typed in the conversation that is left."""

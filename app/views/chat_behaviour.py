@@ -18,17 +18,23 @@ class ChatBehaviour:
     picker: the control that offers the personas.
     """
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext, new: Overrides) -> None:
+        """new: what was chosen already for the conversation that does not exist yet."""
         self._context = context
         self._service = context.service
         self._conversation: Conversation | None = None
-        self._new = Overrides()
+        self._new = new
         self.picker = PersonaPicker(context, self._choose_persona, self.open_sheet)
 
     @property
     def overrides(self) -> Overrides:
         """What the conversation sets differently."""
         return self._new if self._conversation is None else self._conversation.overrides
+
+    @property
+    def new(self) -> Overrides:
+        """What the conversation that does not exist yet will begin with."""
+        return self._new
 
     def show(self, conversation: Conversation | None) -> None:
         """Show another conversation, or what has become of this one."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.chat.answer_plan import plan_answer
 from app.chat.paths import context_use, remembered_from
+from app.components.message_list import Place
 from app.components.queue_chips import Queued
 from app.components.sampling_sheet import Adjustment
 from app.history.records import Conversation, Overrides, PathMessage
@@ -40,6 +41,19 @@ class Reading:
     def awaits_answer(self) -> bool:
         """Whether the last message is a question."""
         return bool(self.path) and self.path[-1].message.role == "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What outlives a chat view, for the one that takes its place when the page is built anew.
+
+    new_draft, new_overrides: of the chat that does not exist yet. place: in the conversation of this id.
+    """
+
+    new_draft: str = ""
+    new_overrides: Overrides = Overrides()
+    conversation_id: int | None = None
+    place: Place | None = None
 
 
 def read_conversation(service: ChatService, conversation_id: int, reveal: int | None = None) -> Reading:

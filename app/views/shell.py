@@ -23,6 +23,7 @@ from app.i18n import Texts
 from app.models.events import ModelEvent
 from app.settings import Settings
 from app.views.chat import ChatView
+from app.views.chat_reading import Carried
 from app.views.context import ModelsSection, ViewContext, is_narrow
 from app.views.convert import ConvertView
 from app.views.models import ModelsView
@@ -118,13 +119,14 @@ class Shell:
         self._page.controls = [ft.Container(text, expand=True, alignment=ft.Alignment.CENTER)]
         self._page.update()
 
-    def _build(self) -> None:
+    def _build(self, carried: Carried | None = None) -> None:
+        """carried: of the chat that was on this page before."""
         self._context = ViewContext(
             self._page, self._service, self._around.models, Texts(self._language()), self
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
-        self._chat = ChatView(self._context)
+        self._chat = ChatView(self._context, carried)
         self._models_view: ModelsView | None = None
         self._convert_view: ConvertView | None = None
         self._work = WorkWatch(self._context)
@@ -151,8 +153,7 @@ class Shell:
     def _rebuild(self) -> None:
         """The same page in another language, on the same screen."""
         open_again = self._open_again
-        self._chat.dispose()
-        self._build()
+        self._build(self._chat.dispose())
         self._page.controls = [ft.Container(self._stack, expand=True)]
         self._page.update()
         self._context.run(self._sidebar.reload)
