@@ -39,6 +39,7 @@ class ConversionProgress(ft.Column):
         self._title = ft.Text(theme_style=ft.TextThemeStyle.TITLE_MEDIUM, expand=True)
         self._bar = ft.ProgressBar(value=0, border_radius=4, bar_height=8)
         self._text = ft.Text(selectable=True)
+        self._said = identified(self._text, "convert-progress")  # selectable text is none for screen readers
         self._item = muted_text("", max_lines=1, overflow=ft.TextOverflow.ELLIPSIS)
         self._note = muted_text(t("convert.leave_note"))
         tonal, plain = ft.FilledTonalButton, ft.TextButton
@@ -61,7 +62,7 @@ class ConversionProgress(ft.Column):
             [
                 ft.Row([self._sign, self._title], spacing=12),
                 identified(self._bar, "convert-bar"),
-                identified(self._text, "convert-progress"),
+                self._said,
                 self._item,
                 ft.Row(list(self._buttons.values()), spacing=UNIT, run_spacing=UNIT, wrap=True),
                 self._note,
@@ -88,6 +89,7 @@ class ConversionProgress(ft.Column):
             t("convert.done", path=self._path) if is_done else job_detail(job, self._context.texts)
         )
         self._text.color = ft.Colors.ERROR if is_failed else None
+        self._said.label = self._text.value
         self._item.value = self._item_text(job.progress) if job.is_active else ""
         self._item.visible = bool(self._item.value)
         self._note.visible = job.is_active and not job.is_stopping

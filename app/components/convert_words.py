@@ -29,7 +29,7 @@ def refusal_text(error: Exception, texts: Texts) -> str:
     key = f"convert.error.{name}"
     if key not in catalog().keys(texts.language):
         return error_text(error, texts)
-    return texts.text(key, **_values(error))
+    return catalog().text(key, texts.language, **_values(error))
 
 
 def need_text(need: Need, texts: Texts) -> str:

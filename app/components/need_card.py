@@ -38,11 +38,12 @@ class NeedCard(ft.Column):
         self._context = context
         self._on_choice = on_choice
         self._text = ft.Text(selectable=True)
+        self._said = identified(self._text, f"need-{need.kind}")  # selectable text is none for screen readers
         self._sign = ft.Icon(ft.Icons.HELP_OUTLINE, size=20)
         title = ft.Text(
             context.t(f"convert.need.{need.kind}_title"), theme_style=ft.TextThemeStyle.TITLE_SMALL
         )
-        rows: list[ft.Control] = [ft.Row([self._sign, title], spacing=UNIT), self._text]
+        rows: list[ft.Control] = [ft.Row([self._sign, title], spacing=UNIT), self._said]
         self._field: SourceField | None = None
         self._choices: ft.RadioGroup | None = None
         if need.kind in _FIELDS:
@@ -65,7 +66,7 @@ class NeedCard(ft.Column):
                 context.t("convert.again"), icon=ft.Icons.REFRESH, on_click=context.guard(on_again)
             )
             rows.append(ft.Row([identified(again, "look-again")]))
-        super().__init__(rows, spacing=UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
+        super().__init__(rows, spacing=12, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
         self.show(need)
 
     def show(self, need: Need) -> None:
@@ -74,8 +75,8 @@ class NeedCard(ft.Column):
         self._sign.color = ft.Colors.TERTIARY if need.is_open else ft.Colors.PRIMARY
         text = need_text(need, self._context.texts) if need.gap is not None else ""
         if text:
-            self._text.value = text
-        self._text.visible = bool(self._text.value)
+            self._text.value = self._said.label = text
+        self._said.visible = need.is_open and bool(self._text.value)
         problem = refusal_text(need.problem, self._context.texts) if need.problem is not None else None
         if self._field is not None:
             self._field.show_problem(problem)

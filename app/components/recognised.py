@@ -42,7 +42,7 @@ def recognised_card(context: ViewContext, path: Path, facts: CheckpointFacts | G
         rows = [
             (
                 t("convert.fact.files"),
-                ft.Text(_files_text(context, len(facts.files), facts.size_bytes), selectable=True),
+                ft.Text(_files_text(context, len(facts.files), facts.size_bytes)),
             ),
             (t("convert.fact.stored"), ft.Text(", ".join(facts.stored))),
             (t("convert.fact.prompt"), ft.Text(prompt)),
@@ -59,7 +59,7 @@ def _card(
     sign = ft.Icon(ft.Icons.CHECK_CIRCLE_OUTLINE, color=ft.Colors.PRIMARY, size=22)
     title = ft.Column(
         [
-            ft.Text(name, theme_style=ft.TextThemeStyle.TITLE_MEDIUM, selectable=True),
+            ft.Text(name, theme_style=ft.TextThemeStyle.TITLE_MEDIUM),
             ft.Text(sentence, color=ft.Colors.ON_SURFACE_VARIANT),
         ],
         spacing=2,

@@ -84,7 +84,7 @@ class SourceField(ft.Column):
         """What is wrong with the path, below the field; the caller updates."""
         problem = self._problem.content
         assert isinstance(problem, ft.Text)
-        problem.value = text or ""
+        problem.value = self._problem.label = text or ""
         self._problem.visible = bool(text)
         self._field.border_color = ft.Colors.ERROR if text else None
 

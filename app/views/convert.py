@@ -156,11 +156,11 @@ class ConvertView(ft.Container):
         t = self._context.t
         steps = [section(t("convert.step.source"), self._source_rows())]
         if inspection is not None:
+            if inspection.needs:
+                steps.append(section(t("convert.step.needs"), self._need_cards(inspection)))
             if inspection.facts is not None:
                 card = recognised_card(self._context, inspection.given.path, inspection.facts)
                 steps.append(section(t("convert.step.recognised"), [card]))
-            if inspection.needs:
-                steps.append(section(t("convert.step.needs"), self._need_cards(inspection)))
             if self._choices is not None:
                 key = "become" if isinstance(self._choices, ConversionChoices) else "add"
                 steps.append(section(t(f"convert.step.{key}"), [self._choices]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,6 +275,17 @@ def test_the_sentences_of_a_window_name_no_command_line_options() -> None:
             template = texts.template(key if own else f"error.{error.__name__}", language)
             assert "--" not in template, error
             assert "belle-convert" not in template, error
+            sample = error(**{field.name: _SAMPLES[str(field.type)] for field in fields(error)})
+            assert refusal_text(sample, Texts(language))
+
+
+_SAMPLES: dict[str, Any] = {
+    "str": "某物",
+    "int": 123_456_789,
+    "Path": Path("模型") / "贝拉.gguf",
+    "tuple[str, ...]": ("one", "two"),
+    "tuple[int, ...]": (3, 4),
+}
 
 
 def _all_errors(base: type[ConvertError]) -> list[type[ConvertError]]:
