@@ -15,7 +15,7 @@ from app.components.job_text import job_detail
 from app.components.look import TEXT_WIDTH, UNIT, centred
 from app.components.refresh import refresh
 from app.models.events import JobChanged, ModelEvent
-from app.models.get_texts import none_fits_text
+from app.models.get_texts import disk_sentence, is_disk_short, none_fits_text, two_sentences
 from app.models.jobs import Job
 from app.models.offers import Offer, lightest, recommend
 from app.models.stock import Stock, is_getting, take_stock
@@ -47,6 +47,8 @@ class FirstRunOffer(ft.Container):
         getting = [job for job in self._context.models.jobs.all if is_getting(job)]
         if getting:
             self._job_id = getting[-1].id
+        if self._ready is not None and all(self._ready[1] not in each.parts for each in self._stock.local):
+            self._ready = None  # it was removed again
         self._show()
         refresh(self)
 
@@ -117,19 +119,17 @@ class FirstRunOffer(ft.Container):
         return self._layout(t("first_run.title", name=offer.model.name), text, [button, self._more()])
 
     def _sentence(self, offer: Offer, stock: Stock) -> str:
-        t, chosen = self._context.t, offer.chosen
+        texts, chosen, name = self._context.texts, offer.chosen, offer.model.name
         if chosen.download_bytes is None or chosen.result_bytes is None or offer.fit is None:
-            return t("first_run.unknown", name=offer.model.name)
-        sentence = t(
-            "first_run.sentence",
-            name=offer.model.name,
-            download=chosen.download_bytes,
-            kept=chosen.result_bytes,
-            memory=offer.fit.need.total,
-        )
-        if stock.free_bytes is not None and chosen.result_bytes > stock.free_bytes:
-            warning = t("get.disk.short", needed=chosen.result_bytes, free=stock.free_bytes)
-            return f"{sentence} {warning}"
+            sentence = texts.text("first_run.unknown", name=name)
+        else:
+            sizes = {"download": chosen.download_bytes, "kept": chosen.result_bytes}
+            memory = offer.fit.need.total
+            sentence = texts.text("first_run.sentence", name=name, memory=memory, **sizes)
+        if is_disk_short(chosen, stock.free_bytes):
+            sentence = two_sentences(sentence, disk_sentence(chosen, stock.free_bytes, texts), texts)
+        if stock.is_offline:
+            sentence = two_sentences(sentence, texts.text("first_run.offline"), texts)
         return sentence
 
     def _getting(self, job: Job) -> ft.Control:

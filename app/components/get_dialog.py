@@ -56,6 +56,7 @@ class GetDialog(ft.AlertDialog):
         self._offer = offer
         self._stock = stock
         self._chosen = offer.chosen
+        self._types = self._type_options()
         self._facts = ft.Column(spacing=4, tight=True)
         self._key = KeyField(context, offer.key) if offer.key else None
         t = context.t
@@ -82,14 +83,11 @@ class GetDialog(ft.AlertDialog):
 
     def _rows(self) -> list[ft.Control]:
         context, model = self._context, self._offer.model
-        language = context.language
-        rows: list[ft.Control] = [
-            ft.Text(f"{model.about.in_language(language)} {model.recommendation.in_language(language)}"),
-        ]
-        options = self._type_options()
-        if len(options) > 1:
+        about, advice = (text.in_language(context.language) for text in (model.about, model.recommendation))
+        rows: list[ft.Control] = [ft.Text(context.t("get.two_sentences", first=about, second=advice))]
+        if len(self._types) > 1:
             chosen = self._chosen.name
-            table = TypeTable(context, options, chosen, self._choose, width=dialog_width(context))
+            table = TypeTable(context, self._types, chosen, self._choose, width=dialog_width(context))
             rows.append(table)
         if self._offer.keeps_its_type and model.form != "gguf":
             rows.append(muted_text(context.t("get.keeps_type")))
@@ -132,9 +130,10 @@ class GetDialog(ft.AlertDialog):
         self._facts.controls = lines
 
     def _fit(self) -> Fit | None:
+        """Of the chosen type, with a smaller one to choose where it does not fit."""
         if self._chosen.name == self._offer.chosen.name:
             return self._offer.fit
-        return self._chosen.fit
+        return next((each.fit for each in self._types if each.name == self._chosen.name), None)
 
     async def _start(self) -> None:
         key = None

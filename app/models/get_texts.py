@@ -62,11 +62,18 @@ def none_fits_text(offer: Offer | None, texts: Texts) -> str:
         "get.none_fits.numbers", name=offer.model.name, needed=offer.fit.need.total, free=free
     )
     if offer.fit.smaller_context is not None:
-        return f"{sentence} {texts.text('get.none_fits.context', n=offer.fit.smaller_context)}"
-    return f"{sentence} {texts.text('get.none_fits.advice')}"
+        advice = texts.text("get.none_fits.context", n=offer.fit.smaller_context)
+    else:
+        advice = texts.text("get.none_fits.advice")
+    return two_sentences(sentence, advice, texts)
 
 
 def reason_text(offer: Offer, texts: Texts) -> str:
     """Why this one is recommended for this machine."""
     about = offer.model.about.in_language(texts.language)
-    return texts.text("get.reason", about=about, fit=fit_sentence(offer.fit, texts))
+    return two_sentences(about, fit_sentence(offer.fit, texts), texts)
+
+
+def two_sentences(first: str, second: str, texts: Texts) -> str:
+    """One after the other, with a blank between them where the language has one."""
+    return texts.text("get.two_sentences", first=first, second=second)

@@ -1,0 +1,93 @@
+"""What can be had of a repository, told from its files' names."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.models.hub_offers import HubOffer, kind_of, license_of, repository_offers
+from engine.models.endpoints import RemoteFile
+from engine.models.hub import Repository, SearchResult
+
+DIGEST = "0" * 64
+
+
+def _offers(*names: str, repo: str = "owner/name", size_bytes: int | None = 10) -> list[HubOffer]:
+    files = tuple(RemoteFile(repo, "main", name, size_bytes) for name in names)
+    return list(repository_offers(Repository(repo, "a" * 40, files, False, None)))
+
+
+def test_every_gguf_is_an_offer_and_a_split_one_is_one() -> None:
+    offers = _offers(
+        "b.q4_k_m.gguf", "big-00001-of-00002.gguf", "big-00002-of-00002.gguf", "sub/a.GGUF", "README.md"
+    )
+
+    assert [(offer.file, offer.size_bytes, offer.n_files) for offer in offers] == [
+        ("b.q4_k_m.gguf", 10, 1),
+        ("big-00001-of-00002.gguf", 20, 2),
+        ("sub/a.GGUF", 10, 1),
+    ]
+    assert {offer.kind for offer in offers} == {"gguf"}
+
+
+def test_a_checkpoint_is_one_offer_and_safetensors_count_where_both_are_there() -> None:
+    offers = _offers(
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "pytorch_model.bin",
+        "training_args.bin",
+        "tokenizer.json",
+    )
+
+    assert [(offer.kind, offer.file, offer.size_bytes) for offer in offers] == [("checkpoint", None, 20)]
+
+
+def test_single_weight_files_are_chosen_by_name() -> None:
+    offers = _offers("bloom7b-2m-4bit-128g.pt", "bloom7b-2m-8bit-128g.pt", "config.json")
+
+    assert [offer.file for offer in offers] == ["bloom7b-2m-4bit-128g.pt", "bloom7b-2m-8bit-128g.pt"]
+    assert all(offer.is_quantized for offer in offers)
+
+
+def test_encrypted_weights_need_a_key_and_go_by_their_plain_names() -> None:
+    shards = [f"pytorch_model-0000{n}-of-00002.bin.{DIGEST}.enc" for n in (1, 2)]
+    (whole,) = _offers(*shards, f"config.json.{DIGEST}.enc")
+    (single,) = _offers(f"llama7b-2m-4bit-128g.pt.{DIGEST}.enc")
+
+    assert whole.needs_key
+    assert whole.file is None
+    assert single.needs_key
+    assert single.file == "llama7b-2m-4bit-128g.pt"
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("README.md",), ("adapter_model.bin", "optimizer.pt"), ("sub/model.bin",)]
+)
+def test_a_repository_without_weights_offers_nothing(names: tuple[str, ...]) -> None:
+    assert _offers(*names) == []
+
+
+def test_a_size_that_the_hub_does_not_tell_is_not_known() -> None:
+    (offer,) = _offers("a.gguf", size_bytes=None)
+
+    assert offer.size_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "kind"),
+    [
+        ("owner/name", ("gguf", "llama"), "gguf"),
+        ("owner/name-GGUF", (), "gguf"),
+        ("owner/name", ("bloom", "safetensors"), "checkpoint"),
+        ("owner/name", ("bert",), "unknown"),
+    ],
+)
+def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], kind: str) -> None:
+    result = SearchResult(name, 1, 1, (*tags, "license:apache-2.0"), False)
+
+    assert kind_of(result) == kind
+    assert license_of(result) == "apache-2.0"
+
+
+def test_a_result_need_not_name_its_licence() -> None:
+    assert license_of(SearchResult("owner/name", 1, 1, (), False)) is None

@@ -1,0 +1,64 @@
+"""What is here already and what is under way, beside what there is to get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.home import Home
+from app.models.service import ModelService
+from app.models.stock import Stock, take_stock
+from builders.gguf_models import write_model
+from builders.hub import LocalHub
+from engine.models.endpoints import Endpoints
+
+MODEL = "belle-7b-2m"
+REPO = "BelleGroup/BELLE-7B-2M"
+
+
+def _stock_of(stock: Stock, catalog_id: str) -> tuple[list[str], bool]:
+    model = next(offer.model for offer in stock.offers if offer.model.id == catalog_id)
+    standing = stock.standing(model)
+    return [each.name for each in standing.here], standing.job is not None
+
+
+def test_a_fresh_folder_has_every_offer_and_nothing_here(tmp_path: Path) -> None:
+    service = ModelService(Home(tmp_path / "数据"), endpoints=lambda: Endpoints(()))
+    stock = take_stock(service)
+    service.close()
+
+    assert len(stock.offers) == len(service.catalog.models)
+    assert stock.local == ()
+    assert stock.is_offline
+    assert _stock_of(stock, MODEL) == ([], False)
+
+
+def test_what_came_from_a_models_repository_is_here(tmp_path: Path) -> None:
+    home = Home(tmp_path / "数据")
+    service = ModelService(home, endpoints=lambda: Endpoints(()))
+    for name in ("one", "two", "three"):
+        write_model(home.make(home.models) / f"{name}.gguf")
+    service.library.note(home.models / "one.gguf", source=f"{REPO}/one.gguf")
+    service.library.note(home.models / "two.gguf", source="somewhere else", catalog_id=MODEL)
+    service.library.note(home.models / "three.gguf", source=f"{REPO}-other")
+
+    stock = take_stock(service)
+    service.close()
+
+    assert _stock_of(stock, MODEL) == (["one", "two"], False)
+    assert len(stock.local) == 3
+
+
+def test_an_unfinished_job_is_under_way_until_it_is_cancelled(tmp_path: Path) -> None:
+    with LocalHub() as hub:  # without the repository, so that the job fails and stays
+        service = ModelService(Home(tmp_path / "数据"), endpoints=lambda: Endpoints((hub.url,)))
+        job_id = service.get(MODEL, target="q4_k_m")
+        assert service.jobs.wait(20)
+        stock = take_stock(service)
+        service.jobs.cancel(job_id)
+        after = take_stock(service)
+        service.close()
+
+    assert _stock_of(stock, MODEL) == ([], True)
+    assert _stock_of(after, MODEL) == ([], False)
+    model = stock.offers[0].model
+    assert stock.standing(model).key != after.standing(model).key
