@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import flet as ft
@@ -11,20 +12,29 @@ import flet as ft
 from app.chat.choices import DEMO, ModelChoice, find_choice
 from app.chat.service import ChatService
 from app.components.disk_bar import DiskBar
-from app.components.folder_dialog import ask_folder
 from app.components.identified import identified
 from app.components.local_actions import LocalActions
-from app.components.local_row import LocalRow, demo_row, dress, row_layout
+from app.components.local_groups import (
+    disk_card,
+    empty_card,
+    group_heading,
+    list_heading,
+    missing_row,
+    place_title,
+)
+from app.components.local_row import LocalRow, demo_row
 from app.components.look import UNIT, centred, muted_text
 from app.components.refresh import is_on_screen, refresh
 from app.errors import ModelIsFolder, ModelNotFound
 from app.models.events import LibraryChanged, ModelEvent
-from app.models.local_shelf import Shelf, ShelfGroup, ShelfRow, read_shelf
+from app.models.local_shelf import Shelf, ShelfRow, read_shelf
+from app.models.local_texts import matches
 from app.views.context import ViewContext
-from engine.models.listing import MissingModel
 
 WIDTH = 860
 _SETTLE_S = 0.2  # several changes in a row are looked at once
+_MANY = 12  # models from which on a field to find one is worth its place
+_BATCH = 20  # rows that are built and sent at once, so that the window never stands still
 _GAP = ft.Padding.symmetric(horizontal=2 * UNIT, vertical=4)
 _HEADING_GAP = ft.Padding(left=2 * UNIT, right=2 * UNIT, top=2 * UNIT, bottom=4)
 
@@ -34,13 +44,24 @@ class LocalModels(ft.ListView):
 
     def __init__(self, context: ViewContext, top: ft.Control) -> None:
         self._context = context
-        self._top = top
         self._actions = LocalActions(context)
         self._disk = DiskBar(context)
+        self._shelf: Shelf | None = None
+        self._chosen = DEMO
         self._moved: dict[Path, Path] = {}  # the library tells it only once
+        self._rows: dict[Path, tuple[object, ft.Control]] = {}
+        self._n_built = 0
+        self._turn = 0
         self._waits = False
-        super().__init__(expand=True, spacing=0, padding=ft.Padding.only(top=4, bottom=32))
-        self._begin()
+        self._find = self._find_field()
+        self._find_item = _item(identified(self._find, "local-find"))
+        self._above = [_item(top), _item(disk_card(context, self._disk))]
+        wait = ft.Container(
+            ft.ProgressRing(width=24, height=24), alignment=ft.Alignment.CENTER, padding=4 * UNIT
+        )
+        super().__init__(
+            [*self._above, wait], expand=True, spacing=0, padding=ft.Padding.only(top=4, bottom=32)
+        )
 
     async def load(self) -> None:
         """Look at the disk and show what is there."""
@@ -48,9 +69,13 @@ class LocalModels(ft.ListView):
         state = context.service.state
         loaded = state.model.path if state.model is not None and state.phase == "ready" else None
         shelf = await context.in_thread(read_shelf, context.models, loaded)
-        chosen = await context.in_thread(chosen_model, context.service)
-        self._show(shelf, chosen)
-        refresh(self)
+        self._chosen = await context.in_thread(chosen_model, context.service)
+        self._shelf = shelf
+        self._disk.show(shelf.disk)
+        paths = {row.model.path: row.model.moved_from for row in shelf.rows}
+        self._moved |= {path: before for path, before in paths.items() if before is not None}
+        self._rows = {path: known for path, known in self._rows.items() if path in paths}
+        await self._show(shelf)
 
     def on_model_event(self, event: ModelEvent) -> None:
         """Follow the model service."""
@@ -63,188 +88,94 @@ class LocalModels(ft.ListView):
         self._waits = False
         await self.load()
 
-    def _begin(self) -> None:
-        wait = ft.Container(
-            ft.ProgressRing(width=24, height=24), alignment=ft.Alignment.CENTER, padding=4 * UNIT
-        )
-        self.controls = [_item(self._top), wait]
+    async def _show(self, shelf: Shelf) -> None:
+        """Show the shelf; what takes long to build and send comes in pieces, unless a newer one is shown."""
+        self._turn += 1
+        turn, self._n_built = self._turn, 0
+        items: list[ft.Control] = []
+        for item in self._items(shelf):
+            items.append(item)
+            if self._n_built >= _BATCH:
+                self._n_built = 0
+                self.controls = list(items)
+                refresh(self)
+                await asyncio.sleep(0)
+                if turn != self._turn:
+                    return
+        self.controls = items
+        refresh(self)
 
-    def _show(self, shelf: Shelf, chosen: ModelChoice) -> None:
+    def _items(self, shelf: Shelf) -> Iterator[ft.Control]:
         context = self._context
-        self._moved |= {
-            row.model.path: row.model.moved_from for row in shelf.rows if row.model.moved_from is not None
-        }
-        self._disk.show(shelf.disk)
-        self.controls = [_item(self._top), _item(self._disk_card()), _item(self._heading(shelf))]
-        use_demo = context.guard(lambda: context.use_model(None))
-        self.controls.append(_item(demo_row(context, is_in_use=chosen.is_demo, on_use=use_demo)))
-        number = 1
+        yield from self._above
+        yield _item(list_heading(context, shelf))
+        if len(shelf.rows) >= _MANY:
+            yield self._find_item
+        wanted = self._find.value or "" if len(shelf.rows) >= _MANY else ""
+        if not wanted:
+            yield _item(
+                demo_row(context, is_in_use=self._chosen.is_demo, on_use=lambda: context.use_model(None))
+            )
+        number = n_found = 0
         for group in shelf.groups:
-            self.controls += [_item(each, _HEADING_GAP) for each in self._group_heading(group)]
+            found = []
             for row in group.rows:
-                self.controls.append(_item(self._row(row, number, chosen)))
                 number += 1
+                if matches(row, wanted, context.texts):
+                    found.append((row, number))
+            n_found += len(found)
+            if found or not wanted:
+                yield from (_item(each, _HEADING_GAP) for each in group_heading(context, group))
+            for row, row_number in found:
+                yield self._row(row, row_number)
+        if wanted and not n_found:
+            yield _item(muted_text(context.t("library.find.none")))
         if not shelf.rows:
-            self.controls.append(_item(self._empty()))
-        if shelf.missing:
-            title = _title(context.t("library.missing.title"), ft.Icons.SEARCH_OFF)
-            self.controls.append(_item(title, _HEADING_GAP))
-            self.controls += [_item(self._missing(gone, n)) for n, gone in enumerate(shelf.missing)]
+            yield _item(empty_card(context))
+        if shelf.missing and not wanted:
+            yield _item(place_title(context.t("library.missing.title"), ft.Icons.SEARCH_OFF), _HEADING_GAP)
+            for index, gone in enumerate(shelf.missing):
+                yield _item(missing_row(context, gone, index, self._forget(gone.path)))
 
-    def _row(self, row: ShelfRow, number: int, chosen: ModelChoice) -> ft.Control:
+    def _forget(self, path: Path) -> Callable[[], object]:
+        return lambda: self._actions.forget(path)
+
+    def _row(self, row: ShelfRow, number: int) -> ft.Control:
+        """The row's control: the one it had where nothing is different, as most are at most times."""
         path = row.model.path
         moved_from = self._moved.get(path)
-        return LocalRow(
-            self._context,
-            row,
-            number,
-            is_in_use=chosen.path == path,
-            moved_from=moved_from,
-            on_use=lambda: self._context.use_model(path),
-            actions=self._actions.of(row, moved_from),
-        )
-
-    def _disk_card(self) -> ft.Control:
-        context = self._context
-        folder = context.models.library.folder
-        path = ft.Row(
-            [
-                muted_text(
-                    context.t("library.disk.folder", path=str(folder)),
-                    expand=True,
-                    max_lines=2,
-                    overflow=ft.TextOverflow.ELLIPSIS,
-                    tooltip=str(folder),
-                ),
-                ft.IconButton(
-                    ft.Icons.CONTENT_COPY,
-                    icon_size=16,
-                    tooltip=context.t("library.copy"),
-                    on_click=context.guard(lambda: context.copy(str(folder))),
-                ),
-            ],
-            spacing=4,
-        )
-        return ft.Container(
-            ft.Column(
-                [ft.Container(self._disk, padding=ft.Padding.only(right=UNIT)), path], spacing=4, tight=True
-            ),
-            padding=ft.Padding(2 * UNIT, 2 * UNIT, UNIT, UNIT),
-            border_radius=16,
-            border=ft.Border.all(1, ft.Colors.OUTLINE_VARIANT),
-        )
-
-    def _heading(self, shelf: Shelf) -> ft.Control:
-        context = self._context
-        n = len(shelf.rows)
-        text = context.t("library.count.none")
-        if n:
-            text = context.t(
-                "library.count.one" if n == 1 else "library.count.many",
-                n=n,
-                size=sum(row.model.size_bytes for row in shelf.rows),
+        is_in_use = self._chosen.path == path
+        verdict = row.fit.verdict if row.fit is not None else None
+        look = (replace(row, fit=None), verdict, number, is_in_use, moved_from)
+        known = self._rows.get(path)
+        if known is not None and known[0] == look:
+            return known[1]
+        self._n_built += 1
+        control = _item(
+            LocalRow(
+                self._context,
+                row,
+                number,
+                is_in_use=is_in_use,
+                moved_from=moved_from,
+                on_use=lambda: self._context.use_model(path),
+                actions=self._actions.of(row, moved_from),
             )
-        add = ft.TextButton(
-            context.t("library.folder.button"),
-            icon=ft.Icons.CREATE_NEW_FOLDER_OUTLINED,
-            on_click=context.guard(lambda: ask_folder(context)),
         )
-        count = ft.Text(text, theme_style=ft.TextThemeStyle.TITLE_SMALL, color=ft.Colors.PRIMARY, expand=True)
-        return ft.Container(
-            ft.Row([count, identified(add, "add-folder")]),
-            padding=ft.Padding(left=4, top=UNIT, right=0, bottom=0),
-        )
+        self._rows[path] = (look, control)
+        return control
 
-    def _group_heading(self, group: ShelfGroup) -> Sequence[ft.Control]:
-        """The models folder needs none; an added folder says which it is, and can be left."""
-        context = self._context
-        if group.kind == "models":
-            return ()
-        if group.folder is None:
-            icon = ft.Icons.CLOUD_OUTLINED if group.kind == "hf-cache" else ft.Icons.PLACE_OUTLINED
-            return (_title(context.t(f"library.group.{group.kind}"), icon),)
-        folder = group.folder
+    def _find_field(self) -> ft.TextField:
+        async def typed() -> None:
+            if self._shelf is not None:
+                await self._show(self._shelf)
 
-        async def leave() -> None:
-            await context.in_thread(context.models.remove_folder, folder)
-
-        stop = ft.TextButton(context.t("library.folder.leave"), on_click=context.guard(leave))
-        number = (
-            context.models.library.folders.index(folder) if folder in context.models.library.folders else 0
-        )
-        parts: list[ft.Control] = [
-            ft.Row(
-                [
-                    ft.Container(
-                        _title(context.t("library.group.folder", path=str(folder)), ft.Icons.FOLDER_OUTLINED),
-                        expand=True,
-                    ),
-                    identified(stop, f"leave-folder-{number}"),
-                ]
-            )
-        ]
-        if not group.rows:
-            key = "library.folder.empty" if group.is_there else "library.folder.gone"
-            parts.append(ft.Container(muted_text(context.t(key)), padding=ft.Padding.only(left=4)))
-        return (ft.Column(parts, spacing=0, tight=True),)
-
-    def _missing(self, gone: MissingModel, number: int) -> ft.Control:
-        context = self._context
-        forget = ft.OutlinedButton(
-            context.t("library.action.forget"),
-            on_click=context.guard(lambda: self._actions.forget(gone.path)),
-        )
-        about: list[ft.Control] = [
-            ft.Text(gone.name, theme_style=ft.TextThemeStyle.TITLE_MEDIUM, max_lines=2),
-            muted_text(context.t("library.missing.about", path=str(gone.path), size_bytes=gone.size_bytes)),
-        ]
-        row = ft.Container(
-            identified(row_layout(about, identified(forget, f"forget-{number}")), f"missing-{number}")
-        )
-        dress(row)
-        return row
-
-    def _empty(self) -> ft.Control:
-        context, t = self._context, self._context.t
-        get = ft.FilledButton(
-            t("library.empty.get"),
-            icon=ft.Icons.DOWNLOAD,
-            on_click=context.guard(lambda: context.open_models("get")),
-        )
-        convert = ft.OutlinedButton(
-            t("library.empty.convert"),
-            icon=ft.Icons.AUTORENEW,
-            on_click=context.guard(lambda: context.open_convert(None)),
-        )
-        return identified(
-            ft.Container(
-                ft.Column(
-                    [
-                        ft.Icon(ft.Icons.INVENTORY_2_OUTLINED, size=40, color=ft.Colors.PRIMARY),
-                        ft.Text(t("library.empty.title"), theme_style=ft.TextThemeStyle.TITLE_MEDIUM),
-                        ft.Text(
-                            t("library.empty.about"),
-                            text_align=ft.TextAlign.CENTER,
-                            color=ft.Colors.ON_SURFACE_VARIANT,
-                        ),
-                        ft.Row(
-                            [
-                                identified(get, "empty-get"),
-                                identified(convert, "empty-convert"),
-                            ],
-                            wrap=True,
-                            spacing=UNIT,
-                            run_spacing=UNIT,
-                            alignment=ft.MainAxisAlignment.CENTER,
-                        ),
-                    ],
-                    spacing=12,
-                    horizontal_alignment=ft.CrossAxisAlignment.CENTER,
-                ),
-                padding=4 * UNIT,
-                alignment=ft.Alignment.CENTER,
-            ),
-            "local-empty",
+        return ft.TextField(
+            hint_text=self._context.t("library.find"),
+            prefix_icon=ft.Icons.SEARCH,
+            dense=True,
+            border_radius=22,
+            on_change=self._context.guard(typed),
         )
 
 
@@ -260,22 +191,3 @@ def chosen_model(service: ChatService) -> ModelChoice:
 
 def _item(content: ft.Control, gap: ft.Padding = _GAP) -> ft.Control:
     return centred(content, WIDTH, gap)
-
-
-def _title(text: str, icon: ft.IconData) -> ft.Control:
-    return ft.Container(
-        ft.Row(
-            [
-                ft.Icon(icon, size=18, color=ft.Colors.ON_SURFACE_VARIANT),
-                ft.Text(
-                    text,
-                    theme_style=ft.TextThemeStyle.TITLE_SMALL,
-                    max_lines=2,
-                    overflow=ft.TextOverflow.ELLIPSIS,
-                    expand=True,
-                ),
-            ],
-            spacing=UNIT,
-        ),
-        padding=ft.Padding(4, 0, 0, 0),
-    )

@@ -112,6 +112,14 @@ def facts(row: ShelfRow, texts: Texts) -> tuple[str, ...]:
     return tuple(known)
 
 
+def matches(row: ShelfRow, wanted: str, texts: Texts) -> bool:
+    """Whether every word of `wanted` is in what the list says of the model, or in its path."""
+    said = [row.model.name, about_text(row, texts), *facts(row, texts), row.model.source or ""]
+    said += [str(part) for part in row.model.parts]
+    everything = " ".join(said).casefold()
+    return all(word in everything for word in wanted.casefold().split())
+
+
 def license_of(row: ShelfRow) -> str | None:
     """The licence's name, from the record, the file or the catalog."""
     return row.model.license or (row.entry.license if row.entry is not None else None)
