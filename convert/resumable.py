@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from convert.errors import OutputInUse, VerificationFailed
+from convert.errors import NotEnoughDisk, OutputInUse, VerificationFailed
 from convert.output import PendingOutput, lock_output, temporary_prefix
 from convert.plan import Plan
 
@@ -69,12 +69,22 @@ class ResumableOutput(PendingOutput):
                     raise OutputInUse(self._output)
                 with suppress(FileNotFoundError):  # published or removed before it was locked
                     if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                        self._check_space(max(0, self._size_bytes - os.fstat(descriptor).st_size))
+                        self._check_space_for_rest(path, os.fstat(descriptor).st_size)
                         return path, descriptor
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
+
+    def _check_space_for_rest(self, path: Path, written_bytes: int) -> None:
+        """Leave no empty file behind where there is no room."""
+        try:
+            self._check_space(max(0, self._size_bytes - written_bytes))
+        except NotEnoughDisk:
+            if not written_bytes:
+                with suppress(OSError):
+                    path.unlink()
+            raise
 
     def _load(self) -> tuple[FinishedTensor, ...]:
         data = ""

@@ -1,10 +1,14 @@
-"""`--run-slow`: the tests marked `slow`, which take too long for every change."""
+"""`--run-slow`: the tests marked `slow`, which take too long for every change; and a disk too small."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from builders.disks import mounted_disk
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,3 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow; run with --run-slow"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 8 MiB, which `builders.disks.resize_disk` changes."""
+    folder = tmp_path / "disk"
+    with mounted_disk(folder, "8m") as is_mounted:
+        if not is_mounted:
+            pytest.skip("a tmpfs can only be mounted by root on Linux")
+        yield folder

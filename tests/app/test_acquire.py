@@ -15,12 +15,13 @@ from app.errors import ModelFileUnclear
 from app.models.acquire import Wish, acquire, discard
 from app.models.progress import WorkDone, WorkProgress
 from builders.checkpoints import write_bloom, write_llama
+from builders.disks import resize_disk
 from builders.encrypted import encrypt_folder
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import python_environment
 from builders.torch_zip import write_torch_zip
 from convert.detect import open_checkpoint
-from convert.errors import KeyNeeded
+from convert.errors import KeyNeeded, NotEnoughDisk
 from convert.pipeline import convert
 from convert.resumable import partial_path
 from engine.models.endpoints import Endpoints
@@ -120,7 +121,8 @@ def test_a_source_that_fails_on_the_way_costs_nothing(tmp_path: Path) -> None:
     assert last.path.read_bytes() == expected
 
 
-def test_killed_at_random_the_model_is_the_same(tmp_path: Path) -> None:
+def test_killed_at_random_the_model_is_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A hundred kills with --run-slow, through several whole conversions."""
     write_bloom(tmp_path / "source", hidden=256, n_layer=4)
     expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf")
     models = tmp_path / "模型"
@@ -130,21 +132,48 @@ def test_killed_at_random_the_model_is_the_same(tmp_path: Path) -> None:
         hub.add_folder(REPO, tmp_path / "source")
         hub.fault = lambda seen: Fault(bytes_per_s=4e6) if seen.server == "lfs" else None
         command = [sys.executable, str(script), hub.url, REPO, str(models)]
-        for _ in range(3):
+        output = models / f"{REPO.partition('/')[2]}-q4_k_m.gguf"
+        for _ in range(100 if request.config.getoption("--run-slow") else 5):
             process = subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, text=True)
             assert process.stdout is not None
             for _ in range(random.randrange(2, 40)):
                 process.stdout.readline()
             process.kill()
             process.communicate()
+            if output.exists():
+                assert output.read_bytes() == expected
+                output.unlink()
         hub.fault = lambda seen: None
-        output = models / f"{REPO.partition('/')[2]}-q4_k_m.gguf"
-        if not output.exists():
-            progress, _ = get(Wish(REPO), models, hub)
-            assert progress
+        get(Wish(REPO), models, hub)
 
     assert output.read_bytes() == expected
     assert os.listdir(models) == [output.name]
+
+
+def test_a_disk_that_fills_up_on_the_way_keeps_what_is_done(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bloom(tmp_path / "source", hidden=256, n_layer=4)
+    expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf", "q8_0")
+    resize_disk(small_disk, f"{len(expected) * 3 // 4 >> 10}k")
+    wish = Wish(REPO, target="q8_0")
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        with pytest.raises(NotEnoughDisk):  # before anything is fetched
+            get(wish, small_disk, hub)
+        assert os.listdir(small_disk) == []
+
+        usage = type("Usage", (), {"free": 1 << 40})()
+        monkeypatch.setattr("convert.output.shutil.disk_usage", lambda path: usage)
+        with pytest.raises(NotEnoughDisk):  # something else has filled it meanwhile
+            get(wish, small_disk, hub)
+        monkeypatch.undo()
+        resize_disk(small_disk, "32m")
+        progress, done = get(wish, small_disk, hub)
+
+    assert [event for event in progress if event.phase == "resume"]
+    assert done.path.read_bytes() == expected
+    assert os.listdir(small_disk) == [done.path.name]
 
 
 def test_cancelling_ends_at_once_and_keeps_what_is_done(tmp_path: Path) -> None:

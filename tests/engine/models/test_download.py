@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from builders.disks import resize_disk
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import python_environment
 from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download, identify
@@ -362,23 +363,6 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     assert not hub.file_requests("lfs")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = (
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True, check=False
-        )
-        if sys.platform == "linux" and os.geteuid() == 0
-        else None
-    )
-    if mounted is None or mounted.returncode:
-        pytest.skip("a tmpfs can only be mounted by root on Linux")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
     hub: LocalHub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,7 +374,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
     monkeypatch.undo()
     with pytest.raises(DownloadDiskFull):
         fetch(file, path, hub)
-    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    resize_disk(small_disk, "32m")
     fetch(file, path, hub)
     assert path.read_bytes() == DATA
 
