@@ -6,6 +6,7 @@ Anything heavy is imported by the subcommand that needs it, so that help is inst
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Back
 
 def _run(given: Sequence[str], shell: Shell) -> int:
     parser = _parser(shell.texts.language)
+    if is_dropped_path(given):
+        given = [gui.NAME, *given]
     options = parser.parse_args(given)
     if options.version:
         shell.terminal.write_raw(f"chatbelle {_version()}\n")
@@ -65,6 +68,12 @@ def _run(given: Sequence[str], shell: Shell) -> int:
         options = parser.parse_args([*given, gui.NAME])
     exit_code: int = options.run(options, shell)
     return exit_code
+
+
+def is_dropped_path(given: Sequence[str]) -> bool:
+    """Whether this is what a file or folder that was dropped on the program's icon comes as: it alone."""
+    names = {command.NAME for command in _COMMANDS}
+    return len(given) == 1 and given[0] not in names and os.path.isabs(given[0]) and os.path.exists(given[0])
 
 
 def _parser(language: Language) -> LocalizedParser:

@@ -40,13 +40,15 @@ class App:
         service: ChatService,
         models: ModelService,
         notices: tuple[str, ...] = (),
+        path: Path | None = None,
     ) -> None:
-        """notices: sentences for the first page that opens."""
+        """notices: sentences for the first page that opens; path: a checkpoint that it shows."""
         self._home = home
         self._texts = texts
         self._service = service
         self._models = models
         self._notices = notices
+        self._path = path
         self._shells: list[Shell] = []
         self._quit: Callable[[], None] = lambda: None
 
@@ -72,6 +74,9 @@ class App:
         self._shells.append(shell)
         page.on_close = lambda: self._close_page(shell)
         await shell.start()
+        path, self._path = self._path, None
+        if path is not None:
+            shell.open_convert(path)
         notices, self._notices = self._notices, ()
         if notices:
             shell.say("\n".join(notices))
@@ -100,8 +105,8 @@ class App:
         self._quit()
 
 
-def open_app(home: Home, texts: Texts) -> App:
-    """Open everything a person's data folder holds.
+def open_app(home: Home, texts: Texts, path: Path | None = None) -> App:
+    """Open everything a person's data folder holds; path: a checkpoint to show first.
 
     Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
     HistoryFileErrors.
@@ -118,7 +123,7 @@ def open_app(home: Home, texts: Texts) -> App:
     notices = report_sentences(history.report, texts)
     damaged = (settings.damaged_path, personas.damaged_path)
     notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
-    return App(home, texts, service, models, tuple(notices))
+    return App(home, texts, service, models, tuple(notices), path)
 
 
 def report_sentences(report: OpenReport, texts: Texts) -> list[str]:

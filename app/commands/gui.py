@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from app.arguments import add_command, port
 from app.shell import EXIT_OK, Shell
@@ -14,6 +15,7 @@ NAME = "gui"
 def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: LocalizedParser) -> None:
     """Describe the subcommand."""
     parser = add_command(commands, parent, NAME)
+    parser.arguments.add_argument("path", nargs="?", metavar="PATH", type=Path, help=parser.text("gui.path"))
     add = parser.options.add_argument
     add("--web", action="store_true", help=parser.text("gui.web"))
     add("--port", metavar="N", type=port, default=0, help=parser.text("gui.port"))
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     from app.main import open_app
 
     choice = choose_view(options.web, options.no_browser, look_around())
-    app = open_app(shell.home, shell.texts)
+    app = open_app(shell.home, shell.texts, options.path.absolute() if options.path else None)
     if choice.suggests_client:
         shell.terminal.note(shell.texts.text("gui.suggest_client"))
 

@@ -38,6 +38,7 @@ class ConversionProgress(ft.Column):
         self._sign = ft.Icon(ft.Icons.SYNC, size=22, color=ft.Colors.PRIMARY)
         self._title = ft.Text(theme_style=ft.TextThemeStyle.TITLE_MEDIUM, expand=True)
         self._bar = ft.ProgressBar(value=0, border_radius=4, bar_height=8)
+        self._bar_place = ft.Container(self._bar)
         self._text = ft.Text(selectable=True)
         self._said = identified(self._text, "convert-progress")  # selectable text is none for screen readers
         self._item = muted_text("", max_lines=1, overflow=ft.TextOverflow.ELLIPSIS)
@@ -61,7 +62,7 @@ class ConversionProgress(ft.Column):
         super().__init__(
             [
                 ft.Row([self._sign, self._title], spacing=12),
-                identified(self._bar, "convert-bar"),
+                self._bar_place,
                 self._said,
                 self._item,
                 ft.Row(list(self._buttons.values()), spacing=UNIT, run_spacing=UNIT, wrap=True),
@@ -81,7 +82,7 @@ class ConversionProgress(ft.Column):
         name = self._path.stem if self._path is not None else job.errand.title
         self._title.value = t(f"convert.title_{state}", name=name)
         self._sign.icon, self._sign.color = _sign(state)
-        self._bar.visible = not is_done
+        self._bar_place.visible = not is_done
         self._bar.value = job.share if job.share is not None or not job.is_active else None
         self._bar.color = ft.Colors.ERROR if is_failed else None
         failure = refusal_text(job.error, self._context.texts) if job.error is not None else None

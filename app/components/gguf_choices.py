@@ -28,7 +28,7 @@ class GgufChoices(ft.Column):
         self._draft = draft
         self._facts = facts
         self._on_start = on_start
-        super().__init__(spacing=UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
+        super().__init__(spacing=2 * UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
 
     async def check(self) -> None:
         """Look whether the model is there already."""

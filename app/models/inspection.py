@@ -252,7 +252,8 @@ def _need(given: Given, error: Exception) -> Need | None:
     if about == "key" or (given.key is not None and isinstance(error, _KEY_PROBLEMS)):
         return Need("key", problem=error)
     if isinstance(error, _CONFIG_GAPS):
-        return Need("config", error, problem=error if given.tokenizer is not None else None)
+        looked_at = given.tokenizer
+        return Need("config", error, problem=ConfigMissing(looked_at) if looked_at is not None else None)
     if about == "tokenizer" or isinstance(error, TokenizerError):
         is_gap = isinstance(error, _TOKENIZER_GAPS) and given.tokenizer is None
         return Need("tokenizer", error) if is_gap else Need("tokenizer", problem=error)

@@ -57,6 +57,7 @@ class ConvertView(ft.Container):
         if draft is None:
             self.draft.take(path)
         self._n_looks = 0
+        self._shows_work = False
         self._needs: dict[NeedKind, NeedCard] = {}
         self._choices: ConversionChoices | GgufChoices | None = None
         self._source = SourceField(
@@ -76,17 +77,10 @@ class ConvertView(ft.Container):
             on_edit=self._cancel,
             on_new=self._begin_anew,
         )
-        self._steps = ft.Column(
-            spacing=3 * UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
-        )
-        scrolling = ft.Column(
-            [centred(self._steps, _WIDTH, ft.Padding(2 * UNIT, UNIT, 2 * UNIT, 4 * UNIT))],
-            scroll=ft.ScrollMode.AUTO,
-            expand=True,
-            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
-        )
+        self._steps = ft.Column()
+        self._place = ft.Container(expand=True)
         super().__init__(
-            ft.Column([self._header(), scrolling], spacing=0), expand=True, bgcolor=ft.Colors.SURFACE
+            ft.Column([self._header(), self._place], spacing=0), expand=True, bgcolor=ft.Colors.SURFACE
         )
         self._fill()
 
@@ -146,10 +140,28 @@ class ConvertView(ft.Container):
     def _fill(self) -> None:
         """Put together what is to be seen now."""
         job = self._job()
+        if (job is not None) != self._shows_work or self._place.content is None:
+            self._shows_work = job is not None
+            self._place.content = self._scrolling()
         if job is not None:
             self._progress.show(job)
             self._steps.controls = [section(self._context.t("convert.step.work"), [self._progress])]
             return
+        self._fill_form()
+
+    def _scrolling(self) -> ft.Control:
+        """A new column for the steps: in the old one a screen reader would keep its place, now far below."""
+        self._steps = ft.Column(
+            spacing=3 * UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
+        )
+        return ft.Column(
+            [centred(self._steps, _WIDTH, ft.Padding(2 * UNIT, UNIT, 2 * UNIT, 4 * UNIT))],
+            scroll=ft.ScrollMode.AUTO,
+            expand=True,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+        )
+
+    def _fill_form(self) -> None:
         inspection = self.draft.inspection
         refusal = inspection.refusal if inspection is not None else None
         self._source.show_problem(refusal_text(refusal, self._context.texts) if refusal else None)
@@ -197,7 +209,7 @@ class ConvertView(ft.Container):
 
     def _show(self) -> None:
         self._fill()
-        refresh(self._steps)
+        refresh(self._place)
 
     # What a person does
 

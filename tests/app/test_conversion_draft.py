@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import is_dropped_path
 from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.errands import Import, Verify
 from app.models.importing import ImportWish, import_model
@@ -138,3 +139,10 @@ def test_a_gguf_is_only_added(tmp_path: Path) -> None:
     draft = Draft(Given(tmp_path), how="in-place", inspection=inspect(Given(tmp_path), lambda: MACHINE))
     assert draft.wish("") == ImportWish(path, how="in-place")
     assert draft.suggested_name == ""
+
+
+def test_what_is_dropped_on_the_programs_icon_opens_the_app_with_it(tmp_path: Path) -> None:
+    (tmp_path / "模型").mkdir()
+    assert is_dropped_path([str(tmp_path / "模型")])
+    assert not any(map(is_dropped_path, ([], ["gui"], ["--version"], [str(tmp_path / "nowhere")])))
+    assert not is_dropped_path([str(tmp_path), "--web"])
