@@ -9,6 +9,7 @@ AppError
 ├── ModelNotFound
 ├── ModelIsFolder
 ├── ModelFileUnclear
+├── FolderNotReadable
 ├── PortInUse
 ├── ClientNotFetched
 └── SaveError                 a conversation can't be written to `path`
@@ -76,6 +77,14 @@ class ModelFileUnclear(AppError):
 
     repo: str
     known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class FolderNotReadable(AppError):
+    """The folder at `path` can't be looked through; `reason` is the system's."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(eq=False)
