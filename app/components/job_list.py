@@ -79,6 +79,10 @@ class JobCard(ft.Container):
         self._sentence = ft.Text(theme_style=ft.TextThemeStyle.BODY_SMALL)
         self._icon = ft.Icon(_ICONS[type(job.errand)], size=20)
         self._bar = ft.ProgressBar(height=4, border_radius=2, bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST)
+        # A bar that comes and goes in the tree of names costs the node around it its identifier.
+        self._bar_place = ft.Container(
+            ft.Semantics(content=self._bar, exclude_semantics=True), padding=ft.Padding.only(right=UNIT)
+        )
         self._pause = self._icon_button("strip.pause", ft.Icons.PAUSE, self._pause_job, "job-pause")
         self._resume = self._icon_button("strip.resume", ft.Icons.PLAY_ARROW, self._resume_job, "job-resume")
         self._cancel = self._icon_button("strip.cancel", ft.Icons.CLOSE, self._cancel_job, "job-cancel")
@@ -116,14 +120,14 @@ class JobCard(ft.Container):
         )
         self._icon.color = ft.Colors.ERROR if is_failed else ft.Colors.PRIMARY
         is_at_work = job.state == "running" and not job.is_stopping
-        self._bar.visible = not is_done and not is_failed
+        self._bar_place.visible = not is_done and not is_failed
         self._bar.value = job.share if job.share is not None else (None if is_at_work else 0)
         self._pause.visible = job.is_active and not job.is_stopping
         self._resume.visible = job.state == "paused"
         self._cancel.visible = not is_done and not job.is_stopping
         self._dismiss.visible = is_done
         self._again.visible = is_failed
-        self._use.visible = is_done and job.done is not None
+        self._use.visible = is_done and job.done is not None and not isinstance(job.errand, Verify)
         self._actions.visible = is_failed or bool(self._use.visible)
 
     def _content(self) -> ft.Control:
@@ -132,7 +136,7 @@ class JobCard(ft.Container):
         return ft.Column(
             [
                 ft.Row([self._icon, texts, buttons], spacing=12),
-                ft.Container(self._bar, padding=ft.Padding.only(right=UNIT)),
+                self._bar_place,
                 self._actions,
             ],
             spacing=UNIT,
