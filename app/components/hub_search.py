@@ -8,7 +8,7 @@ import flet as ft
 
 from app.components.hub_dialog import ask_repository
 from app.components.identified import identified
-from app.components.look import UNIT, muted_text
+from app.components.look import UNIT, muted_text, selectable
 from app.components.refresh import refresh
 from app.i18n import EXPECTED_ERRORS, ExpectedError
 from app.models.hub_offers import kind_of, license_of, repository_offers
@@ -38,8 +38,8 @@ class HubSearch(ft.Column):
             t("get.hub.search"), icon=ft.Icons.TRAVEL_EXPLORE, on_click=context.guard(self._search)
         )
         self._ring = ft.ProgressBar(height=2, visible=False)
-        self._error = ft.Text(color=ft.Colors.ERROR, selectable=True)
-        self._error_box = identified(self._error, "hub-error", visible=False)
+        self._error = ft.Text(color=ft.Colors.ERROR)
+        self._error_box = identified(selectable(self._error), "hub-error", visible=False)
         self._results = ft.Column(spacing=0, tight=True)
         row = ft.Row(
             [identified(self._query, "hub-query", expand=True), identified(self._button, "hub-search")],
@@ -117,7 +117,7 @@ class HubSearch(ft.Column):
             facts.append(t("get.hub.gated"))
         texts = ft.Column(
             [
-                ft.Text(result.name, theme_style=ft.TextThemeStyle.TITLE_SMALL, selectable=True),
+                selectable(ft.Text(result.name, theme_style=ft.TextThemeStyle.TITLE_SMALL)),
                 ft.Text(about, color=ft.Colors.ON_SURFACE_VARIANT),
                 muted_text(" · ".join(facts)),
             ],
@@ -133,7 +133,7 @@ class HubSearch(ft.Column):
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
     def _show_error(self, error: ExpectedError) -> None:
-        self._error.value = self._context.texts.error(error)
+        self._error.value = self._error_box.label = self._context.texts.error(error)
         self._error_box.visible = True
 
     def set_busy(self, is_busy: bool) -> None:

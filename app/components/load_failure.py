@@ -7,7 +7,7 @@ from collections.abc import Callable
 import flet as ft
 
 from app.components.identified import identified
-from app.components.look import UNIT, centred, muted_text
+from app.components.look import UNIT, centred, muted_text, selectable
 from app.components.model_dialog import choose_model
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.views.context import ViewContext
@@ -32,7 +32,7 @@ class LoadFailure(ft.Container):
         self._context = context
         self._n_tokens = 0
         t = context.t
-        self._reason = ft.Text(selectable=True)
+        self._reason = ft.Text()
         self._demo = _button(context, "chat.failure.demo", on_demo, "failure-demo")
         self._smaller_text = ft.Text()
         self._smaller = identified(
@@ -55,7 +55,7 @@ class LoadFailure(ft.Container):
         )
         heading = ft.Row([sign, title], spacing=UNIT)
         card = ft.Container(
-            ft.Column([heading, self._reason, buttons, self._warning], spacing=UNIT, tight=True),
+            ft.Column([heading, selectable(self._reason), buttons, self._warning], spacing=UNIT, tight=True),
             bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,
             border=ft.Border.all(1, ft.Colors.ERROR),
             border_radius=16,

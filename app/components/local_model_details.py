@@ -7,7 +7,7 @@ from pathlib import Path
 import flet as ft
 
 from app.components.identified import identified
-from app.components.look import UNIT, muted_text
+from app.components.look import UNIT, muted_text, selectable
 from app.models.local_shelf import ShelfRow
 from app.models.local_texts import Detail, details
 from app.views.context import ViewContext
@@ -33,9 +33,8 @@ def show_details(context: ViewContext, row: ShelfRow, moved_from: Path | None = 
 
 
 def _line(context: ViewContext, detail: Detail) -> ft.Control:
-    value: ft.Control = ft.Text(
-        detail.value, theme_style=ft.TextThemeStyle.BODY_MEDIUM, selectable=True, expand=detail.is_path
-    )
+    text = ft.Text(detail.value, theme_style=ft.TextThemeStyle.BODY_MEDIUM)
+    value: ft.Control = selectable(text, expand=detail.is_path)
     if detail.is_path:
         copy = ft.IconButton(
             ft.Icons.CONTENT_COPY,

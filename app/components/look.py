@@ -45,6 +45,14 @@ def muted_text(text: str, **options: object) -> ft.Text:
     )
 
 
+def selectable(content: ft.Control, **options: object) -> ft.SelectionArea:
+    """Text that can be selected and copied.
+
+    `ft.Text(selectable=True)` would leave nothing for screen readers in the browser view.
+    """
+    return ft.SelectionArea(content, **options)  # type: ignore[arg-type]
+
+
 def centred(content: ft.Control, width: int = TEXT_WIDTH, padding: ft.Padding | None = None) -> ft.Container:
     """`content` in the middle, at most `width` wide."""
     return ft.Container(

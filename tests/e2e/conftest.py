@@ -174,12 +174,38 @@ class App:
         self.page.keyboard.insert_text(text)
         self.page.wait_for_timeout(300)
 
+    def fill(self, identifier: str, text: str) -> None:
+        """Type into a field in place of what is there; as in `write`, Flutter may need a second try."""
+        for _ in range(3):
+            self.click(identifier)
+            self.page.wait_for_timeout(500)
+            self.page.keyboard.press("Control+A")
+            self.page.keyboard.insert_text(text)
+            try:
+                self.wait_for(lambda: text in self.text(identifier), f"{text!r} in {identifier}", 5)
+                return
+            except AssertionError:
+                self.page.mouse.click(640, 30)
+        raise AssertionError(f"{identifier} takes no text")
+
+    def press(self, label: str) -> None:
+        """Click the button with exactly this label; of several, the one on top."""
+        self.click_on(self.page.get_by_role("button", name=label, exact=True).last)
+
+    def choose_language(self, name: str) -> None:
+        """Switch the app's language in the settings, which stay open."""
+        self.click("settings")
+        self.click_text(name)
+
     def text(self, identifier: str) -> str:
-        """What a screen reader would say of a control and all in it."""
+        """What a screen reader would say of a control and all in it; "" where there is none."""
         return str(
-            self.find(identifier).evaluate(
-                "node => [node, ...node.querySelectorAll('*')].map(each => each.getAttribute('aria-label')"
-                " || (each.childElementCount ? '' : each.textContent) || each.value || '').join(' ').trim()"
+            self.page.evaluate(
+                "identifier => { const node = document.querySelector("
+                "`[flt-semantics-identifier=\"${identifier}\"]`); return node === null ? '' :"
+                " [node, ...node.querySelectorAll('*')].map(each => each.getAttribute('aria-label')"
+                " || (each.childElementCount ? '' : each.textContent) || each.value || '').join(' ').trim() }",
+                identifier,
             )
         )
 
@@ -210,7 +236,7 @@ class App:
     def wait_for_label(self, identifier: str, text: str, timeout_s: float = WAIT_S) -> None:
         """Wait until a control says the text."""
         self.wait_for(
-            lambda: self.has(identifier) and text in self.text(identifier),
+            lambda: text in self.text(identifier),
             f"{text!r} in {identifier}",
             timeout_s,
         )
@@ -239,12 +265,12 @@ class App:
     @property
     def reply(self) -> str:
         """The newest answer as it is now."""
-        return self.text("last-reply") if self.has("last-reply") else ""
+        return self.text("last-reply")
 
     @property
     def is_ready(self) -> bool:
         """Whether the engine has a model and nothing to do."""
-        status = self.text("status") if self.has("status") else ""
+        status = self.text("status")
         return "Ready" in status or "就绪" in status
 
     def wait_for_answer(self) -> str:
