@@ -26,7 +26,7 @@ from convert.errors import (
     SeveralWeightFiles,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
-from convert.sources.byte_source import FileSource
+from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
 from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
@@ -46,6 +46,7 @@ from convert.sources.lora import (
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
 from convert.sources.tensors import Tensor
+from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
 from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
 
@@ -75,7 +76,8 @@ def open_checkpoint(
         folder = open_folder(place, key)
         opened.callback(folder.close)
         named = path if isinstance(path, Path) else folder.path
-        found = _Found(named, folder, only_file, tokenizer, adapters, opened)
+        is_on_disk = isinstance(path, Path)
+        found = _Found(named, folder, only_file, tokenizer, adapters, opened, is_on_disk)
         if is_legacy_ggml(_read_head(found)):
             checkpoint = _open_ggml(found)
         elif _is_meta(found):
@@ -89,7 +91,10 @@ def open_checkpoint(
 
 @dataclass(frozen=True)
 class _Found:
-    """What there is to open, before it is known what it is. path: as it was given."""
+    """What there is to open, before it is known what it is.
+
+    path: as it was given. is_on_disk: else the paths are names only, whatever this disk has there.
+    """
 
     path: Path
     folder: SourceFolder
@@ -97,6 +102,7 @@ class _Found:
     tokenizer: Path | None
     adapters: Sequence[LoraAdapter]
     opened: ExitStack
+    is_on_disk: bool
 
     def merge(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return merge_adapters(tensors, self.adapters)
@@ -209,7 +215,8 @@ def _open_meta(found: _Found) -> Checkpoint:
     check_merged(tensors, mapped, found.adapters)
     tokenizer_files = found.tokenizer_files()
     above = found.folder.path.absolute().parent
-    if "tokenizer.model" not in tokenizer_files and found.tokenizer is None and above.is_dir():
+    is_above = found.is_on_disk and found.tokenizer is None and above.is_dir()
+    if "tokenizer.model" not in tokenizer_files and is_above:
         # Meta's download puts it above the folders of the single models.
         tokenizer_files = TokenizerFiles.from_folder(LocalFolder(above))
     return Checkpoint(
@@ -268,8 +275,12 @@ def _read_head(found: _Found) -> bytes:
     file, folder = found.only_file, found.folder
     if file is None:
         return b""
-    is_inside = not file.is_file() and file.name in folder.names
-    source = folder.open(file.name) if is_inside else FileSource(file)
+    if found.is_on_disk and (file.is_file() or file.name not in folder.names):
+        source: ByteSource = FileSource(file)
+    else:
+        encrypted = parse_encrypted_name(file.name)
+        is_decrypted = encrypted is not None and encrypted.plain_name in folder.names
+        source = folder.open(encrypted.plain_name if encrypted and is_decrypted else file.name)
     try:
         head = source.read_at(0, min(HEAD_BYTES, source.size_bytes))
     finally:

@@ -120,6 +120,47 @@ def test_an_encrypted_gptq_checkpoint_is_converted_while_it_comes(tmp_path: Path
         assert get(wish, models, hub).path.read_bytes() == expected
 
 
+def test_one_of_several_encrypted_gptq_checkpoints_is_converted_under_its_name_on_the_hub(
+    tmp_path: Path, models: Path
+) -> None:
+    """As BELLE-LLaMA-7B-2M-gptq-enc: two variants, each named after the hash of what it was."""
+    checkpoint = write_llama(tmp_path / "tokenizer", hidden=256)
+    (tmp_path / "tokenizer" / "model.safetensors").unlink()
+    for bits in (4, 8):
+        path = tmp_path / "plain" / f"llama7b-2m-{bits}bit-128g.pt"
+        write_gptq(path, checkpoint, group=64, bits=bits)
+    encrypt_folder(tmp_path / "plain", tmp_path / "enc", KEY)
+    (tmp_path / "key.pth").write_bytes(KEY)
+    name = next(path.name for path in (tmp_path / "enc").iterdir() if "8bit" in path.name)
+    assert name.endswith(".enc")
+    wish = Wish(
+        REPO,
+        target="auto",
+        file=name,
+        key=str(tmp_path / "key.pth"),
+        tokenizer=str(tmp_path / "tokenizer"),
+    )
+    expected = convert_offline(tmp_path / "enc", tmp_path / "offline.gguf", wish)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "enc")
+        assert get(wish, models, hub).path.read_bytes() == expected
+
+
+def test_a_folder_of_this_disk_that_is_called_like_a_repository_is_left_alone(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    (here / REPO).mkdir(parents=True)
+    (here / REPO / "ggml-model-q4_0.bin").write_bytes(b"GGUF, and something else")
+    monkeypatch.chdir(here)
+    checkpoint = write_llama(tmp_path / "plain", n_ff=192, tokenizer=False)
+    (tmp_path / "source").mkdir()
+    write_llama_ggml(tmp_path / "source" / "ggml-model-q4_0.bin", checkpoint)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        assert get(Wish(REPO, target="auto", file="ggml-model-q4_0.bin"), models, hub).path.exists()
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 @pytest.mark.parametrize("n_parts", [1, 2])
 def test_a_ggml_file_is_converted_while_it_comes(
