@@ -15,6 +15,7 @@ import flet as ft
 from app.components.dialogs import ask_confirmation
 from app.components.local_model_details import show_details
 from app.components.local_row import RowAction
+from app.models.in_use import chosen_model, is_in_use, refusal
 from app.models.local_shelf import ShelfRow
 from app.reveal import reveal
 from app.views.context import ViewContext
@@ -79,7 +80,7 @@ class LocalActions:
         text = t(
             f"library.remove.{kind}", path=str(model.path), n=len(model.parts), size_bytes=model.size_bytes
         )
-        if self._is_in_use(model):
+        if is_in_use(self._context.service.state, model.parts):
             text = f"{text}\n\n{t('library.remove.in_use')}"
         ask_confirmation(
             self._context,
@@ -105,23 +106,22 @@ class LocalActions:
         else:
             context.notify(t(f"library.removed.{outcome}", name=model.name, size_bytes=model.size_bytes))
 
-    def _is_in_use(self, model: LocalModel) -> bool:
-        loaded = self._context.service.state.model
-        return loaded is not None and loaded.path in model.parts
-
     async def _let_go(self, model: LocalModel) -> bool:
         """Have the demo take over where this model is loaded; false, and said, where that can't be now."""
         context, service = self._context, self._context.service
-        if not self._is_in_use(model):
-            return True
-        state = service.state
-        if state.answering is not None or state.phase in ("loading", "restarting"):
-            key = "library.remove.answering" if state.answering is not None else "library.remove.loading"
-            context.notify(context.t(key, name=model.name))
+        reason = refusal(service.state, model.parts)
+        if reason is not None:
+            context.notify(context.t(f"library.remove.{reason}", name=model.name))
             return False
+        chosen = await context.in_thread(chosen_model, service)
+        if chosen.path not in model.parts:
+            return True
+        if not is_in_use(service.state, model.parts):  # only meant to be loaded for the next question
+            await context.in_thread(context.settings.update, default_model=None)
+            return True
         await context.in_thread(service.choose_file, None)
         waited_s = 0.0
-        while self._is_in_use(model) or service.state.phase == "loading":
+        while is_in_use(service.state, model.parts) or service.state.phase == "loading":
             if waited_s >= _LET_GO_S:
                 context.notify(context.t("library.remove.answering", name=model.name))
                 return False

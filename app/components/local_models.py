@@ -9,8 +9,7 @@ from pathlib import Path
 
 import flet as ft
 
-from app.chat.choices import DEMO, ModelChoice, find_choice
-from app.chat.service import ChatService
+from app.chat.choices import DEMO
 from app.components.disk_bar import DiskBar
 from app.components.identified import identified
 from app.components.local_actions import LocalActions
@@ -25,8 +24,8 @@ from app.components.local_groups import (
 from app.components.local_row import LocalRow, demo_row
 from app.components.look import UNIT, centred, muted_text
 from app.components.refresh import is_on_screen, refresh
-from app.errors import ModelIsFolder, ModelNotFound
 from app.models.events import LibraryChanged, ModelEvent
+from app.models.in_use import chosen_model
 from app.models.local_shelf import Shelf, ShelfRow, read_shelf
 from app.models.local_texts import matches
 from app.views.context import ViewContext
@@ -177,16 +176,6 @@ class LocalModels(ft.ListView):
             border_radius=22,
             on_change=self._context.guard(typed),
         )
-
-
-def chosen_model(service: ChatService) -> ModelChoice:
-    """The model that answers, or that would: from the settings. May wait for the disk."""
-    if service.state.model is not None:
-        return service.state.model
-    try:
-        return find_choice(service.settings.settings.default_model, service.home)
-    except (ModelNotFound, ModelIsFolder):
-        return DEMO
 
 
 def _item(content: ft.Control, gap: ft.Padding = _GAP) -> ft.Control:
