@@ -127,9 +127,9 @@ class ConversionChoices(ft.Column):
         self._prompt.visible = not self._prompt.visible
         refresh(self)
 
-    async def _choose(self, name: str) -> None:
+    def _choose(self, name: str) -> None:
         self._draft.type_name = name
-        await self.check()
+        self._context.run(self.check)
 
     async def _name_changed(self) -> None:
         name = self._name.value or ""

@@ -96,7 +96,8 @@ def draft_of(job: Job) -> Draft | None:
         wish.key,
         wish.tokenizer,
     )
-    return Draft(given, wish.target, wish.name, wish.prompt, wish.how, job_id=job.id)
+    name = None if wish.name == suggest_name(given, wish.target) else wish.name
+    return Draft(given, wish.target, name, wish.prompt, wish.how, job_id=job.id)
 
 
 def find_conversion(jobs: tuple[Job, ...], path: Path | None) -> Job | None:
