@@ -117,6 +117,11 @@ class ChatView(ft.Container):
         if self._is_answering:
             self._service.stop()
 
+    def shows(self, error: BaseException) -> bool:
+        """Whether the person sees already why the model could not be loaded, and what can be done."""
+        state = self._service.state
+        return state.phase == "failed" and state.error is error and is_on_screen(self)
+
     def copy_last(self) -> None:
         """Copy the newest answer."""
         text = self._reading.last_answer

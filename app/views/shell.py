@@ -284,7 +284,7 @@ class Shell:
     def _receive(self, event: ChatEvent) -> None:
         if isinstance(event, ConversationsChanged):
             self._context.run(self._sidebar.reload)
-        elif isinstance(event, Problem):
+        elif isinstance(event, Problem) and not self._chat.shows(event.error):
             self._context.report(event.error)
         self._chat.on_event(event)
 
