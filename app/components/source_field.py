@@ -1,17 +1,15 @@
-"""A field for a path on this disk: typed, pasted, or chosen in the system's own dialog.
-
-In the browser view there is no such dialog that tells a path, so there is only the field. Knows nothing of
-what is at the path.
-"""
+"""A field for a path on this disk: typed, pasted, or chosen. Knows nothing of what is at the path."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import flet as ft
 
+from app.components.choose_path import choose_path
 from app.components.identified import identified
 from app.components.look import UNIT
 from app.components.refresh import refresh
@@ -64,15 +62,12 @@ class SourceField(ft.Column):
         )
         prefix = "" if identifier == "source" else f"{identifier}-"
         buttons: list[ft.Control] = []
-        if files and not context.is_web:
-            buttons.append(
-                self._button("choose_file", ft.Icons.INSERT_DRIVE_FILE_OUTLINED, self._choose_file, prefix)
-            )
-        if folders and not context.is_web:
-            buttons.append(self._button("choose_folder", ft.Icons.FOLDER_OPEN, self._choose_folder, prefix))
+        if files:
+            buttons.append(self._button("file", ft.Icons.INSERT_DRIVE_FILE_OUTLINED, prefix))
+        if folders:
+            buttons.append(self._button("folder", ft.Icons.FOLDER_OPEN, prefix))
         rows: list[ft.Control] = [ft.Row([identified(self._field, identifier, expand=True)]), self._problem]
-        if buttons:
-            rows.append(ft.Row(buttons, spacing=UNIT, run_spacing=UNIT, wrap=True))
+        rows.append(ft.Row(buttons, spacing=UNIT, run_spacing=UNIT, wrap=True))
         super().__init__(rows, spacing=UNIT, tight=True)
 
     def show(self, path: Path | None) -> None:
@@ -107,23 +102,14 @@ class SourceField(ft.Column):
             self._path = path
             self._on_path(path)
 
-    def _button(
-        self, name: str, icon: ft.IconData, on_click: Callable[[], object], prefix: str
-    ) -> ft.Control:
+    def _button(self, kind: Literal["file", "folder"], icon: ft.IconData, prefix: str) -> ft.Control:
+        async def choose() -> None:
+            await choose_path(self._context, self._label, kind, self._chosen, self._path)
+
         button = ft.OutlinedButton(
-            self._context.t(f"convert.{name}"), icon=icon, on_click=self._context.guard(on_click)
+            self._context.t(f"convert.choose_{kind}"), icon=icon, on_click=self._context.guard(choose)
         )
-        return identified(button, prefix + name.replace("_", "-"))
-
-    async def _choose_file(self) -> None:
-        files = await ft.FilePicker().pick_files(dialog_title=self._label)
-        if files and files[0].path:
-            self._chosen(Path(files[0].path))
-
-    async def _choose_folder(self) -> None:
-        folder = await ft.FilePicker().get_directory_path(dialog_title=self._label)
-        if folder:
-            self._chosen(Path(folder))
+        return identified(button, f"{prefix}choose-{kind}")
 
     def _chosen(self, path: Path) -> None:
         self._field.value = str(path)

@@ -179,12 +179,8 @@ class ConvertView(ft.Container):
         self._steps.controls = steps
 
     def _source_rows(self) -> list[ft.Control]:
-        t = self._context.t
-        rows: list[ft.Control] = [muted_text(t("convert.about"))]
-        rows.append(ft.Column([self._source, self._looking], spacing=UNIT, tight=True))
-        if self._context.is_web:
-            rows.append(muted_text(t("convert.path_note")))
-        return rows
+        field = ft.Column([self._source, self._looking], spacing=UNIT, tight=True)
+        return [muted_text(self._context.t("convert.about")), field]
 
     def _need_cards(self, inspection: Inspection) -> list[ft.Control]:
         cards: dict[NeedKind, NeedCard] = {}
