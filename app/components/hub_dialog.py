@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 import flet as ft
 
+from app.components.checkpoint_types import CheckpointTypes
 from app.components.dialogs import cancel_button
-from app.components.get_dialog import DIALOG_INSET, begin, dialog_title, dialog_width, fact
+from app.components.get_dialog import DIALOG_INSET, begin, dialog_title, dialog_width, fact, memory_fact
 from app.components.identified import identified
 from app.components.key_field import KeyField
 from app.components.look import UNIT, muted_text
 from app.components.refresh import refresh
-from app.components.type_words import quality_text
 from app.models.hub_offers import HubOffer
 from app.views.context import ViewContext
 from convert.i18n import size_text
-from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.models.hub import Repository
 from engine.models.machine import Machine
-
-_TARGETS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "iq4_xs", "q3_k_m", "f16", AUTO)
 
 
 def ask_repository(
@@ -54,18 +51,20 @@ class HubDialog(ft.AlertDialog):
         self._choices = ft.Column(spacing=0, tight=True)
         self._facts = ft.Column(spacing=4, tight=True)
         self._key = KeyField(context, context.t("get.key.label"))
-        self._type = self._type_choice()
+        self._types = CheckpointTypes(
+            context, repository, machine, self._types_changed, width=dialog_width(context)
+        )
         t = context.t
+        self._start_button = ft.FilledButton(
+            t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start)
+        )
         actions: list[ft.Control] = []
         if not self._offers:
             close = ft.TextButton(t("gui.close"), on_click=context.guard(lambda: context.close_dialog(self)))
             actions.append(close)
         else:
             actions.append(cancel_button(context, lambda: context.close_dialog(self)))
-            start = ft.FilledButton(
-                t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start)
-            )
-            actions.append(identified(start, "get-start"))
+            actions.append(identified(self._start_button, "get-start"))
         super().__init__(
             title=dialog_title(context, repository.name),
             scrollable=True,
@@ -80,6 +79,7 @@ class HubDialog(ft.AlertDialog):
                 width=dialog_width(context),
             ),
             actions=actions,
+            on_dismiss=context.guard(self._types.stop),
         )
         self._show_chosen()
 
@@ -90,7 +90,7 @@ class HubDialog(ft.AlertDialog):
         rows: list[ft.Control] = []
         if len(self._offers) > 1:
             rows += [ft.Text(t("get.hub.which")), self._choices]
-        return [*rows, self._type, self._key, self._facts]
+        return [*rows, self._types, self._key, self._facts]
 
     def _choice(self, number: int, offer: HubOffer) -> ft.Control:
         is_chosen = offer is self._chosen
@@ -114,18 +114,6 @@ class HubDialog(ft.AlertDialog):
         )
         return identified(row, f"hub-offer-{number}", button=True, selected=is_chosen, checked=is_chosen)
 
-    def _type_choice(self) -> ft.Dropdown:
-        texts = self._context.texts
-        return ft.Dropdown(
-            label=self._context.t("get.hub.type"),
-            value=DEFAULT_TARGET,
-            options=[
-                ft.DropdownOption(name, text=_type_label(name, quality_text(name, texts), self._context))
-                for name in _TARGETS
-            ],
-            expand=True,
-        )
-
     def _choose(self, offer: HubOffer) -> None:
         self._chosen = offer
         self._show_chosen()
@@ -136,11 +124,16 @@ class HubDialog(ft.AlertDialog):
         if chosen is None:
             return
         self._choices.controls = [self._choice(number, offer) for number, offer in enumerate(self._offers)]
-        is_checkpoint = chosen.kind == "checkpoint"
-        self._type.visible = is_checkpoint
-        self._type.value = AUTO if chosen.is_quantized else DEFAULT_TARGET
+        self._types.show(chosen if chosen.kind == "checkpoint" else None)
         self._key.visible = chosen.needs_key
+        self._start_button.disabled = False
         self._facts.controls = self._fact_rows(chosen)
+
+    def _types_changed(self) -> None:
+        if self._chosen is not None:
+            self._facts.controls = self._fact_rows(self._chosen)
+        self._start_button.disabled = not self._types.can_start
+        refresh(self._facts, self._start_button)
 
     def _fact_rows(self, chosen: HubOffer) -> list[ft.Control]:
         t = self._context.t
@@ -149,16 +142,19 @@ class HubDialog(ft.AlertDialog):
         if size is not None:
             key = "get.hub.converts" if chosen.kind == "checkpoint" else "get.sentence.same"
             rows.append(fact(ft.Icons.DOWNLOAD, t(key, download=size)))
-        if size is not None and chosen.kind == "gguf":
-            if self._free_bytes is not None:
-                is_short = size > self._free_bytes
-                key = "get.disk.short" if is_short else "get.disk.enough"
-                text = t(key, needed=size, free=self._free_bytes)
-                rows.append(fact(ft.Icons.STORAGE, text, is_warning=is_short))
-            available = self._machine.available_bytes
-            if available is not None and size > available:
-                text = t("get.hub.too_large", needed=size, free=available)
-                rows.append(fact(ft.Icons.MEMORY, text, is_warning=True))
+        option = self._types.option
+        kept = size if chosen.kind == "gguf" else option.size_bytes if option is not None else None
+        if kept is not None and self._free_bytes is not None:
+            is_short = kept > self._free_bytes
+            key = "get.disk.short" if is_short else "get.disk.enough"
+            text = t(key, needed=kept, free=self._free_bytes)
+            rows.append(fact(ft.Icons.STORAGE, text, is_warning=is_short))
+        available = self._machine.available_bytes
+        if option is not None:
+            rows.append(memory_fact(self._context, option.fit))
+        elif kept is not None and available is not None and kept > available:
+            text = t("get.hub.too_large", needed=kept, free=available)
+            rows.append(fact(ft.Icons.MEMORY, text, is_warning=True))
         license_id = self._repository.license
         text = t("get.license", license=license_id) if license_id else t("get.license_unknown")
         rows.append(fact(ft.Icons.DESCRIPTION_OUTLINED, text))
@@ -177,11 +173,6 @@ class HubDialog(ft.AlertDialog):
                 return
         repo = self._repository.name
         name = f"{repo}/{chosen.file}" if chosen.file else repo
-        target = self._type.value if chosen.kind == "checkpoint" else None
+        target = self._types.target if chosen.kind == "checkpoint" else None
         await begin(self._context, name, target=target, key=key)
         self._context.close_dialog(self)
-
-
-def _type_label(name: str, quality: str, context: ViewContext) -> str:
-    shown = context.t("convert.types.auto") if name == AUTO else name
-    return f"{shown} · {quality}" if quality else shown

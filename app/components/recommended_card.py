@@ -39,7 +39,7 @@ class RecommendedCard(ft.Container):
 
     def _none(self, stock: Stock) -> list[ft.Control]:
         text = none_fits_text(lightest(stock.offers), self._context.texts)
-        return [self._title(self._context.t("get.recommended")), ft.Text(text, selectable=True)]
+        return [self._title(self._context.t("get.recommended")), ft.Text(text)]
 
     def _offer(self, offer: Offer, stock: Stock) -> list[ft.Control]:
         context, texts = self._context, self._context.texts

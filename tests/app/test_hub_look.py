@@ -1,0 +1,56 @@
+"""Looking at a checkpoint on a hub before anything of its weights is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.models.hub_look import HubLook
+from app.models.type_options import checkpoint_options
+from builders.hub import LocalHub
+from convert.detect import open_checkpoint
+from convert.errors import TokenizerMissing
+from engine.models.endpoints import Endpoints
+from engine.models.fetch_errors import FetchError
+from engine.models.hub import resolve
+from engine.models.machine import Machine
+from engine.models.ranges import ReadStopped
+
+MACHINE = Machine(8 << 30, 6 << 30, 4, None, 35_000_000_000)
+REPO = "owner/model"
+
+
+def _look(hub: LocalHub) -> HubLook:
+    endpoints = Endpoints((hub.url,))
+    return HubLook(resolve(REPO, endpoints), endpoints)
+
+
+def test_it_says_the_same_as_of_the_files_on_this_disk(tiny_checkpoint: Path) -> None:
+    with open_checkpoint(tiny_checkpoint) as checkpoint:
+        expected = checkpoint_options(checkpoint, MACHINE)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tiny_checkpoint)
+
+        assert _look(hub).read(MACHINE) == expected
+
+
+def test_what_keeps_it_from_being_converted_is_told_before_the_download(tiny_checkpoint: Path) -> None:
+    with LocalHub() as hub:
+        for path in tiny_checkpoint.iterdir():
+            if not path.name.startswith("tokenizer"):
+                hub.add(REPO, path.name, path)
+
+        with pytest.raises(TokenizerMissing):
+            _look(hub).read(MACHINE)
+
+
+def test_a_look_that_was_stopped_ends(tiny_checkpoint: Path) -> None:
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tiny_checkpoint)
+        look = _look(hub)
+        look.stop()
+        look.stop()
+
+        with pytest.raises((ReadStopped, FetchError)):
+            look.read(MACHINE)
