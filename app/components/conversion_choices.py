@@ -8,6 +8,7 @@ from pathlib import Path
 import flet as ft
 
 from app.components.convert_words import prompt_text
+from app.components.fit_badge import fit_sentence
 from app.components.identified import identified
 from app.components.look import UNIT, muted_text
 from app.components.refresh import refresh
@@ -18,6 +19,7 @@ from app.models.result_name import free_name, name_problem
 from app.views.context import ViewContext
 from convert.i18n import size_text
 from convert.prompt_choice import REQUESTED_FORMATS
+from engine.models.fit import Verdict
 
 
 class ConversionChoices(ft.Column):
@@ -45,6 +47,7 @@ class ConversionChoices(ft.Column):
         )
         self._disk_sign = ft.Icon(ft.Icons.SAVE_OUTLINED, size=18, color=ft.Colors.ON_SURFACE_VARIANT)
         self._disk = muted_text("", expand=True)
+        self._fit = ft.Text(theme_style=ft.TextThemeStyle.BODY_SMALL, color=ft.Colors.ERROR, visible=False)
         self._prompt = self._prompt_choice()
         self._more = ft.TextButton(t("convert.more"), icon=ft.Icons.TUNE, on_click=guard(self._toggle_more))
         self._start = ft.FilledButton(
@@ -59,6 +62,7 @@ class ConversionChoices(ft.Column):
         super().__init__(
             [
                 TypeTable(context, facts.types, draft.type.name, self._choose),
+                self._fit,
                 identified(self._name, "result-name"),
                 self._prompt,
                 ft.Row([self._disk_sign, identified(self._disk, "disk-need", expand=True)], spacing=UNIT),
@@ -82,6 +86,9 @@ class ConversionChoices(ft.Column):
         problem = await self._context.in_thread(name_problem, name, library.folder)
         free_bytes = await self._context.in_thread(library.free_bytes)
         self._name.error = self._context.t(f"convert.name_{problem}") if problem is not None else None
+        is_too_large = option.fit is not None and option.fit.verdict is Verdict.NO
+        self._fit.value = fit_sentence(option.fit, self._context.texts) if is_too_large else ""
+        self._fit.visible = is_too_large
         has_room = free_bytes is None or free_bytes >= option.size_bytes
         self._disk.value = self._disk_text(option.size_bytes, free_bytes, library.folder)
         self._disk.color = ft.Colors.ON_SURFACE_VARIANT if has_room else ft.Colors.ERROR

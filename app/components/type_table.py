@@ -26,9 +26,9 @@ _COLUMNS = (("type", 4), ("size", 2), ("memory", 2), ("quality", 5), ("fit", 3))
 
 
 class TypeTable(ft.Column):
-    """on_choose is given the name of the type a person chose; `choose` sets it from outside.
+    """on_choose is given the name of the type a person chose.
 
-    width: of the place it is in, where that is not the whole screen.
+    width: of the place it is in, where that is not the whole screen; later it follows its real width.
     """
 
     def __init__(
@@ -46,7 +46,12 @@ class TypeTable(ft.Column):
         self._on_choose = on_choose
         self._is_narrow = (width or _room(context)) < _TABLE_WIDTH
         self._shows_all = not any(each.name == chosen and each.is_offered for each in options)
-        super().__init__(spacing=0, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
+        super().__init__(
+            spacing=0,
+            tight=True,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+            on_size_change=context.guard(self._resized),
+        )
         self._fill()
 
     @property
@@ -65,6 +70,13 @@ class TypeTable(ft.Column):
             )
             rows.append(ft.Row([identified(button, "types-all")]))
         self.controls = rows
+
+    def _resized(self, event: ft.LayoutSizeChangeEvent[ft.LayoutControl]) -> None:
+        is_narrow = event.width < _TABLE_WIDTH
+        if is_narrow != self._is_narrow and event.width > 0:
+            self._is_narrow = is_narrow
+            self._fill()
+            refresh(self)
 
     def _show_all(self) -> None:
         self._shows_all = True

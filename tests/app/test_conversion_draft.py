@@ -11,13 +11,15 @@ from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.errands import Import, Verify
 from app.models.importing import ImportWish, import_model
 from app.models.inspection import Given, inspect
-from app.models.job_records import JobRecord, State
+from app.models.job_records import JobRecord, State, read_records, save_record
 from app.models.jobs import Job
 from app.models.progress import WorkDone
 from app.models.result_name import free_name, name_problem, suggest_name
 from app.models.typed_path import parse_typed_path
-from builders.checkpoints import write_bloom
+from builders.checkpoints import write_bloom, write_llama
+from builders.encrypted import encrypt_folder
 from builders.gguf_models import write_model
+from builders.gptq import write_gptq
 from builders.lora import write_adapter
 from engine.models.library import Library
 from engine.models.machine import Machine
@@ -132,6 +134,41 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
         results.append(done.path)
     assert [path.name for path in results] == ["base-adapter-f32.gguf", "base-f32.gguf"]
     assert results[0].read_bytes() != results[1].read_bytes()
+
+
+def test_of_an_encrypted_folder_with_two_models_one_is_converted(tmp_path: Path) -> None:
+    plain = write_llama(tmp_path / "plain", hidden=128)
+    (tmp_path / "both").mkdir()
+    for name, bits in (("a-4bit.pt", 4), ("b-8bit.pt", 8)):
+        write_gptq(tmp_path / "both" / name, plain, bits=bits, group=64)
+    key = tmp_path / "consolidated.00.pth"
+    key.write_bytes(bytes(range(256)) * 40)
+    encrypt_folder(tmp_path / "both", tmp_path / "enc", key.read_bytes())
+    found = inspect(Given(tmp_path / "enc", key=key, tokenizer=plain.folder), lambda: MACHINE)
+    assert [need.choices for need in found.needs if need.is_open] == [("a-4bit.pt", "b-8bit.pt")]
+    given = Given(tmp_path / "enc", "a-4bit.pt", key=key, tokenizer=plain.folder)
+    draft = Draft(given, inspection=inspect(given, lambda: MACHINE))
+    wish = draft.wish(draft.suggested_name)
+    assert wish is not None
+    *_, done = import_model(wish, Library(tmp_path / "data", tmp_path / "data" / "models"))
+    assert isinstance(done, WorkDone)
+    assert done.path.name == "a-4bit.gguf"
+
+
+def test_a_conversion_is_remembered_with_all_it_was_given(tmp_path: Path) -> None:
+    wish = ImportWish(
+        Path("/基础"),
+        target="q8_0",
+        key=Path("/k"),
+        prompt="belle",
+        name="新",
+        file="a.pt",
+        loras=(Path("/l"),),
+    )
+    record = JobRecord("0" * 16, Import(wish), "running", 1.0, output="/x.gguf")
+    save_record(tmp_path, record)
+    (found,) = read_records(tmp_path)
+    assert found.errand == record.errand
 
 
 def test_a_gguf_is_only_added(tmp_path: Path) -> None:
