@@ -10,7 +10,7 @@ import flet as ft
 from app.components.engine_status import model_name
 from app.components.first_run_offer import FirstRunOffer
 from app.components.identified import identified
-from app.components.look import UNIT, centred, muted_text
+from app.components.look import UNIT, centred, muted_text, selectable
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class EmptyState(ft.Container):
                 ft.Row(
                     [
                         ft.Icon(ft.Icons.INFO_OUTLINE, size=16, color=ft.Colors.ON_SURFACE_VARIANT),
-                        muted_text(t(key), expand=True, selectable=True),
+                        selectable(muted_text(t(key)), expand=True),
                     ],
                     vertical_alignment=ft.CrossAxisAlignment.START,
                     spacing=UNIT,

@@ -37,10 +37,15 @@ def dialog_title(context: ViewContext, name: str) -> ft.Control:
 
 
 async def begin(
-    context: ViewContext, name: str, *, target: str | None = None, key: Path | None = None
+    context: ViewContext,
+    name: str,
+    *,
+    target: str | None = None,
+    key: Path | None = None,
+    tokenizer: Path | None = None,
 ) -> None:
     """Let getting a model begin; where it can be followed appears by itself."""
-    await context.in_thread(context.models.get, name, target=target, key=key)
+    await context.in_thread(context.models.get, name, target=target, key=key, tokenizer=tokenizer)
 
 
 def ask_get(context: ViewContext, offer: Offer, stock: Stock) -> None:

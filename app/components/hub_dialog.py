@@ -174,5 +174,5 @@ class HubDialog(ft.AlertDialog):
         repo = self._repository.name
         name = f"{repo}/{chosen.file}" if chosen.file else repo
         target = self._types.target if chosen.kind == "checkpoint" else None
-        await begin(self._context, name, target=target, key=key)
+        await begin(self._context, name, target=target, key=key, tokenizer=self._types.tokenizer)
         self._context.close_dialog(self)

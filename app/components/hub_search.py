@@ -133,7 +133,7 @@ class HubSearch(ft.Column):
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
     def _show_error(self, error: ExpectedError) -> None:
-        self._error.value = self._error_box.label = self._context.texts.error(error)
+        self._error.value = self._context.texts.error(error)
         self._error_box.visible = True
 
     def set_busy(self, is_busy: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import flet as ft
 
 from app.components.identified import identified
-from app.components.look import UNIT, muted_text
+from app.components.look import UNIT, muted_text, selectable
 from app.components.refresh import refresh
 from app.views.context import ViewContext
 
@@ -28,7 +28,7 @@ class KeyField(ft.Column):
             row.append(identified(pick, "key-file-choose"))
         super().__init__(
             [
-                muted_text(context.t("get.key.where"), selectable=True),
+                selectable(muted_text(context.t("get.key.where"))),
                 ft.Row(row, spacing=UNIT, vertical_alignment=ft.CrossAxisAlignment.START),
             ],
             spacing=12,

@@ -9,7 +9,7 @@ import flet as ft
 from app.components.get_dialog import begin
 from app.components.hub_search import ask_about
 from app.components.identified import identified
-from app.components.look import UNIT, muted_text
+from app.components.look import UNIT, muted_text, selectable
 from app.components.refresh import refresh
 from app.i18n import EXPECTED_ERRORS
 from app.models.own_entries import add_entry
@@ -109,7 +109,7 @@ class OwnEntries(ft.Column):
                 ft.Column(
                     [
                         ft.Text(entry.name, theme_style=ft.TextThemeStyle.TITLE_SMALL),
-                        muted_text(t(f"get.own.{entry.kind}", source=entry.source), selectable=True),
+                        selectable(muted_text(t(f"get.own.{entry.kind}", source=entry.source))),
                     ],
                     spacing=2,
                     tight=True,

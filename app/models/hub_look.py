@@ -5,6 +5,8 @@ Reads the configuration, the tokenizer and the headers of the weights by HTTP ra
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from app.models.hub_folder import HubFolder
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.detect import open_checkpoint
@@ -14,15 +16,28 @@ from engine.models.machine import Machine
 
 
 class HubLook:
-    """One look; `stop` ends it from another thread. file: of several in the repository."""
+    """One look; `stop` ends it from another thread. file: of several in the repository.
 
-    def __init__(self, repository: Repository, endpoints: Endpoints, file: str | None = None) -> None:
+    tokenizer: a file or folder here to take the tokenizer from instead.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        endpoints: Endpoints,
+        file: str | None = None,
+        tokenizer: Path | None = None,
+    ) -> None:
         self._file = file
+        self._tokenizer = tokenizer
         self._folder = HubFolder(repository, endpoints)
 
     def read(self, machine: Machine) -> tuple[TypeOption, ...]:
         """The types it can become. Raises ConvertErrors, FetchErrors, and ReadStopped after `stop`."""
-        with self._folder, open_checkpoint(self._folder, file=self._file) as checkpoint:
+        with (
+            self._folder,
+            open_checkpoint(self._folder, self._tokenizer, file=self._file) as checkpoint,
+        ):
             return checkpoint_options(checkpoint, machine)
 
     def stop(self) -> None:

@@ -54,3 +54,14 @@ def test_a_look_that_was_stopped_ends(tiny_checkpoint: Path) -> None:
 
         with pytest.raises((ReadStopped, FetchError)):
             look.read(MACHINE)
+
+
+def test_a_tokenizer_of_this_disk_takes_the_place_of_a_missing_one(tiny_checkpoint: Path) -> None:
+    with LocalHub() as hub:
+        for path in tiny_checkpoint.iterdir():
+            if not path.name.startswith("tokenizer"):
+                hub.add(REPO, path.name, path)
+        endpoints = Endpoints((hub.url,))
+        look = HubLook(resolve(REPO, endpoints), endpoints, tokenizer=tiny_checkpoint)
+
+        assert look.read(MACHINE)
