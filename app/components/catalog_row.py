@@ -14,6 +14,12 @@ from app.models.offers import Offer
 from app.models.stock import Standing
 from app.views.context import ViewContext
 
+_STATES = {
+    "under_way": ft.Icons.DOWNLOADING,
+    "paused": ft.Icons.PAUSE_CIRCLE_OUTLINE,
+    "failed": ft.Icons.ERROR_OUTLINE,
+}
+
 
 class CatalogRow(ft.Container):
     """on_get is called when the person wants it."""
@@ -60,8 +66,8 @@ class CatalogRow(ft.Container):
         if not model.can_be_used:
             return muted_text(t("get.unusable"), text_align=ft.TextAlign.END)
         again = identified(ft.TextButton(t("get.again"), on_click=guard(self._on_get)), f"get-{model.id}")
-        if self._standing.job is not None:
-            return _state(t("get.under_way"), ft.Icons.DOWNLOADING)
+        if self._standing.state is not None:
+            return _state(t(f"get.{self._standing.state}"), _STATES[self._standing.state])
         if self._standing.here:
             path = self._standing.here[0].path
             chat = ft.FilledTonalButton(t("job.chat"), on_click=guard(lambda: self._context.use_model(path)))

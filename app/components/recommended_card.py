@@ -55,8 +55,8 @@ class RecommendedCard(ft.Container):
         )
         standing = stock.standing(offer.model)
         rows = [self._title(context.t("get.recommended")), name, ft.Text(reason_text(offer, texts))]
-        if standing.job is not None:
-            return [*rows, ft.Text(context.t("get.recommended.under_way"))]
+        if standing.state is not None:
+            return [*rows, ft.Text(context.t(f"get.recommended.{standing.state}"))]
         if standing.here:
             path = standing.here[0].path
             chat = ft.FilledButton(

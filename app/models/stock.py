@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.models.errands import Get
 from app.models.jobs import Job
@@ -20,7 +21,7 @@ from engine.models.user_entries import UserEntry
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What of a model is here already, and the job that gets it."""
+    """What of a model is here already and can be used, and the job that gets it."""
 
     here: tuple[LocalModel, ...] = ()
     job: Job | None = None
@@ -28,7 +29,16 @@ class Standing:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for standings that look the same in a list: progress does not matter there."""
-        return (tuple(model.path for model in self.here), self.job.id if self.job else None)
+        return (tuple(model.path for model in self.here), self.state)
+
+    @property
+    def state(self) -> Literal["under_way", "paused", "failed"] | None:
+        """How the job is; None without one."""
+        if self.job is None:
+            return None
+        if self.job.state == "paused" or self.job.state == "failed":
+            return self.job.state
+        return "under_way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ def _find_job(catalog_id: str, jobs: Iterable[Job]) -> Job | None:
 
 
 def _is_from(local: LocalModel, model: CatalogModel) -> bool:
-    """Whether a model of this disk is the catalog's, or came from its repository as it is."""
+    """Whether a sound model of this disk is the catalog's, or came from its repository as it is."""
     source, repo = (local.source or "").casefold(), model.repo.casefold()
-    return local.catalog_id == model.id or source == repo or source.startswith(f"{repo}/")
+    is_from = local.catalog_id == model.id or source == repo or source.startswith(f"{repo}/")
+    return is_from and local.problem is None

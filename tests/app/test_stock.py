@@ -48,6 +48,21 @@ def test_what_came_from_a_models_repository_is_here(tmp_path: Path) -> None:
     assert len(stock.local) == 3
 
 
+def test_a_damaged_model_is_not_here(tmp_path: Path) -> None:
+    home = Home(tmp_path / "数据")
+    service = ModelService(home, endpoints=lambda: Endpoints(()))
+    path = home.make(home.models) / "one.gguf"
+    write_model(path)
+    path.write_bytes(path.read_bytes()[:100])
+    service.library.note(path, source=REPO, catalog_id=MODEL)
+
+    stock = take_stock(service)
+    service.close()
+
+    assert len(stock.local) == 1
+    assert _stock_of(stock, MODEL) == ([], False)
+
+
 def test_an_unfinished_job_is_under_way_until_it_is_cancelled(tmp_path: Path) -> None:
     with LocalHub() as hub:  # without the repository, so that the job fails and stays
         service = ModelService(Home(tmp_path / "数据"), endpoints=lambda: Endpoints((hub.url,)))
@@ -61,4 +76,5 @@ def test_an_unfinished_job_is_under_way_until_it_is_cancelled(tmp_path: Path) ->
     assert _stock_of(stock, MODEL) == ([], True)
     assert _stock_of(after, MODEL) == ([], False)
     model = stock.offers[0].model
+    assert stock.standing(model).state == "failed"
     assert stock.standing(model).key != after.standing(model).key
