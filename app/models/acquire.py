@@ -16,6 +16,7 @@ from threading import Event, Thread
 from typing import Self
 
 from app.errors import ModelFileUnclear
+from app.models.asking import ask
 from app.models.hub_folder import HubFolder
 from app.models.progress import Pace, WorkDone, WorkProgress
 from convert.detect import open_checkpoint
@@ -73,10 +74,16 @@ def acquire(
     next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
     may move in between. Raises `FetchError`s, `ConvertError`s and `ModelFileUnclear`.
     """
-    repository = resolve(wish.repo, endpoints, wish.revision, modelscope=wish.modelscope, patience=patience)
+    yield WorkProgress("ask", wish.repo)
+    repository = ask(
+        lambda: resolve(wish.repo, endpoints, wish.revision, modelscope=wish.modelscope, patience=patience),
+        is_cancelled,
+    )
+    if repository is None:
+        return
     files = choose_files(repository, wish)
     output = folder / (wish.output_name or output_name(wish, files))
-    yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)
+    yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)  # to be kept at once
     run = _Run(wish, repository, output, endpoints, patience, is_cancelled)
     if files:
         yield from run.fetch(files)

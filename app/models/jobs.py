@@ -249,11 +249,7 @@ def _with_progress(job: Job, progress: WorkProgress) -> Job:
     errand = record.errand
     if isinstance(errand, Get) and errand.wish is not None and progress.commit:
         errand = replace(errand, wish=replace(errand.wish, revision=progress.commit))
-    record = replace(
-        record,
-        errand=errand,
-        output=str(progress.output or record.output),
-        done_bytes=progress.done_bytes,
-        total_bytes=progress.total_bytes,
-    )
+    record = replace(record, errand=errand, output=str(progress.output or record.output))
+    if progress.total_bytes:
+        record = replace(record, done_bytes=progress.done_bytes, total_bytes=progress.total_bytes)
     return Job(record, progress)

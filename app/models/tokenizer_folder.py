@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from app.durable import sync_folder
+from app.models.asking import ask
 from app.models.progress import WorkProgress
 from convert.errors import TokenizerMissing
 from convert.tokenizers.files import SIZE_LIMITS
@@ -46,7 +47,9 @@ def fetch_tokenizer(
     if earlier is not None:
         return earlier
     yield WorkProgress("ask", repo)
-    repository = resolve(repo, endpoints, patience=patience)
+    repository = ask(lambda: resolve(repo, endpoints, patience=patience), is_cancelled)
+    if repository is None:
+        return None
     folder = root / f"{stem}@{repository.commit}"
     files = [file for file in repository.files if file.name in _FILES]
     if not any(file.name in _MAIN_FILES for file in files):
