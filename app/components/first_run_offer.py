@@ -135,7 +135,7 @@ class FirstRunOffer(ft.Container):
     def _getting(self, job: Job) -> ft.Control:
         t, jobs = self._context.t, self._context.models.jobs
         if job.is_active:
-            button = ft.FilledTonalButton(
+            button = ft.OutlinedButton(
                 t("strip.pause"),
                 icon=ft.Icons.PAUSE,
                 disabled=job.is_stopping,
@@ -143,7 +143,7 @@ class FirstRunOffer(ft.Container):
             )
             action = identified(button, "offer-pause")
         else:
-            button = ft.FilledTonalButton(
+            button = ft.OutlinedButton(
                 t("strip.resume"),
                 icon=ft.Icons.PLAY_ARROW,
                 on_click=self._context.guard(lambda: jobs.resume(job.id)),
