@@ -35,6 +35,7 @@ from convert.i18n import Language
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
+    from app.models.conversion import Draft
     from app.models.service import ModelService
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Shell:
         self._subscriptions = ExitStack()
         # Opens the screen in place of the chat again, after the page was built anew.
         self._open_again: Callable[[], None] | None = None
+        # What was chosen for a conversion outlives the screen, which is made anew with the page.
+        self._draft: Draft | None = None
         self._settings = self._service.settings.settings
         self._build()
 
@@ -153,6 +156,7 @@ class Shell:
     def _rebuild(self) -> None:
         """The same page in another language, on the same screen."""
         open_again = self._open_again
+        self._draft = self._convert_view.draft if self._convert_view is not None else self._draft
         self._build(self._chat.dispose())
         self._page.controls = [ft.Container(self._stack, expand=True)]
         self._page.update()
@@ -197,10 +201,12 @@ class Shell:
 
     def open_convert(self, path: Path | None = None) -> None:
         """Show the conversion; without a path as it was left."""
-        if self._convert_view is None or path is not None:
+        if path is not None:
             self._convert_view = ConvertView(self._context, path)
+        elif self._convert_view is None:
+            self._convert_view = ConvertView(self._context, None, self._draft)
         view = self._convert_view
-        self._show_screen(view, "convert", lambda: self.open_convert(view.path))
+        self._show_screen(view, "convert", self.open_convert)
         self._context.run(view.load)
 
     def _show_screen(self, view: ft.Control, place: str, open_again: Callable[[], None]) -> None:

@@ -182,7 +182,7 @@ class App:
             self.page.keyboard.press("Control+A")
             self.page.keyboard.insert_text(text)
             try:
-                self.wait_for(lambda: text in self.text(identifier), f"{text!r} in {identifier}", 5)
+                self.wait_for(lambda: self.value(identifier) == text, f"{text!r} in {identifier}", 5)
                 return
             except AssertionError:
                 self.page.mouse.click(640, 30)
@@ -204,10 +204,16 @@ class App:
                 "identifier => { const node = document.querySelector("
                 "`[flt-semantics-identifier=\"${identifier}\"]`); return node === null ? '' :"
                 " [node, ...node.querySelectorAll('*')].map(each => each.getAttribute('aria-label')"
-                " || (each.childElementCount ? '' : each.textContent) || each.value || '').join(' ').trim() }",
+                " || (each.childElementCount ? '' : each.textContent) || each.value || '').join(' ')"
+                ".trim() }",
                 identifier,
             )
         )
+
+    def value(self, identifier: str) -> str:
+        """What is typed into a field."""
+        field = self.page.locator(f'[flt-semantics-identifier="{identifier}"]').locator("input, textarea")
+        return str(field.first.input_value()) if field.count() else ""
 
     def page_text(self) -> str:
         """What a screen reader would say of the whole page."""
