@@ -87,9 +87,7 @@ def group_heading(context: ViewContext, group: ShelfGroup) -> Sequence[ft.Contro
         ft.Row(
             [
                 ft.Container(
-                    place_title(
-                        context.t("library.group.folder", path=str(folder)), ft.Icons.FOLDER_OUTLINED
-                    ),
+                    place_title(str(folder), ft.Icons.FOLDER_OUTLINED),
                     expand=True,
                 ),
                 identified(stop, f"leave-folder-{number}"),
