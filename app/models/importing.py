@@ -5,15 +5,16 @@ A generator over `engine.models` and `convert`. Knows no screen and no network.
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.errors import ModelNotFound
 from app.models.progress import Pace, WorkDone, WorkProgress
 from convert.detect import open_checkpoint
-from convert.errors import AlreadyGguf
+from convert.errors import AlreadyGguf, SourceMissing
 from convert.pipeline import Converted, convert
 from convert.recipes import AUTO
 from convert.sources.lora import LoraChoice
@@ -52,11 +53,11 @@ def import_model(
     """Import `wish`: `WorkProgress` values, then one `WorkDone`.
 
     A cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
-    goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises ModelNotFound, what
-    `add_gguf` raises, and ConvertErrors.
+    goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises what `add_gguf`
+    raises, and ConvertErrors.
     """
     if not wish.path.exists():
-        raise ModelNotFound(str(wish.path), library.folder, tuple(library.paths()))
+        raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
     if wish.path.is_file() and is_gguf(wish.path):
         yield from _add(wish, library, is_cancelled)
         return
