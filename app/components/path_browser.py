@@ -73,7 +73,7 @@ class PathBrowser(ft.AlertDialog):
         """Show the folder at or above `path`; None is the home folder."""
         places, start = await self._context.in_thread(_begin, path)
         self._places.controls = [
-            ft.Chip(ft.Text(_name(place)), on_click=self._context.guard(self._opener(place)))
+            ft.Chip(ft.Text(self._name(place)), on_click=self._context.guard(self._opener(place)))
             for place in places
         ]
         await self._look(start)
@@ -139,10 +139,11 @@ class PathBrowser(ft.AlertDialog):
     def _choose_folder(self) -> None:
         self._chooser(self._folder)()
 
+    def _name(self, place: Path) -> str:
+        if place == Path.home():
+            return self._context.t("browse.home")
+        return place.name or (self._context.t("browse.computer") if place == Path("/") else str(place))
+
 
 def _begin(path: Path | None) -> tuple[tuple[Path, ...], Path]:
     return starting_places(), nearest_folder(path)
-
-
-def _name(place: Path) -> str:
-    return place.name or str(place)

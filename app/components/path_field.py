@@ -1,4 +1,4 @@
-"""A path to type, or to choose with the system's dialog where there is one: the browser view has none."""
+"""A path to type or to choose, with what is wrong with it below."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import flet as ft
 
+from app.components.choose_path import choose_path
 from app.components.identified import identified
 from app.components.look import UNIT
 from app.components.refresh import refresh
@@ -29,7 +30,8 @@ class PathField(ft.Column):
         on_submit: Callable[[], Any],
     ) -> None:
         self._context = context
-        self._kind = kind
+        self._label = label
+        self._kind: Literal["file", "folder"] = kind
         self._on_change = on_change
         self._field = ft.TextField(
             label=label,
@@ -45,7 +47,7 @@ class PathField(ft.Column):
         super().__init__(
             [
                 identified(self._field, identifier),
-                identified(choose, f"{identifier}-choose", visible=not context.is_web),
+                identified(choose, f"{identifier}-choose"),
             ],
             spacing=UNIT,
             tight=True,
@@ -69,12 +71,9 @@ class PathField(ft.Column):
             await result
 
     async def _choose(self) -> None:
-        if self._kind == "folder":
-            chosen = await ft.FilePicker().get_directory_path()
-        else:
-            files = await ft.FilePicker().pick_files(cancel_upload_on_window_blur=False)
-            chosen = files[0].path if files else None
-        if chosen:
-            self._field.value = chosen
-            refresh(self._field)
-            await self._changed()
+        await choose_path(self._context, self._label, self._kind, self._chosen, self.path)
+
+    async def _chosen(self, path: Path) -> None:
+        self._field.value = str(path)
+        refresh(self._field)
+        await self._changed()
