@@ -194,8 +194,16 @@ class App:
 
     def choose_language(self, name: str) -> None:
         """Switch the app's language in the settings, which stay open."""
-        self.click("settings")
-        self.click_text(name)
+        word = {"English": "Settings", "中文": "设置"}[name]
+        for _ in range(3):
+            self.click("settings")
+            self.click_text(name)
+            try:
+                self.wait_for_label("settings", word, 5)
+                return
+            except AssertionError:  # clicked while the page was built anew
+                continue
+        raise AssertionError(f"the language is not {name}")
 
     def text(self, identifier: str) -> str:
         """What a screen reader would say of a control and all in it; "" where there is none."""

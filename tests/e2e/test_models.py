@@ -209,3 +209,126 @@ def test_a_model_that_does_not_fit_says_so_with_numbers_and_the_demo_takes_over(
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _row_of(app: Any, name: str) -> int:
+    """The number of a model's row."""
+
+    def find() -> int:
+        return next((number for number in range(1, 9) if name in app.text(f"local-{number}")), 0)
+
+    return int(app.wait_for(find, f"{name} in the list"))
+
+
+def _choose(app: Any, name: str, action: str) -> None:
+    """Choose something from the menu of a model's row."""
+    app.click(f"local-more-{_row_of(app, name)}")
+    app.click_text(action)
+
+
+def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
+    start: Start, look: Look, hub: LocalHub, home: Path, tmp_path: Path
+) -> None:
+    own = write_scripted_model(_folder(home / "models") / "自己 的.gguf", chain(b":", b"a", b"b"))
+    published = write_scripted_model(tmp_path / "tiny.gguf", chain(b":", b"x", b"y", b"z"))
+    hub.add("somebody/Tiny-GGUF", "tiny.gguf", published)
+    server = start(hub=hub.url)
+    app = look(server, height=1_800)
+    app.click("models")
+    app.click("section-get")
+
+    app.wait_for(lambda: app.has("catalog-belle-llama-7b-2m-enc"), "the catalog")
+    app.click("filter-no-key")
+    app.wait_for(lambda: not app.has("catalog-belle-llama-7b-2m-enc"), "only models without a key")
+    assert app.has("catalog-belle-7b-1m")
+    app.fill("catalog-text", "GPTQ")
+    app.wait_for(lambda: not app.has("catalog-belle-7b-1m"), "only GPTQ")
+    assert app.has("catalog-belle-bloom-gptq-4bit")
+
+    app.fill("hub-query", "tiny")
+    app.page.wait_for_timeout(500)
+    assert hub.seen == []
+    app.click("hub-search")
+    app.wait_for_label("hub-0", "somebody/Tiny-GGUF")
+    assert not app.has("hub-1")
+    assert {seen.path for seen in hub.seen} == {"/api/models"}
+    app.click("hub-get-0")
+    app.wait_for(lambda: app.has("get-start"), "the question")
+    assert hub.file_requests() == []
+    app.click("get-start")
+    app.wait_for_label("job-0", "is ready")
+    assert (home / "models" / "tiny.gguf").read_bytes() == published.read_bytes()
+
+    app.click("section-local")
+    app.click(f"use-{_row_of(app, 'tiny')}")
+    app.wait_for_label("model-in-use", "tiny")
+    app.ask("go")
+    assert "xyz" in app.wait_for_answer()
+    app.click("models")
+    assert "In use" in app.text(f"local-{_row_of(app, 'tiny')}")
+    _choose(app, "tiny", "Details")
+    app.wait_for_label("local-details", "somebody/Tiny-GGUF/tiny.gguf")
+    assert "The hash is the one it was published with." in app.text("local-details")
+    app.press("Close")
+
+    _choose(app, "tiny", "Verify")
+    app.wait_for_label("job-1", "is exactly as it was published")
+    damaged = bytearray(published.read_bytes())
+    damaged[-100] ^= 1
+    (home / "models" / "tiny.gguf").write_bytes(damaged)
+    _choose(app, "tiny", "Verify")
+    app.wait_for(lambda: "tiny did not pass" in app.page_text(), "the finding")
+    assert "is not what it should be: its SHA-256 is" in app.page_text()
+
+    own.rename(home / "models" / "新名 字.gguf")
+    (home / "models" / "tiny.gguf").unlink()
+    app.click("models")
+    _row_of(app, "新名 字")
+    app.wait_for_label("missing-0", "tiny")
+    app.click("forget-0")
+    app.wait_for(lambda: not app.has("missing-0"), "nothing missing")
+
+    _choose(app, "新名 字", "Remove…")
+    app.wait_for_text("Remove 新名 字?")
+    app.press("Remove")
+    app.wait_for(lambda: not app.has("local-1"), "an empty list")
+    assert os.listdir(home / "models") == []
+    assert os.listdir(server.trash) == ["新名 字.gguf"]
+    assert app.reached == []
+
+
+def _cut_off(app: Any, width: int) -> list[str]:
+    """What reaches over the side of the page."""
+    boxes = app.page.evaluate(
+        "() => [...document.querySelectorAll('[flt-semantics-identifier]')].map(node => ["
+        "node.getAttribute('flt-semantics-identifier'),"
+        " node.getBoundingClientRect().left, node.getBoundingClientRect().right])"
+    )
+    return [name for name, left, right in boxes if left < -1 or right > width + 1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_window_has_all_screens_in_both_languages(
+    start: Start, look: Look, home: Path, tmp_path: Path, scheme: str
+) -> None:
+    name = "一个名字特别特别长的模型-with-a-name-that-does-not-end-q4_k_m"
+    write_scripted_model(_folder(home / "models") / f"{name}.gguf", chain(b":", b"a", b"b"))
+    server = start()
+    app = look(server, width=360, height=740, scheme=scheme)
+    other = look(server)
+    screens = {  # what is on it, and its words in the language that it is switched to
+        "models": ("local-1", "中文", "这台电脑上"),
+        "convert": ("source", "English", "File or folder"),
+        "settings": ("theme", "中文", "外观"),
+    }
+    for screen, (sign, language, word) in screens.items():
+        app.click("menu")
+        app.wait_for(lambda: app.has("new-chat"), "the drawer")
+        app.click(screen)
+        app.wait_for(lambda sign=sign: app.has(sign), screen)
+        assert word not in app.page_text()
+        other.choose_language(language)
+        app.wait_for_text(word)
+        app.wait_for(lambda sign=sign: app.has(sign), f"{screen} again")
+        app.screenshot(tmp_path / f"{screen}.png")
+        assert _cut_off(app, 360) == []
