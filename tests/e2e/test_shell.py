@@ -37,12 +37,22 @@ def _fill(home: Path, *questions: str) -> None:
 def test_a_fresh_app_shows_a_new_chat_and_asks_no_other_host(app: Any) -> None:
     app.wait_for_label("new-chat", "New chat")
 
-    for identifier in ("chat-search", "chat-list", "settings", "prompt"):
+    for identifier in ("chat-search", "chat-list", "models", "convert", "settings", "prompt"):
         assert app.has(identifier), identifier
     # Flet's client names one foreign script, which our Content-Security-Policy keeps from being asked for.
-    blocked = [message for message in app.messages if "Content Security Policy" in message]
-    assert all(any(url in message for message in blocked) for url in app.foreign)
+    assert app.reached == []
     assert len(app.foreign) <= 1
+
+
+def test_emoji_are_shown_without_asking_anybody_for_a_font(app: Any) -> None:
+    before = list(app.foreign)
+
+    app.ask("你好 😀 🎉 🦜 👩‍🔬 🇨🇳 ❤️")
+
+    assert app.wait_for_answer()
+    app.wait_for_label("last-user", "🦜")
+    assert app.foreign == before
+    assert app.reached == []
 
 
 def test_language_changes_at_run_time(app: Any) -> None:
