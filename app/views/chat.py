@@ -19,15 +19,15 @@ from app.chat.events import (
     PathChanged,
     QueueChanged,
 )
-from app.components.chat_header import ChatHeader
-from app.components.composer import Composer
-from app.components.empty_state import EmptyState
-from app.components.engine_status import EngineStatus, model_name, status_text
-from app.components.load_failure import LoadFailure
-from app.components.look import UNIT, centred, muted_text
-from app.components.message_list import MessageList, Place
-from app.components.queue_chips import Queued
-from app.components.refresh import is_on_screen, refresh
+from app.components.basics.look import UNIT, centred, muted_text
+from app.components.basics.refresh import is_on_screen, refresh
+from app.components.chat.chat_header import ChatHeader
+from app.components.chat.composer import Composer
+from app.components.chat.empty_state import EmptyState
+from app.components.chat.engine_status import EngineStatus, model_name, status_text
+from app.components.chat.load_failure import LoadFailure
+from app.components.chat.message_list import MessageList, Place
+from app.components.chat.queue_chips import Queued
 from app.history.errors import ConversationMissing
 from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour

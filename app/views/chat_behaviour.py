@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.components.persona_picker import PersonaPicker
-from app.components.refresh import refresh
-from app.components.sampling_sheet import Adjustment, open_sampling_sheet
+from app.components.basics.refresh import refresh
+from app.components.chat.persona_picker import PersonaPicker
+from app.components.chat.sampling_sheet import Adjustment, open_sampling_sheet
 from app.history.records import Conversation, Overrides
 from app.views.chat_reading import Behaviour, behaviour, persona_sampling, with_adjustment
 from app.views.context import ViewContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from app.components.message_commands import MessageCommands
+from app.components.chat.message_commands import MessageCommands
 from app.views.context import ViewContext
 
 

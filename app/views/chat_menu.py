@@ -7,9 +7,9 @@ from collections.abc import Callable
 import flet as ft
 
 from app.chat.events import ConversationsChanged
-from app.components.chat_header import MenuEntry
-from app.components.conversation_actions import ConversationActions
-from app.components.file_transfer import FileTransfer
+from app.components.chat.chat_header import MenuEntry
+from app.components.sidebar.conversation_actions import ConversationActions
+from app.components.sidebar.file_transfer import FileTransfer
 from app.history.records import Conversation
 from app.views.context import ViewContext
 

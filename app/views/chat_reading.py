@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from app.chat.answer_plan import plan_answer
 from app.chat.paths import context_use, remembered_from
-from app.components.message_list import Place
-from app.components.queue_chips import Queued
-from app.components.sampling_sheet import Adjustment
+from app.components.chat.message_list import Place
+from app.components.chat.queue_chips import Queued
+from app.components.chat.sampling_sheet import Adjustment
 from app.history.records import Conversation, Overrides, PathMessage
 from app.personas import Persona
 from convert.i18n import Language

@@ -13,17 +13,17 @@ from typing import Any
 
 import flet as ft
 
-from app.components.conversion_choices import ConversionChoices
-from app.components.conversion_progress import ConversionProgress
-from app.components.convert_words import refusal_text
-from app.components.gguf_choices import GgufChoices
-from app.components.identified import identified
-from app.components.look import UNIT, centred, muted_text
-from app.components.need_card import NeedCard
-from app.components.recognised import recognised_card
-from app.components.refresh import refresh
-from app.components.settings_section import section
-from app.components.source_field import SourceField
+from app.components.basics.identified import identified
+from app.components.basics.look import UNIT, centred, muted_text
+from app.components.basics.refresh import refresh
+from app.components.basics.source_field import SourceField
+from app.components.convert.conversion_choices import ConversionChoices
+from app.components.convert.conversion_progress import ConversionProgress
+from app.components.convert.convert_words import refusal_text
+from app.components.convert.gguf_choices import GgufChoices
+from app.components.convert.need_card import NeedCard
+from app.components.convert.recognised import recognised_card
+from app.components.settings.settings_section import section
 from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.inspection import (

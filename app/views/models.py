@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import flet as ft
 
-from app.components.get_models import GetModels
-from app.components.identified import identified
-from app.components.import_dialog import ask_import
-from app.components.job_list import JobList
-from app.components.local_models import WIDTH, LocalModels
-from app.components.look import UNIT, centred
-from app.components.refresh import refresh
+from app.components.basics.identified import identified
+from app.components.basics.look import UNIT, centred
+from app.components.basics.refresh import refresh
+from app.components.models.get_models import GetModels
+from app.components.models.import_dialog import ask_import
+from app.components.models.local_models import WIDTH, LocalModels
+from app.components.work.job_list import JobList
 from app.models.events import ModelEvent
 from app.views.context import ModelsSection, ViewContext
 

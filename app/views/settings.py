@@ -8,13 +8,13 @@ from typing import Any
 
 import flet as ft
 
-from app.components.about_section import about_section
-from app.components.data_section import DataSection
-from app.components.dialogs import ask_confirmation
-from app.components.identified import identified
-from app.components.personas_section import PersonasSection
-from app.components.sampling_defaults import SamplingKnobs
-from app.components.settings_section import row, section
+from app.components.basics.dialogs import ask_confirmation
+from app.components.basics.identified import identified
+from app.components.settings.about_section import about_section
+from app.components.settings.data_section import DataSection
+from app.components.settings.personas_section import PersonasSection
+from app.components.settings.sampling_defaults import SamplingKnobs
+from app.components.settings.settings_section import row, section
 from app.settings import Settings
 from app.views.context import ViewContext
 

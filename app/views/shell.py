@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import flet as ft
 
 from app.chat.events import ChatEvent, ConversationsChanged, Problem
-from app.components.shortcuts import Action, action_for, shortcut_sheet
-from app.components.sidebar import Sidebar
+from app.components.settings.shortcuts import Action, action_for, shortcut_sheet
+from app.components.sidebar.sidebar import Sidebar
 from app.i18n import Texts
 from app.models.events import ModelEvent
 from app.settings import Settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import flet as ft
 
-from app.components.look import MONOSPACE
+from app.components.basics.look import MONOSPACE
 from app.settings import Settings
 
 SEED = "#1F6F6B"

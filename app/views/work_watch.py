@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.components.job_text import ending_text
-from app.components.refresh import refresh
-from app.components.status_strip import StatusStrip
+from app.components.basics.refresh import refresh
+from app.components.work.job_text import ending_text
+from app.components.work.status_strip import StatusStrip
 from app.models.errands import Verify
 from app.models.events import JobChanged, ModelEvent
 from app.models.jobs import Job

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.components.convert_words import form_text, need_text, reason_text, refusal_text
+from app.components.convert.convert_words import form_text, need_text, reason_text, refusal_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, GgufFacts, Given, Inspection, Need, inspect
 from builders.checkpoints import write_bloom, write_llama

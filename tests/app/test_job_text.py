@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.components.job_text import ending_text, job_text, left_text
+from app.components.work.job_text import ending_text, job_text, left_text
 from app.errors import ModelNotFound
 from app.i18n import Texts
 from app.models.acquire import Wish

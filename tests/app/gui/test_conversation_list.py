@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 import pytest
 
-from app.components.conversation_groups import grouped
-from app.components.file_transfer import safe_name
-from app.components.search_results import highlighted
+from app.components.sidebar.conversation_groups import grouped
+from app.components.sidebar.file_transfer import safe_name
+from app.components.sidebar.search_results import highlighted
 from app.history.records import Conversation, Overrides, SearchHit
 
 TODAY = date(2026, 3, 1)  # the day before was in a shorter month

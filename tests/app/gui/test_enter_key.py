@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.components.enter_key import EnterKey, Typed
+from app.components.chat.enter_key import EnterKey, Typed
 
 
 class _Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.components.following import FLUSH_INTERVAL_S, Coalescer, Following, flush_interval_s
+from app.components.chat.following import FLUSH_INTERVAL_S, Coalescer, Following, flush_interval_s
 
 
 def test_scrolling_up_stops_following_and_returning_begins_again() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import flet as ft
 import pytest
 
-from app.components.load_failure import LoadFailure
+from app.components.chat.load_failure import LoadFailure
 from app.i18n import Texts
 from app.views.context import ViewContext
 from convert.i18n import LANGUAGES, Language

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.components.markdown_stream import Block, BlockKind, MarkdownStream, code_of, formula_of
+from app.components.chat.markdown_stream import Block, BlockKind, MarkdownStream, code_of, formula_of
 
 _LINES = (
     "你好，世界。",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.safe_markdown import is_safe_address, without_images
+from app.components.chat.safe_markdown import is_safe_address, without_images
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.components.shortcuts import Action, Chord, action_for, shortcuts
+from app.components.settings.shortcuts import Action, Chord, action_for, shortcuts
 
 
 def _press(chord: Chord, *, is_web: bool, is_mac: bool) -> Action | None:

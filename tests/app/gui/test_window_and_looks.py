@@ -11,7 +11,7 @@ from typing import Any
 import flet_web
 import pytest
 
-from app.components.sampling_defaults import KNOBS
+from app.components.settings.sampling_defaults import KNOBS
 from app.history.records import Backup, OpenReport
 from app.i18n import Texts
 from app.main import report_sentences

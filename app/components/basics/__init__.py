@@ -1,0 +1,1 @@
+"""What the other parts are made of: measures, names, dialogs, paths."""

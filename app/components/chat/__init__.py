@@ -1,0 +1,1 @@
+"""One conversation: header, messages, prompt, and the model that answers."""

@@ -1,0 +1,94 @@
+"""What the conversion screen says: forms, prompt formats, gaps and refusals in words for a window.
+
+The converter's own sentences name command-line options; where they do, others take their place here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from app.components.work.job_text import error_text
+from app.i18n import Texts, catalog
+from app.models.inspection import CheckpointFacts, Need
+from convert.checkpoint import parameters_text
+from convert.errors import GptqConfigMissing, NotACheckpoint
+from convert.forms import ENCRYPTED, FORMS, LORA
+
+_FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA"}
+_PLUS = {ENCRYPTED.label: "convert.form.plus_encrypted", LORA.label: "convert.form.plus_lora"}
+_KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
+
+
+def refusal_text(error: Exception, texts: Texts) -> str:
+    """Why something can't be used, and what to do instead."""
+    name = type(error).__name__
+    if isinstance(error, NotACheckpoint) and not error.found:
+        name = "EmptyFolder" if _is_folder(error.path) else "OtherFile"
+    key = f"convert.error.{name}"
+    if key not in catalog().keys(texts.language):
+        return error_text(error, texts)
+    return catalog().text(key, texts.language, **_values(error))
+
+
+def need_text(need: Need, texts: Texts) -> str:
+    """What is missing, why, and where to get it."""
+    if need.kind == "files":
+        return refusal_text(need.gap, texts) if need.gap is not None else ""
+    if need.kind == "base":
+        base = getattr(need.gap, "base", "") or "?"
+        return texts.text("convert.need.base_of" if base != "?" else "convert.need.base", base=base)
+    if need.kind == "config" and isinstance(need.gap, GptqConfigMissing):
+        return texts.text("convert.need.config_gptq", repo=_KNOWN_BASE)
+    if need.kind == "tokenizer":
+        expected = getattr(need.gap, "expected", "tokenizer.json / tokenizer.model")
+        return texts.text("convert.need.tokenizer", expected=expected, repo=_KNOWN_BASE)
+    return texts.text(f"convert.need.{need.kind}")
+
+
+def what_text(facts: CheckpointFacts, texts: Texts) -> str:
+    """One sentence: family, size and form."""
+    return texts.text(
+        "convert.what",
+        family=_FAMILIES.get(facts.family, facts.family),
+        parameters=parameters_text(facts.n_parameters),
+        form=form_text(facts.form, texts),
+    )
+
+
+def form_text(form: str, texts: Texts) -> str:
+    """A checkpoint's form as `convert.forms` labels it, in words: what it is, and what comes with it."""
+    first, *others = form.split(" + ")
+    words = first
+    for key, known in FORMS.items():
+        if first.startswith(known.label):
+            detail = first.removeprefix(known.label).strip(" ,")
+            words = texts.text(f"convert.form.{key}")
+            words = texts.text("convert.form.with_detail", form=words, detail=detail) if detail else words
+    for other in others:
+        plus = _PLUS.get(other)
+        words = texts.text(plus, form=words) if plus is not None else words
+    return words
+
+
+def prompt_text(name: str, texts: Texts) -> str:
+    """A prompt format, as `convert.prompt_choice` or the engine names it."""
+    key = f"convert.prompt.{name}"
+    return texts.text(key) if key in catalog().keys(texts.language) else name
+
+
+def reason_text(reason: str, texts: Texts) -> str:
+    """Why that prompt format was chosen."""
+    return texts.text(f"convert.reason.{reason}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _values(error: Any) -> dict[str, Any]:
+    return {field.name: getattr(error, field.name) for field in fields(error)}

@@ -1,0 +1,1 @@
+"""Models on this disk and models to get."""

@@ -1,0 +1,126 @@
+"""One model of the catalog: what it is, what it takes, whether it runs here, and the way to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flet as ft
+
+from app.components.basics.identified import identified
+from app.components.basics.look import UNIT, muted_text
+from app.components.models.fit_badge import badge, fit_badge
+from app.models.get_texts import needs_text, sizes_text
+from app.models.offers import Offer
+from app.models.stock import Standing
+from app.views.context import ViewContext
+
+_STATES = {
+    "under_way": ft.Icons.DOWNLOADING,
+    "paused": ft.Icons.PAUSE_CIRCLE_OUTLINE,
+    "failed": ft.Icons.ERROR_OUTLINE,
+}
+
+
+class CatalogRow(ft.Container):
+    """on_get is called when the person wants it."""
+
+    def __init__(
+        self, context: ViewContext, offer: Offer, standing: Standing, on_get: Callable[[], object]
+    ) -> None:
+        self._context = context
+        self._offer = offer
+        self._standing = standing
+        self._on_get = on_get
+        row = ft.ResponsiveRow(
+            [
+                ft.Container(self._texts(), col={"xs": 12, "sm": 9}),
+                ft.Container(
+                    self._actions(),
+                    col={"xs": 12, "sm": 3},
+                    alignment=ft.Alignment.CENTER_RIGHT,
+                ),
+            ],
+            spacing=2 * UNIT,
+            run_spacing=UNIT,
+            vertical_alignment=ft.CrossAxisAlignment.CENTER,
+        )
+        super().__init__(identified(row, f"catalog-{offer.model.id}"))
+
+    def _texts(self) -> ft.Control:
+        context, model = self._context, self._offer.model
+        lines: list[ft.Control] = [
+            ft.Text(model.name, theme_style=ft.TextThemeStyle.TITLE_SMALL),
+            ft.Text(
+                model.about.in_language(context.language),
+                theme_style=ft.TextThemeStyle.BODY_MEDIUM,
+                color=ft.Colors.ON_SURFACE_VARIANT,
+            ),
+            muted_text(model.recommendation.in_language(context.language)),
+            facts_row(context, self._offer),
+        ]
+        return ft.Column(lines, spacing=4, tight=True)
+
+    def _actions(self) -> ft.Control:
+        t, guard = self._context.t, self._context.guard
+        model = self._offer.model
+        if not model.can_be_used:
+            return muted_text(t("get.unusable"), text_align=ft.TextAlign.END)
+        again = identified(ft.TextButton(t("get.again"), on_click=guard(self._on_get)), f"get-{model.id}")
+        if self._standing.state is not None:
+            return _state(t(f"get.{self._standing.state}"), _STATES[self._standing.state])
+        if self._standing.here:
+            path = self._standing.here[0].path
+            chat = ft.FilledTonalButton(t("job.chat"), on_click=guard(lambda: self._context.use_model(path)))
+            return ft.Column(
+                [
+                    _state(t("get.here"), ft.Icons.CHECK),
+                    identified(chat, f"get-chat-{model.id}"),
+                    again,
+                ],
+                spacing=4,
+                tight=True,
+                horizontal_alignment=ft.CrossAxisAlignment.END,
+            )
+        button = ft.FilledTonalButton(t("get.get"), icon=ft.Icons.DOWNLOAD, on_click=guard(self._on_get))
+        return identified(button, f"get-{model.id}", t("get.get_label", name=model.name))
+
+
+def facts_row(context: ViewContext, offer: Offer) -> ft.Control:
+    """Sizes, fit, licence, and what is needed besides, as far as they are known."""
+    t = context.t
+    model = offer.model
+    facts: list[ft.Control] = [muted_text(sizes_text(offer.chosen, context.texts))]
+    if model.can_be_used:
+        facts.append(fit_badge(context, offer.fit))
+    facts.append(muted_text(t("get.license", license=model.license)))
+    needs = needs_text(offer, context.texts)
+    if needs:
+        facts.append(
+            badge(
+                needs,
+                ft.Icons.KEY,
+                ft.Colors.SURFACE_CONTAINER_HIGHEST,
+                ft.Colors.ON_SURFACE_VARIANT,
+                t("get.key.where"),
+            )
+        )
+    if model.can_be_used and not model.prompt_verified:
+        facts.append(muted_text(t("get.prompt_unverified", format=model.prompt_format)))
+    return ft.Row(
+        facts,
+        wrap=True,
+        spacing=12,
+        run_spacing=4,
+        vertical_alignment=ft.CrossAxisAlignment.CENTER,
+    )
+
+
+def _state(text: str, icon: ft.IconData) -> ft.Control:
+    return ft.Row(
+        [
+            ft.Icon(icon, size=16, color=ft.Colors.PRIMARY),
+            ft.Text(text, theme_style=ft.TextThemeStyle.LABEL_LARGE, color=ft.Colors.PRIMARY),
+        ],
+        spacing=6,
+        tight=True,
+    )

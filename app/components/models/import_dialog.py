@@ -1,0 +1,128 @@
+"""Import a model from this disk: name it, and say how a GGUF is taken over; everything else is converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import flet as ft
+
+from app.components.basics.dialogs import cancel_button
+from app.components.basics.identified import identified
+from app.components.basics.look import UNIT, muted_text
+from app.components.basics.path_field import PathField
+from app.components.basics.refresh import refresh
+from app.models.import_look import ImportLook, look_at_import
+from app.models.importing import ImportWish
+from app.views.context import ViewContext
+from engine.models.adding import How
+
+_WIDTH = 460
+_WAYS: tuple[How, ...] = get_args(How)
+
+
+def ask_import(context: ViewContext) -> None:
+    """Open the dialog."""
+    context.open_dialog(_ImportDialog(context))
+
+
+class _ImportDialog(ft.AlertDialog):
+    def __init__(self, context: ViewContext) -> None:
+        self._context = context
+        self._look: ImportLook | None = None
+        t = context.t
+        self._path = PathField(
+            context,
+            t("library.import.path"),
+            "import-path",
+            kind="file",
+            on_change=self._changed,
+            on_submit=self._accept,
+        )
+        self._note = muted_text(t("library.import.note"))
+        self._ways = ft.RadioGroup(ft.Column(tight=True, spacing=UNIT), value="copy", visible=False)
+        self._button = ft.FilledButton(t("library.import.next"), on_click=context.guard(self._accept))
+        super().__init__(
+            title=ft.Text(t("library.import.title")),
+            scrollable=True,
+            content=ft.Container(
+                ft.Column(
+                    [self._path, self._note, self._ways],
+                    tight=True,
+                    spacing=2 * UNIT,
+                    horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+                ),
+                width=_WIDTH,
+            ),
+            actions=[
+                cancel_button(context, lambda: context.close_dialog(self)),
+                identified(self._button, "import-start"),
+            ],
+        )
+
+    async def _changed(self) -> None:
+        """Look at what is there, and show the ways where it is a GGUF."""
+        path = self._path.path
+        look = await self._look_at(path) if path is not None else None
+        if path != self._path.path:
+            return  # typed on meanwhile
+        if look != self._look:
+            self._look = look
+            self._show()
+
+    def _show(self) -> None:
+        t, look = self._context.t, self._look
+        is_gguf = look is not None and look.is_gguf
+        self._note.value = t("library.import.note")
+        if look is not None and look.exists:
+            self._note.value = (
+                t("library.import.gguf", size=look.size_bytes)
+                if look.is_gguf
+                else t("library.import.convert")
+            )
+        self._ways.visible = is_gguf
+        if look is not None and is_gguf:
+            self._ways.content = ft.Column([self._way(way, look) for way in _WAYS], tight=True, spacing=UNIT)
+            if self._ways.value == "link" and not look.can_link:
+                self._ways.value = "copy"
+        self._button.content = t("library.import.start" if is_gguf else "library.import.next")
+        refresh(self)
+
+    def _way(self, way: How, look: ImportLook) -> ft.Control:
+        t = self._context.t
+        is_possible = way != "link" or look.can_link
+        about = t(f"library.import.{way}.about" if is_possible else "library.import.link.impossible")
+        radio = ft.Radio(value=way, label=t(f"library.import.{way}"), disabled=not is_possible)
+        return ft.Column(
+            [
+                identified(radio, f"import-{way}"),
+                ft.Container(muted_text(about), padding=ft.Padding.only(left=44)),
+            ],
+            spacing=0,
+            tight=True,
+        )
+
+    async def _accept(self) -> None:
+        context, path = self._context, self._path.path
+        if path is None:
+            self._path.show_error(context.t("library.path.empty"))
+            return
+        look = await self._look_at(path)
+        if not look.exists:
+            self._path.show_error(context.t("library.path.missing", path=str(path)))
+        elif not look.is_gguf:
+            context.close_dialog(self)
+            context.open_convert(look.path)
+        elif look.is_known:
+            self._path.show_error(context.t("library.import.known"))
+        elif look != self._look:
+            self._look = look
+            self._show()  # chosen so quickly that the ways were not shown yet
+        else:
+            way: How = next(way for way in _WAYS if way == self._ways.value)
+            await context.in_thread(context.models.import_path, ImportWish(look.path, way))
+            context.close_dialog(self)
+            context.open_models("local")
+
+    async def _look_at(self, path: Path) -> ImportLook:
+        return await self._context.in_thread(look_at_import, path, self._context.models.library.folder)

@@ -1,0 +1,131 @@
+"""What a person added to the catalog: a repository or a file on the hub, an address, or a path here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import flet as ft
+
+from app.components.basics.identified import identified
+from app.components.basics.look import UNIT, muted_text, selectable
+from app.components.basics.refresh import refresh
+from app.components.models.get_dialog import begin
+from app.components.models.hub_search import ask_about
+from app.i18n import EXPECTED_ERRORS
+from app.models.own_entries import add_entry
+from app.models.stock import Stock
+from app.views.context import ViewContext
+from engine.models.user_entries import UserEntry
+
+_ICONS = {
+    "hub": ft.Icons.CLOUD_OUTLINED,
+    "address": ft.Icons.LINK,
+    "path": ft.Icons.INSERT_DRIVE_FILE_OUTLINED,
+}
+
+
+class OwnEntries(ft.Column):
+    """`show` follows the stock."""
+
+    def __init__(self, context: ViewContext) -> None:
+        self._context = context
+        t = context.t
+        self._source = ft.TextField(
+            hint_text=t("get.own.hint"),
+            dense=True,
+            error_max_lines=8,
+            on_submit=context.guard(self._add),
+            on_change=context.guard(self._forget_error),
+        )
+        add = ft.FilledTonalButton(t("get.own.add"), icon=ft.Icons.ADD, on_click=context.guard(self._add))
+        self._rows = ft.Column(spacing=0, tight=True)
+        super().__init__(
+            [
+                ft.Row(
+                    [identified(self._source, "own-source", expand=True), identified(add, "own-add")],
+                    spacing=UNIT,
+                    vertical_alignment=ft.CrossAxisAlignment.START,
+                ),
+                muted_text(t("get.own.note")),
+                self._rows,
+            ],
+            spacing=UNIT,
+            tight=True,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+        )
+
+    def show(self, stock: Stock) -> None:
+        """Show what was added; the caller updates."""
+        self._show(stock.entries)
+
+    def _show(self, entries: tuple[UserEntry, ...]) -> None:
+        self._rows.controls = [self._row(number, entry) for number, entry in enumerate(entries)]
+
+    async def _add(self) -> None:
+        text = (self._source.value or "").strip()
+        if not text:
+            return
+        try:
+            models = self._context.models
+            await self._context.in_thread(add_entry, text, models.entries, models.catalog)
+        except EXPECTED_ERRORS as error:
+            self._say(self._context.texts.error(error))
+            return
+        self._source.value = ""
+        await self._read_again()
+
+    async def _remove(self, entry: UserEntry) -> None:
+        await self._context.in_thread(self._context.models.entries.remove, entry.source)
+        await self._read_again()
+
+    async def _read_again(self) -> None:
+        self._show(await self._context.in_thread(self._context.models.entries.all))
+        refresh(self)
+
+    async def _get(self, entry: UserEntry) -> None:
+        """A path is for the conversion, which also adds GGUFs; of a repository, the hub is asked first."""
+        if entry.kind == "path":
+            self._context.open_convert(Path(entry.source))
+            return
+        if entry.kind == "hub" and entry.file is None:
+            try:
+                await ask_about(self._context, entry.repo or entry.source)
+            except EXPECTED_ERRORS as error:
+                self._say(self._context.texts.error(error))
+            return
+        await begin(self._context, entry.source)
+
+    def _row(self, number: int, entry: UserEntry) -> ft.Control:
+        t, guard = self._context.t, self._context.guard
+        get = ft.TextButton(
+            t("get.own.look" if entry.kind == "path" else "get.get"), on_click=guard(lambda: self._get(entry))
+        )
+        remove = ft.IconButton(
+            ft.Icons.DELETE_OUTLINE, tooltip=t("get.own.remove"), on_click=guard(lambda: self._remove(entry))
+        )
+        row = ft.Row(
+            [
+                ft.Icon(_ICONS[entry.kind], size=18, color=ft.Colors.ON_SURFACE_VARIANT),
+                ft.Column(
+                    [
+                        ft.Text(entry.name, theme_style=ft.TextThemeStyle.TITLE_SMALL),
+                        selectable(muted_text(t(f"get.own.{entry.kind}", source=entry.source))),
+                    ],
+                    spacing=2,
+                    tight=True,
+                    expand=True,
+                ),
+                identified(get, f"own-get-{number}"),
+                identified(remove, f"own-remove-{number}"),
+            ],
+            spacing=12,
+        )
+        return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=UNIT)), f"own-{number}")
+
+    def _say(self, text: str | None) -> None:
+        self._source.error = text
+        refresh(self._source)
+
+    def _forget_error(self) -> None:
+        if self._source.error:
+            self._say(None)

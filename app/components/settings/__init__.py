@@ -1,0 +1,1 @@
+"""The parts of the settings, and the sheet of shortcuts."""

@@ -1,0 +1,1 @@
+"""Long work: its list, its strip and its sentences."""
