@@ -25,7 +25,10 @@ class KeyField(ft.Column):
         pick = ft.IconButton(
             ft.Icons.FOLDER_OPEN, tooltip=context.t("get.choose_file"), on_click=context.guard(self._pick)
         )
-        row = [identified(self._field, "key-file", expand=True), identified(pick, "key-file-choose")]
+        row: list[ft.Control] = [
+            identified(self._field, "key-file", expand=True),
+            identified(pick, "key-file-choose"),
+        ]
         super().__init__(
             [
                 selectable(muted_text(context.t("get.key.where"))),
