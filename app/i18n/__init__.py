@@ -54,3 +54,15 @@ class Texts:
         if error.smaller_context_tokens is None:
             return self.text("advice.memory")
         return self.text("advice.memory_context", context_tokens=error.smaller_context_tokens)
+
+
+class WindowTexts(Texts):
+    """The texts of a window: where the terminal's sentence names a command, another one takes its place."""
+
+    def error(self, error: ExpectedError) -> str:
+        """As `Texts.error`; buttons do what command-line options do elsewhere."""
+        if isinstance(error, NotEnoughMemory):
+            return f"{catalog().error_text(error, self.language)} {self.text('chat.failure.memory')}"
+        if f"window.{type(error).__name__}" in catalog().keys(self.language):
+            return catalog().error_text(error, self.language, "window")
+        return super().error(error)

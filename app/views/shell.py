@@ -19,7 +19,7 @@ import flet as ft
 from app.chat.events import ChatEvent, ConversationsChanged, Problem
 from app.components.settings.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar.sidebar import Sidebar
-from app.i18n import Texts
+from app.i18n import WindowTexts
 from app.models.events import ModelEvent
 from app.settings import Settings
 from app.views.chat import ChatView
@@ -125,7 +125,7 @@ class Shell:
     def _build(self, carried: Carried | None = None) -> None:
         """carried: of the chat that was on this page before."""
         self._context = ViewContext(
-            self._page, self._service, self._around.models, Texts(self._language()), self
+            self._page, self._service, self._around.models, WindowTexts(self._language()), self
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0

@@ -52,10 +52,10 @@ class Catalog:
         """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field."""
         return _Formatter().vformat(self._texts[language][key], (), values)
 
-    def error_text(self, error: Any, language: Language) -> str:
-        """The sentence for a dataclass exception: key `error.<ClassName>`, its fields as values."""
+    def error_text(self, error: Any, language: Language, group: str = "error") -> str:
+        """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values."""
         values = {field.name: getattr(error, field.name) for field in fields(error)}
-        return self.text(f"error.{type(error).__name__}", language, **values)
+        return self.text(f"{group}.{type(error).__name__}", language, **values)
 
 
 def size_text(size_bytes: int) -> str:

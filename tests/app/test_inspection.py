@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.components.convert.convert_words import form_text, need_text, reason_text, refusal_text
-from app.i18n import Texts, catalog
+from app.i18n import WindowTexts
 from app.models.inspection import CheckpointFacts, GgufFacts, Given, Inspection, Need, inspect
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
@@ -23,8 +22,7 @@ from builders.lora import write_adapter
 from builders.meta_files import write_meta
 from builders.tokenizers import write_bloom_tokenizer, write_llama_tokenizer
 from builders.torch_zip import write_torch_zip
-from convert.cli import catalog as convert_catalog
-from convert.errors import ConvertError, SourceMissing, WrongKey
+from convert.errors import SourceMissing, WrongKey
 from convert.forms import FORMS
 from convert.i18n import LANGUAGES
 from engine.models.machine import Machine
@@ -52,7 +50,7 @@ def need(given: Given | Path, kind: str) -> Need:
     (one,) = [each for each in found.needs if each.is_open]
     assert one.kind == kind
     for language in LANGUAGES:
-        texts = Texts(language)
+        texts = WindowTexts(language)
         text = need_text(one, texts) + (refusal_text(one.problem, texts) if one.problem else "")
         assert text
         assert "--" not in text
@@ -96,8 +94,8 @@ def test_a_complete_checkpoint_is_recognised_and_needs_nothing(tmp_path: Path, f
     assert found.size_bytes > 10_000
     assert sum(option.is_recommended for option in found.types) == 1
     for language in LANGUAGES:
-        assert form_text(found.form, Texts(language))
-        assert reason_text(found.prompt_reason, Texts(language))
+        assert form_text(found.form, WindowTexts(language))
+        assert reason_text(found.prompt_reason, WindowTexts(language))
 
 
 def test_one_weight_file_stands_for_its_folder(tmp_path: Path) -> None:
@@ -258,39 +256,9 @@ def test_garbage_is_refused_quickly_and_in_both_languages(tmp_path: Path) -> Non
         assert said, path
         for language in LANGUAGES:
             for error in said:
-                assert refusal_text(error, Texts(language))
+                assert refusal_text(error, WindowTexts(language))
 
 
 def test_a_path_that_is_not_there_says_so(tmp_path: Path) -> None:
     refusal = look(tmp_path / "没有").refusal
     assert isinstance(refusal, SourceMissing)
-
-
-def test_the_sentences_of_a_window_name_no_command_line_options() -> None:
-    for error in _all_errors(ConvertError):
-        key = f"convert.error.{error.__name__}"
-        for language in LANGUAGES:
-            own = key in catalog().keys(language)
-            texts = catalog() if own else convert_catalog()
-            template = texts.template(key if own else f"error.{error.__name__}", language)
-            assert "--" not in template, error
-            assert "belle-convert" not in template, error
-            sample = error(**{field.name: _SAMPLES[str(field.type)] for field in fields(error)})
-            assert refusal_text(sample, Texts(language))
-
-
-_SAMPLES: dict[str, Any] = {
-    "str": "某物",
-    "int": 123_456_789,
-    "Path": Path("模型") / "贝拉.gguf",
-    "tuple[str, ...]": ("one", "two"),
-    "tuple[int, ...]": (3, 4),
-}
-
-
-def _all_errors(base: type[ConvertError]) -> list[type[ConvertError]]:
-    found: list[type[ConvertError]] = []
-    for error in base.__subclasses__():
-        children = _all_errors(error)
-        found += children or [error]
-    return found

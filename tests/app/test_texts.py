@@ -16,11 +16,11 @@ import app.errors
 import engine.errors
 import engine.models.errors
 import engine.models.fetch_errors
-from app.errors import AppError
+from app.errors import AppError, ClientNotFetched, PortInUse
 from app.history.errors import HistoryError
-from app.i18n import Texts, catalog
+from app.i18n import Texts, WindowTexts, catalog
 from app.settings_file import SettingsError
-from convert.errors import OutputExists
+from convert.errors import ConvertError, OutputExists
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
 
@@ -87,6 +87,23 @@ def test_every_error_has_a_sentence(error: type[Any], language: Language) -> Non
     assert "{" not in sentence
     if "path" in {field.name for field in fields(error)}:
         assert "贝拉.gguf" in sentence or "某物" in sentence
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("error", [*ERRORS, *_errors(ConvertError)], ids=lambda error: error.__name__)
+def test_a_window_names_no_command_and_no_option(error: type[Any], language: Language) -> None:
+    sentence = WindowTexts(language).error(_sample(error))
+
+    assert sentence
+    if error not in (PortInUse, ClientNotFetched):  # these end the start, in a terminal
+        assert not re.search(r"--[a-z]|chatbelle |belle-convert", sentence)
+
+
+def test_every_sentence_of_a_window_belongs_to_an_error() -> None:
+    names = {error.__name__ for error in [*ERRORS, *_errors(ConvertError)]}
+    keys = {key for key in catalog().keys("en") if key.startswith("window.")}
+
+    assert {key.removeprefix("window.") for key in keys} <= names
 
 
 def test_every_error_class_is_drawn_in_its_tree() -> None:

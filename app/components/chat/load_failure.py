@@ -9,7 +9,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, centred, muted_text, selectable
 from app.components.chat.model_dialog import choose_model
-from app.i18n import EXPECTED_ERRORS, Texts, catalog
+from app.components.work.job_text import error_text
 from app.views.context import ViewContext
 from engine.errors import NotEnoughMemory
 
@@ -68,7 +68,7 @@ class LoadFailure(ft.Container):
     def show(self, error: Exception | None, *, offers_demo: bool) -> None:
         """Show why loading failed, None for nothing; offers_demo: it is another model that failed."""
         self.visible = error is not None
-        self._reason.value = failure_text(error, self._context.texts) if error is not None else ""
+        self._reason.value = error_text(error, self._context.texts) if error is not None else ""
         self._demo.visible = offers_demo
         self._anyway.visible = self._warning.visible = isinstance(error, NotEnoughMemory)
         smaller = error.smaller_context_tokens if isinstance(error, NotEnoughMemory) else None
@@ -76,15 +76,6 @@ class LoadFailure(ft.Container):
         if smaller is not None:
             self._n_tokens = smaller
             self._smaller_text.value = self._context.t("chat.failure.smaller", n=smaller)
-
-
-def failure_text(error: Exception, texts: Texts) -> str:
-    """What went wrong, in words for a window: its buttons take the place of command-line options."""
-    if isinstance(error, NotEnoughMemory):
-        return f"{catalog().error_text(error, texts.language)} {texts.text('chat.failure.memory')}"
-    if isinstance(error, EXPECTED_ERRORS):
-        return texts.error(error)
-    return texts.text("gui.unexpected", kind=type(error).__name__)
 
 
 def _button(context: ViewContext, key: str, on_click: Callable[[], object], identifier: str) -> ft.Semantics:

@@ -1,13 +1,8 @@
-"""What the conversion screen says: forms, prompt formats, gaps and refusals in words for a window.
-
-The converter's own sentences name command-line options; where they do, others take their place here.
-"""
+"""What the conversion screen says: forms, prompt formats, gaps and refusals in words."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
@@ -23,13 +18,10 @@ _KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
 
 def refusal_text(error: Exception, texts: Texts) -> str:
     """Why something can't be used, and what to do instead."""
-    name = type(error).__name__
     if isinstance(error, NotACheckpoint) and not error.found:
         name = "EmptyFolder" if _is_folder(error.path) else "OtherFile"
-    key = f"convert.error.{name}"
-    if key not in catalog().keys(texts.language):
-        return error_text(error, texts)
-    return catalog().text(key, texts.language, **_values(error))
+        return texts.text(f"convert.refusal.{name}", path=error.path)
+    return error_text(error, texts)
 
 
 def need_text(need: Need, texts: Texts) -> str:
@@ -88,7 +80,3 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
-
-
-def _values(error: Any) -> dict[str, Any]:
-    return {field.name: getattr(error, field.name) for field in fields(error)}

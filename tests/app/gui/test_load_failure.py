@@ -10,7 +10,7 @@ import flet as ft
 import pytest
 
 from app.components.chat.load_failure import LoadFailure
-from app.i18n import Texts
+from app.i18n import WindowTexts
 from app.views.context import ViewContext
 from convert.i18n import LANGUAGES, Language
 from engine.errors import ModelFileMissing, NotEnoughMemory
@@ -22,7 +22,7 @@ class _Context:
     """As much of a `ViewContext` as the card needs."""
 
     def __init__(self, language: Language) -> None:
-        self.texts = Texts(language)
+        self.texts = WindowTexts(language)
         self.t = self.texts.text
 
     def guard(self, handler: Callable[..., Any]) -> Callable[..., Any]:
