@@ -29,7 +29,13 @@ class AnswerRow(ft.Container):
         self.entry = entry
         self._text = MarkdownView(context, entry.message.text, is_growing=self.is_streaming)
         self._activity = ft.Row(
-            [ft.ProgressRing(width=14, height=14, stroke_width=2), muted_text("")],
+            [
+                # A ring that comes and goes in the tree of names costs the node around it its identifier.
+                ft.Semantics(
+                    content=ft.ProgressRing(width=14, height=14, stroke_width=2), exclude_semantics=True
+                ),
+                muted_text(""),
+            ],
             visible=False,
             spacing=10,
         )
