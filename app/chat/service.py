@@ -12,7 +12,6 @@ screen.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,14 +28,11 @@ from app.history.errors import ConversationMissing
 from app.history.records import Overrides, PathMessage
 from app.history.store import HistoryStore
 from app.home import Home
+from app.listeners import Listeners
 from app.personas import PersonaStore
 from app.settings import SettingsStore
 from convert.i18n import Language
 from engine.backend import Backend
-
-_log = logging.getLogger(__name__)
-
-Listener = Callable[[ChatEvent], None]
 
 
 def _default_backend() -> Backend:
@@ -75,32 +71,25 @@ class ChatService:
         self.personas = personas
         self.history = history
         self._lock = threading.Lock()
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: Listeners[ChatEvent] = Listeners()
         self._empty: int | None = None
         self._is_closed = False
         self._host = EngineHost(
             home,
             make_backend,
-            on_change=lambda state: self._emit(EngineChanged(state)),
-            on_bug=lambda error: self._emit(Problem(None, error)),
+            on_change=lambda state: self._listeners.tell(EngineChanged(state)),
+            on_bug=lambda error: self._listeners.tell(Problem(None, error)),
         )
         self._planner = Planner(home, settings, personas, language)
-        self._answering = Answering(self._host, history, settings, self._planner, self._emit)
+        self._answering = Answering(self._host, history, settings, self._planner, self._listeners.tell)
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[ChatEvent], None]) -> Callable[[], None]:
         """Call `listener` with every event, until the returned function is called."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(each for each in self._listeners if each is not listener)
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     def publish(self, event: ChatEvent) -> None:
         """Tell all listeners of a change that was made to a store directly, such as a new title."""
-        self._emit(event)
+        self._listeners.tell(event)
 
     # The engine
 
@@ -217,20 +206,20 @@ class ChatService:
     def select_branch(self, message_id: int) -> None:
         """Show this message instead of its alternatives."""
         self.history.messages.select(message_id)
-        self._emit(PathChanged(self.history.messages.get(message_id).conversation_id))
+        self._listeners.tell(PathChanged(self.history.messages.get(message_id).conversation_id))
 
     def delete_message(self, message_id: int) -> Deletion:
         """Delete a message with all that follows; an answer that is running there ends."""
         conversation_id = self.history.messages.get(message_id).conversation_id
         number = self.history.messages.delete(message_id)
         self._answering.forget_deleted(conversation_id)
-        self._emit(PathChanged(conversation_id))
+        self._listeners.tell(PathChanged(conversation_id))
         return Deletion(conversation_id, number)
 
     def undo(self, deletion: Deletion) -> None:
         """Bring back what `delete_message` took away."""
         self.history.messages.undo_delete(deletion.number)
-        self._emit(PathChanged(deletion.conversation_id))
+        self._listeners.tell(PathChanged(deletion.conversation_id))
 
     def close(self) -> None:
         """Keep the running answer as unfinished, stop the engine, close the history; once is enough."""
@@ -244,13 +233,6 @@ class ChatService:
         self.history.close()
 
     # Small things
-
-    def _emit(self, event: ChatEvent) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except RuntimeError:  # the event loop of a page that is being closed
-                _log.info("a listener could not take an event", exc_info=True)
 
     def _is_unused(self, conversation_id: int) -> bool:
         try:

@@ -7,15 +7,14 @@ screen and no engine.
 
 from __future__ import annotations
 
-import logging
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from app.home import Home
+from app.listeners import Listeners
 from app.models.errands import Errand, Import, Verify, Work, carry_out
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.finding import load_catalog, open_entries, open_library
@@ -28,9 +27,6 @@ from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
 from engine.models.network import is_offline
-
-_LOG = logging.getLogger(__name__)
-Listener = Callable[[ModelEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +55,12 @@ class ModelService:
         self.library = open_library(home)
         self.catalog = load_catalog()
         self.entries = open_entries(home)
-        self._lock = threading.Lock()
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: Listeners[ModelEvent] = Listeners()
         self.jobs = Jobs(home.make(home.jobs), self._carry_out, self._job_changed)
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[ModelEvent], None]) -> Callable[[], None]:
         """Call `listener` with every event, until the returned function is called."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(each for each in self._listeners if each is not listener)
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     def close(self) -> None:
         """Pause what is under way; it goes on when a person says so."""
@@ -98,23 +86,23 @@ class ModelService:
     def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
         """As `Library.remove`."""
         outcome = self.library.remove(model, to_trash=to_trash)
-        self._emit(LibraryChanged())
+        self._listeners.tell(LibraryChanged())
         return outcome
 
     def forget(self, path: Path) -> None:
         """As `Library.forget`."""
         self.library.forget(path)
-        self._emit(LibraryChanged())
+        self._listeners.tell(LibraryChanged())
 
     def add_folder(self, folder: Path) -> None:
         """As `Library.add_folder`."""
         self.library.add_folder(folder)
-        self._emit(LibraryChanged())
+        self._listeners.tell(LibraryChanged())
 
     def remove_folder(self, folder: Path) -> None:
         """As `Library.remove_folder`."""
         self.library.remove_folder(folder)
-        self._emit(LibraryChanged())
+        self._listeners.tell(LibraryChanged())
 
     # To get
 
@@ -161,13 +149,6 @@ class ModelService:
         return carry_out(errand, self.home, self.endpoints(), is_cancelled)
 
     def _job_changed(self, job: Job) -> None:
-        self._emit(JobChanged(job))
+        self._listeners.tell(JobChanged(job))
         if job.state == "done":
-            self._emit(LibraryChanged())
-
-    def _emit(self, event: ModelEvent) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except RuntimeError:  # the event loop of a page that is being closed
-                _LOG.info("a listener could not take an event", exc_info=True)
+            self._listeners.tell(LibraryChanged())
