@@ -99,8 +99,9 @@ def _get(
         wish = errand.wish
         if errand.tokenizer_repo is not None:
             root = home.make(home.root / "tokenizers")
+            key = Path(wish.key) if wish.key else None
             tokenizer = yield from fetch_tokenizer(
-                errand.tokenizer_repo, root, endpoints, is_cancelled=is_cancelled
+                errand.tokenizer_repo, root, endpoints, key=key, is_cancelled=is_cancelled
             )
             if tokenizer is None:
                 return

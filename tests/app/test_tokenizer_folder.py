@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,22 @@ from app.models.finding import load_catalog
 from app.models.progress import WorkDone
 from app.models.tokenizer_folder import fetch_tokenizer, find_tokenizer
 from app.models.wishes import find_get
-from builders.checkpoints import write_bloom
+from builders.checkpoints import write_bloom, write_llama
+from builders.encrypted import encrypt_folder, write_encrypted
 from builders.gptq import write_gptq
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import python_environment
 from convert.detect import open_checkpoint
-from convert.errors import TokenizerMissing
+from convert.errors import KeyIsEncrypted, KeyNeeded, TokenizerMissing, WrongKey
 from convert.pipeline import convert
+from engine.models.catalog import Catalog
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import FetchError
 from engine.models.transport import Patience
 
 OWNER, GPTQ = "BelleGroup/BELLE-7B-2M", "BelleGroup/BELLE-7B-gptq"
+ENCRYPTED_OWNER, ENCRYPTED_GPTQ = (f"BelleGroup/BELLE-LLaMA-7B-2M-{name}" for name in ("enc", "gptq-enc"))
+KEY = bytes(range(256)) * 40
 FAST = Patience(connect_s=2, stall_s=3, n_failures=2, backoff_s=0.01)
 SMALL = ["config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
 PROGRAM = """
@@ -59,8 +64,8 @@ def hub(tmp_path: Path) -> LocalHub:
     return hub
 
 
-def fetch(root: Path, hub: LocalHub) -> Path | None:
-    work = fetch_tokenizer(OWNER, root, Endpoints((hub.url,)), patience=FAST)
+def fetch(root: Path, hub: LocalHub, repo: str = OWNER, key: Path | None = None) -> Path | None:
+    work = fetch_tokenizer(repo, root, Endpoints((hub.url,)), key=key, patience=FAST)
     while True:
         try:
             next(work)
@@ -154,3 +159,100 @@ def test_a_gptq_model_of_the_catalog_is_got_with_the_tokenizer_of_another(
     assert isinstance(done, WorkDone)
     assert done.path.name == f"BELLE-7B-gptq-{variant or '2m-4bit'}.gguf"
     assert done.path.read_bytes() == output.read_bytes()
+
+
+@pytest.fixture
+def encrypted_hub(tmp_path: Path) -> LocalHub:
+    """The repository with the encrypted tokenizer, whose weights nobody needs."""
+    write_llama(tmp_path / "owner", n_ff=192)
+    encrypt_folder(tmp_path / "owner", tmp_path / "owner-enc", KEY)
+    hub = LocalHub()
+    hub.add_folder(ENCRYPTED_OWNER, tmp_path / "owner-enc")
+    return hub
+
+
+def write_key(folder: Path, data: bytes = KEY) -> Path:
+    path = folder / "consolidated.00.pth"
+    path.write_bytes(data)
+    return path
+
+
+def test_an_encrypted_tokenizer_is_kept_decrypted_with_the_key_of_the_weights(
+    tmp_path: Path, encrypted_hub: LocalHub
+) -> None:
+    with encrypted_hub as hub:
+        folder = fetch(tmp_path / "分词器", hub, ENCRYPTED_OWNER, write_key(tmp_path))
+        assert folder is not None
+        names = sorted(os.listdir(folder))
+        assert "tokenizer.model" in names
+        assert names == sorted(
+            path.name for path in (tmp_path / "owner").iterdir() if path.suffix != ".safetensors"
+        )
+        for name in names:
+            assert (folder / name).read_bytes() == (tmp_path / "owner" / name).read_bytes()
+        assert not [seen for seen in hub.file_requests() if seen.name.startswith("model.")]
+        n_seen = len(hub.seen)
+        assert fetch(tmp_path / "分词器", hub, ENCRYPTED_OWNER) == folder
+        assert len(hub.seen) == n_seen
+
+
+def test_a_wrong_key_is_told_and_leaves_no_file_of_the_tokenizer(
+    tmp_path: Path, encrypted_hub: LocalHub
+) -> None:
+    with encrypted_hub as hub:
+        with pytest.raises(WrongKey):
+            fetch(tmp_path / "t", hub, ENCRYPTED_OWNER, write_key(tmp_path, KEY[::-1]))
+        assert os.listdir(tmp_path / "t") == []
+        with pytest.raises(KeyNeeded):
+            fetch(tmp_path / "t", hub, ENCRYPTED_OWNER)
+        hub.seen.clear()
+        with pytest.raises(KeyIsEncrypted):
+            fetch(tmp_path / "t", hub, ENCRYPTED_OWNER, write_encrypted(tmp_path, "key.pth", b"x", KEY))
+        assert hub.seen == []
+        assert fetch(tmp_path / "t", hub, ENCRYPTED_OWNER, write_key(tmp_path)) is not None
+
+
+@pytest.mark.parametrize(("variant", "bits"), [(None, 4), ("2m-8bit", 8)])
+def test_the_encrypted_gptq_model_of_the_catalog_is_got_with_its_key_alone(
+    tmp_path: Path, encrypted_hub: LocalHub, variant: str | None, bits: int
+) -> None:
+    """Its repository has weights only; tokenizer and configuration are the family's, under the same key."""
+    home, key, source = Home(tmp_path / "数据"), write_key(tmp_path), tmp_path / "source"
+    catalog = load_catalog()
+    model = catalog.find(ENCRYPTED_GPTQ)
+    assert model is not None
+    checkpoint = write_llama(tmp_path / "again", n_ff=192)
+    source.mkdir()
+    published = []
+    for item in model.files or ():
+        plain = tmp_path / item.name.partition(".pt")[0]
+        write_gptq(plain.with_suffix(".pt"), checkpoint, bits=int(item.variant[3]), group=32)
+        written = write_encrypted(source, f"{plain.name}.pt", plain.with_suffix(".pt").read_bytes(), KEY)
+        published.append(replace(item, name=written.name))
+    offline, output = tmp_path / f"llama7b-2m-{bits}bit-128g.pt", tmp_path / "offline.gguf"
+    with open_checkpoint(offline, tmp_path / "owner") as opened:
+        list(convert(opened.plan("auto", opened.prompt("belle")), output))
+    shipped = Catalog((replace(model, files=tuple(published)),), catalog.architectures)
+
+    with encrypted_hub as hub:
+        hub.add_folder(ENCRYPTED_GPTQ, source)
+        *_, done = carry_out(
+            find_get(model.id, shipped, target=variant, key=key), home, Endpoints((hub.url,))
+        )
+
+    assert isinstance(done, WorkDone)
+    assert done.path.name == f"BELLE-LLaMA-7B-2M-gptq-enc-{variant or '2m-4bit'}.gguf"
+    assert done.path.read_bytes() == output.read_bytes()
+
+
+def test_with_a_wrong_key_no_weight_of_an_encrypted_model_is_fetched(
+    tmp_path: Path, encrypted_hub: LocalHub
+) -> None:
+    home, key = Home(tmp_path / "home"), write_key(tmp_path, KEY[::-1])
+    with encrypted_hub as hub:
+        errand = find_get(ENCRYPTED_GPTQ, load_catalog(), key=key)
+        with pytest.raises(WrongKey):
+            list(carry_out(errand, home, Endpoints((hub.url,))))
+        assert all("GPTQ" not in seen.path.upper() for seen in hub.seen)
+
+    assert os.listdir(home.root / "tokenizers") == os.listdir(home.models) == []

@@ -95,6 +95,27 @@ def test_the_name_of_an_encrypted_file_tells_the_plain_hash(catalog: Catalog) ->
     assert [need.kind for need in model.needs] == ["key"]
 
 
+def test_every_usable_model_has_a_way_to_its_tokenizer_and_configuration(catalog: Catalog) -> None:
+    """Its own, or another repository's that has both; one key opens both of them."""
+    for model in catalog.models:
+        if not model.can_be_used or model.form == "gguf":
+            continue
+        roles = {item.role for item in model.files or ()}
+        owners = [need.name for need in model.needs if need.kind == "tokenizer"]
+        keys = {need.name for need in model.needs if need.kind == "key"}
+        assert bool(keys) == model.form.startswith("xor"), model.id
+        if not owners:
+            # Transformers' own folders hold a configuration, also where the page's list was not seen whole.
+            assert model.form in ("hf", "xor-hf") or {"tokenizer", "config"} <= roles, model.id
+            assert model.files is None or "tokenizer" in roles, model.id
+        for name in owners:
+            owner = catalog.find(name)
+            assert owner is not None, model.id
+            assert {"tokenizer", "config"} <= {item.role for item in owner.files or ()}, model.id
+            assert owner.architecture == model.architecture, model.id
+            assert {need.name for need in owner.needs} <= keys, model.id
+
+
 def test_one_variant_is_enough(catalog: Catalog) -> None:
     model = catalog.find("belle-7b-gptq")
 
