@@ -141,7 +141,7 @@ def test_what_is_wrong_or_missing_is_told_in_both_languages(
 
 
 def test_cancelling_a_conversion_leaves_nothing(start: Start, look: Look, home: Path, tmp_path: Path) -> None:
-    write_bloom(tmp_path / "大 模型", hidden=1024, n_layer=12, n_tokens=400)
+    write_bloom(tmp_path / "大 模型", hidden=1024, n_layer=8)
     app = look(start(), height=TALL)
     _look_at(app, tmp_path / "大 模型")
     app.wait_for(lambda: app.has("convert-start"), "the button")

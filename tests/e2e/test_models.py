@@ -175,9 +175,9 @@ def test_without_a_network_the_screen_says_so_and_the_rest_works(
 def test_a_model_that_does_not_fit_says_so_with_numbers_and_the_demo_takes_over(
     start: Start, look: Look, home: Path
 ) -> None:
-    shape = SparseShape("llama", 8192, 64, 80, 28672, 32_000, quantization="Q8_0", n_kv_heads=8)
+    shape = SparseShape("llama", 16_384, 128, 160, 65_536, 32_000, quantization="Q8_0", n_kv_heads=8)
     model = write_sparse_model(_folder(home / "models") / "大 模型.gguf", shape)
-    assert model.stat().st_size > 70e9
+    assert model.stat().st_size > 500e9  # more than any machine that runs this has
     assert model.stat().st_blocks * 512 < 100e6
     app = look(start())
     app.click("models")
@@ -307,14 +307,11 @@ def _cut_off(app: Any, width: int) -> list[str]:
     return [name for name, left, right in boxes if left < -1 or right > width + 1]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_window_has_all_screens_in_both_languages(
-    start: Start, look: Look, home: Path, tmp_path: Path, scheme: str
-) -> None:
+def test_a_narrow_dark_window_has_all_screens_in_both_languages(start: Start, look: Look, home: Path) -> None:
     name = "一个名字特别特别长的模型-with-a-name-that-does-not-end-q4_k_m"
     write_scripted_model(_folder(home / "models") / f"{name}.gguf", chain(b":", b"a", b"b"))
     server = start()
-    app = look(server, width=360, height=740, scheme=scheme)
+    app = look(server, width=360, height=740, scheme="dark")
     other = look(server)
     screens = {  # what is on it, and its words in the language that it is switched to
         "models": ("local-1", "中文", "这台电脑上"),
@@ -330,5 +327,4 @@ def test_a_narrow_window_has_all_screens_in_both_languages(
         other.choose_language(language)
         app.wait_for_text(word)
         app.wait_for(lambda sign=sign: app.has(sign), f"{screen} again")
-        app.screenshot(tmp_path / f"{screen}.png")
         assert _cut_off(app, 360) == []

@@ -6,7 +6,7 @@ import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT
+from app.components.basics.look import UNIT, selectable
 from app.components.chat.safe_markdown import is_safe_address
 from app.views.context import ViewContext
 
@@ -40,7 +40,7 @@ def show_link(context: ViewContext, address: str) -> None:
         content=ft.Container(
             ft.Column(
                 [
-                    identified(ft.Text(address, selectable=True, max_lines=8), "link-address"),
+                    identified(selectable(ft.Text(address, max_lines=8)), "link-address"),
                     ft.Text(context.t(explanation), color=ft.Colors.ON_SURFACE_VARIANT),
                 ],
                 tight=True,
