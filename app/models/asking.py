@@ -29,6 +29,6 @@ def ask(question: Callable[[], _T], is_cancelled: Callable[[], bool]) -> _T | No
         try:
             return answer.result(_LOOK_S)
         except TimeoutError:
-            if answer.done():  # the question's own
-                raise
+            if answer.done():  # just now, or the question's own
+                return answer.result()
     return None

@@ -90,20 +90,20 @@ class Jobs:
         self._changed = threading.Condition()
         self._is_closed = False
         self._stops: dict[str, threading.Event] = {}  # of the jobs at work
+        self._again: set[str] = set()  # of those that stop, what was told to go on meanwhile
         self._threads: dict[Lane, threading.Thread] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        # Never changed, only replaced: whoever looks must not wait for a record's way to the disk.
         self._jobs = {record.id: Job(record) for record in read_records(folder)}
 
     @property
     def all(self) -> tuple[Job, ...]:
-        """Every job, in the order they were added."""
-        with self._changed:
-            return tuple(sorted(self._jobs.values(), key=lambda job: job.record.created_s))
+        """Every job, in the order they were added; never waits."""
+        return tuple(sorted(self._jobs.values(), key=lambda job: job.record.created_s))
 
     def find(self, job_id: str) -> Job | None:
-        """The job, if it is still there."""
-        with self._changed:
-            return self._jobs.get(job_id)
+        """The job, if it is still there; never waits."""
+        return self._jobs.get(job_id)
 
     def add(self, errand: Errand) -> str:
         """Put an errand into the queue and return the job's id; an unfinished one is not added twice."""
@@ -117,11 +117,13 @@ class Jobs:
         return job.id
 
     def resume(self, job_id: str) -> None:
-        """Let a paused or failed job go on when its turn comes."""
+        """Let a paused or failed job go on when its turn comes; one that is being paused, after that."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or self._is_closed:
                 return
+            if job.is_stopping:
+                self._again.add(job_id)
             if job.state in ("paused", "failed"):
                 self._put(Job(replace(job.record, state="queued")))
             self._start(_lane(job.errand))
@@ -133,6 +135,7 @@ class Jobs:
             job = self._jobs.get(job_id)
             if job is None or not job.is_active:
                 return
+            self._again.discard(job_id)
             if job_id in self._stops:
                 self._stops[job_id].set()
                 self._put(replace(job, is_stopping=True), save=False)
@@ -142,15 +145,18 @@ class Jobs:
     def cancel(self, job_id: str) -> None:
         """Stop a job and remove it, with everything unfinished; a finished model stays. Waits for its end."""
         with self._changed:
-            if job_id in self._stops:
+            while job_id in self._stops:
                 self.pause(job_id)
-                self._changed.wait_for(lambda: job_id not in self._stops)
-            job = self._jobs.pop(job_id, None)
-            remove_record(self._folder, job_id)
+                self._changed.wait()
+            others = {id: job for id, job in self._jobs.items() if id != job_id}
+            job, self._jobs = self._jobs.get(job_id), others
         if job is None:
             return
-        if job.record.output and job.state != "done":
+        is_unfinished = bool(job.record.output) and job.state != "done"
+        if is_unfinished and all(other.record.output != job.record.output for other in others.values()):
             discard(Path(job.record.output))
+        # Last: a job that is killed here comes back, so that nothing unfinished is left without one.
+        remove_record(self._folder, job_id)
         self._listener(Job(replace(job.record, state="removed")))
 
     def close(self) -> None:
@@ -184,6 +190,9 @@ class Jobs:
             ended = self._do(job)
             with self._changed:
                 del self._stops[job.id]
+                if job.id in self._again and ended.state == "paused" and not self._is_closed:
+                    ended = Job(replace(ended.record, state="queued"))
+                self._again.discard(job.id)
                 self._put(ended)
                 self._changed.notify_all()
 
@@ -226,7 +235,7 @@ class Jobs:
         return Job(replace(job.record, state="paused"))
 
     def _put(self, job: Job, *, save: bool = True, tell: bool = True) -> None:
-        self._jobs[job.id] = job
+        self._jobs = {**self._jobs, job.id: job}
         if save:
             save_record(self._folder, job.record)
         if tell:

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from app.home import Home
 from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
 from app.models.importing import ImportWish
+from app.models.job_records import JobRecord
 from app.models.jobs import Job, Jobs
 from app.models.progress import WorkDone, WorkProgress
 from builders.gguf_models import write_model
@@ -196,6 +199,94 @@ def test_closing_does_not_wait_for_a_hub_that_never_answers(tmp_path: Path) -> N
     assert not answered.is_set()
     assert [job.state for job in Jobs(tmp_path, ask).all] == ["paused"]
     answered.set()
+
+
+def until_cancelled(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+    """Work that comes to its end only when it is told to stop."""
+    while not is_cancelled():
+        yield WorkProgress("convert", "x", 1, 2)
+        time.sleep(0.01)
+
+
+def test_a_job_that_is_told_to_go_on_while_it_stops_goes_on(tmp_path: Path) -> None:
+    stops = threading.Semaphore(0)
+
+    def work(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        yield from until_cancelled(errand, is_cancelled)
+        stops.acquire()
+
+    seen: list[Job] = []
+    jobs = Jobs(tmp_path, work, seen.append)
+    job_id = jobs.add(wish("a/one"))
+    wait_until(lambda: any(job.state == "running" for job in seen))
+    jobs.pause(job_id)
+    jobs.resume(job_id)
+    seen.clear()
+    stops.release()
+    wait_until(lambda: any(job.state == "running" and job.progress is not None for job in seen))
+
+    jobs.pause(job_id)
+    jobs.resume(job_id)
+    jobs.pause(job_id)  # the last word counts
+    stops.release()
+    assert jobs.wait(30)
+    assert [job.state for job in jobs.all] == ["paused"]
+
+    jobs.resume(job_id)
+    wait_until(lambda: jobs.all[0].state == "running")
+    cancelling = threading.Thread(target=jobs.cancel, args=(job_id,))
+    cancelling.start()
+    wait_until(lambda: jobs.all[0].is_stopping)
+    jobs.resume(job_id)  # too late
+    stops.release(2)
+    cancelling.join(30)
+    assert jobs.all == ()
+    assert os.listdir(tmp_path) == []
+    jobs.close()
+
+
+def test_whoever_looks_at_jobs_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(tmp_path, lambda errand, is_cancelled: iter_nothing())
+    job_id = jobs.add(wish("a/one"))
+    assert jobs.wait(30)
+    saving, may_save = threading.Event(), threading.Event()
+
+    def save_slowly(folder: Path, record: JobRecord) -> None:
+        saving.set()
+        may_save.wait(30)
+
+    monkeypatch.setattr("app.models.jobs.save_record", save_slowly)
+    resuming = threading.Thread(target=jobs.resume, args=(job_id,))
+    resuming.start()
+    assert saving.wait(30)
+    looked = threading.Thread(target=lambda: (jobs.all, jobs.find(job_id)), daemon=True)
+    looked.start()
+    looked.join(5)
+    assert not looked.is_alive()
+    may_save.set()
+    resuming.join(30)
+    jobs.close()
+
+
+def test_a_cancelled_job_leaves_alone_what_another_one_is_at(tmp_path: Path) -> None:
+    output = tmp_path / "x.gguf"
+    part = tmp_path / "x.gguf.part"
+    part.write_bytes(b"of the second")
+
+    def work(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        yield WorkProgress("download", "x", 1, 2, output=output)
+
+    jobs = Jobs(tmp_path / "jobs", work)
+    first, second = jobs.add(wish("a/one")), jobs.add(wish("a/two"))
+    assert jobs.wait(30)
+
+    jobs.cancel(first)
+    assert part.exists()
+    jobs.cancel(second)
+    assert not part.exists()
+    jobs.close()
 
 
 def make_model(path: Path) -> Path:
