@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
+from app.models.errands import Import
 from app.models.inspection import Given
+from app.models.jobs import Job
 from convert.recipes import AUTO
 from convert.sources.xor import parse_encrypted_name
+from engine.typed_json import valid_text
 
-NameProblem = Literal["empty", "characters", "reserved", "long", "taken"]
+NameProblem = Literal["empty", "characters", "reserved", "long", "coming", "taken"]
 
 _SUFFIX = ".gguf"
 _MAX_BYTES = 200  # of the 255 that file systems allow; temporary names are longer
@@ -29,13 +33,25 @@ def suggest_name(given: Given, type_name: str) -> str:
     stem = _stem(source, given.file)
     if given.base is not None:
         stem = f"{_stem(given.base, given.file)}-{stem}"
-    stem = _FORBIDDEN.sub(" ", stem).strip(". ") or "model"
+    stem = _FORBIDDEN.sub(" ", valid_text(stem)).strip(". ") or "model"
     suffix = "" if type_name == AUTO else f"-{type_name}"
     return f"{_shorten(stem, _MAX_BYTES - len(suffix))}{suffix}"
 
 
-def name_problem(name: str, folder: Path) -> NameProblem | None:
-    """What keeps `name` from being a new file's in `folder`."""
+def names_to_come(jobs: Iterable[Job]) -> frozenset[str]:
+    """The names, in lower case, that unfinished jobs are going to give their results, as far as known.
+
+    Nothing of that name need be on the disk yet; to begin another conversion under it would drop what is
+    done of a paused one.
+    """
+    unfinished = [job for job in jobs if job.state not in ("done", "removed")]
+    names = [Path(job.record.output).stem for job in unfinished if job.record.output]
+    names += [job.errand.wish.name or "" for job in unfinished if isinstance(job.errand, Import)]
+    return frozenset(name.casefold() for name in names if name)
+
+
+def name_problem(name: str, folder: Path, to_come: Collection[str] = ()) -> NameProblem | None:
+    """What keeps `name` from being a new file's in `folder`; to_come: as `names_to_come` tells."""
     if not name.strip():
         return "empty"
     if _FORBIDDEN.search(name) or name != name.strip() or name.endswith(".") or name.startswith("."):
@@ -44,14 +60,16 @@ def name_problem(name: str, folder: Path) -> NameProblem | None:
         return "reserved"
     if len(name.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         return "long"
+    if name.casefold() in to_come:
+        return "coming"
     return "taken" if os.path.lexists(folder / f"{name}{_SUFFIX}") else None
 
 
-def free_name(name: str, folder: Path) -> str:
+def free_name(name: str, folder: Path, to_come: Collection[str] = ()) -> str:
     """`name`, with a number where it is taken."""
     number = 1
     found = name
-    while name_problem(found, folder) == "taken":
+    while name_problem(found, folder, to_come) in ("taken", "coming"):
         number += 1
         found = f"{name}-{number}"
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from app.models.inspection import Given, inspect
 from app.models.job_records import JobRecord, State, read_records, save_record
 from app.models.jobs import Job
 from app.models.progress import WorkDone
-from app.models.result_name import free_name, name_problem, suggest_name
+from app.models.result_name import free_name, name_problem, names_to_come, suggest_name
 from app.models.typed_path import parse_typed_path
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
@@ -90,6 +91,31 @@ def test_a_name_must_be_a_new_file_on_every_system(tmp_path: Path) -> None:
 
 def job(errand: Import | Verify, state: State, number: int = 0) -> Job:
     return Job(JobRecord(f"{number:016x}", errand, state, float(number)))
+
+
+def test_a_name_that_unfinished_work_will_take_is_not_offered(tmp_path: Path) -> None:
+    def job(state: State, name: str | None, output: str = "") -> Job:
+        wish = ImportWish(tmp_path / "checkpoint-1000", name=name)
+        return Job(JobRecord("0" * 16, Import(wish), state, 0.0, output=output))
+
+    running = job("running", None, str(tmp_path / "Model-Q8_0.gguf"))
+    to_come = names_to_come([running, job("queued", "两个"), job("done", "x"), job("paused", None)])
+
+    assert to_come == {"model-q8_0", "两个"}
+    assert name_problem("model-q8_0", tmp_path, to_come) == "coming"
+    assert name_problem("x", tmp_path, to_come) is None
+    (tmp_path / "两个-2.gguf").touch()
+    assert free_name("两个", tmp_path, to_come) == "两个-3"
+
+
+def test_a_name_that_is_not_utf_8_suggests_one_that_is(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode("模型".encode("gbk"))
+    path.mkdir()
+
+    name = suggest_name(Given(path), "q8_0")
+
+    assert name.encode("utf-8").endswith(b"-q8_0")
+    assert name_problem(name, tmp_path) is None
 
 
 def test_a_running_conversion_is_found_again_with_all_its_choices() -> None:

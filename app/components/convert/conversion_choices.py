@@ -15,7 +15,7 @@ from app.components.models.fit_badge import fit_sentence
 from app.components.models.type_table import TypeTable
 from app.models.conversion import Draft
 from app.models.inspection import CheckpointFacts
-from app.models.result_name import free_name, name_problem
+from app.models.result_name import NameProblem, free_name, name_problem, names_to_come
 from app.views.context import ViewContext
 from convert.i18n import size_text
 from convert.prompt_choice import REQUESTED_FORMATS
@@ -36,7 +36,8 @@ class ConversionChoices(ft.Column):
         self._draft = draft
         self._facts = facts
         self._on_start = on_start
-        self._suggested = draft.suggested_name
+        self._suggested = ""  # until the disk was looked at
+        self._n_checks = 0
         t, guard = context.t, context.guard
         self._name = ft.TextField(
             value=draft.name if draft.name is not None else self._suggested,
@@ -78,13 +79,17 @@ class ConversionChoices(ft.Column):
         draft, option = self._draft, self._draft.type
         if option is None:
             return
+        self._n_checks += 1
+        n_checks = self._n_checks
         library = self._context.models.library
-        if draft.name is None:
-            self._suggested = await self._context.in_thread(free_name, draft.suggested_name, library.folder)
-            self._name.value = self._suggested
+        suggested = await self._context.in_thread(self._suggest)
+        if n_checks == self._n_checks and draft.name is None:  # nobody typed meanwhile
+            self._suggested = self._name.value = suggested
         name = self._name.value or ""
-        problem = await self._context.in_thread(name_problem, name, library.folder)
+        problem = await self._context.in_thread(self._problem, name)
         free_bytes = await self._context.in_thread(library.free_bytes)
+        if n_checks != self._n_checks:
+            return  # the later one tells
         self._name.error = self._context.t(f"convert.name_{problem}") if problem is not None else None
         is_too_large = option.fit is not None and option.fit.verdict is Verdict.NO
         self._fit.value = fit_sentence(option.fit, self._context.texts) if is_too_large else ""
@@ -95,6 +100,14 @@ class ConversionChoices(ft.Column):
         self._disk_sign.color = self._disk.color
         self._start.disabled = problem is not None or not has_room
         refresh(self)
+
+    def _suggest(self) -> str:
+        models = self._context.models
+        return free_name(self._draft.suggested_name, models.library.folder, names_to_come(models.jobs.all))
+
+    def _problem(self, name: str) -> NameProblem | None:
+        models = self._context.models
+        return name_problem(name, models.library.folder, names_to_come(models.jobs.all))
 
     def _disk_text(self, needed: int, free: int | None, folder: Path) -> str:
         sizes = {"needed": size_text(needed), "free": size_text(free) if free is not None else ""}
@@ -141,12 +154,7 @@ class ConversionChoices(ft.Column):
     async def _name_changed(self) -> None:
         name = self._name.value or ""
         self._draft.name = name if name != self._suggested else None
-        folder = self._context.models.library.folder
-        problem = await self._context.in_thread(name_problem, name, folder)
-        if name == (self._name.value or ""):
-            self._name.error = self._context.t(f"convert.name_{problem}") if problem is not None else None
-            self._start.disabled = problem is not None
-            refresh(self._name, self._start)
+        await self.check()
 
     def _begin(self) -> None:
         self._start.disabled = True
