@@ -150,5 +150,6 @@ def _write_log(home: Home) -> None:
     logger = logging.getLogger()
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    for talkative in ("flet", "flet_web", "flet_desktop", "uvicorn", "websockets"):
+    # httpx would write down every address that is asked, with the keys that some hosts put into them.
+    for talkative in ("flet", "flet_web", "flet_desktop", "uvicorn", "websockets", "httpx", "httpcore"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
