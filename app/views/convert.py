@@ -92,9 +92,10 @@ class ConvertView(ft.Container):
     async def load(self) -> None:
         """Look at the source, or find the conversion that is at work."""
         if self._job() is None:
-            job = find_conversion(self._context.models.jobs.all, self.draft.path)
-            if job is not None:
-                self._adopt(job)
+            path, jobs = self.draft.path, self._context.models.jobs.all
+            job = await self._context.in_thread(find_conversion, jobs, path)
+            if job is not None and path == self.draft.path:
+                await self._adopt(job)
         if self._job() is not None:
             self._show()
         elif self.draft.given is not None and self.draft.inspection is None:
@@ -264,10 +265,12 @@ class ConvertView(ft.Container):
         self._context.run(self._begin, name)
 
     async def _begin(self, name: str) -> None:
-        wish = self.draft.wish(name)
+        given, wish = self.draft.given, self.draft.wish(name)
         if wish is not None:
-            self.draft.job_id = await self._context.in_thread(self._context.models.import_path, wish)
-            self._show()
+            job_id = await self._context.in_thread(self._context.models.import_path, wish)
+            if self.draft.given is given:  # not another source meanwhile
+                self.draft.job_id = job_id
+                self._show()
 
     # The work
 
@@ -276,10 +279,11 @@ class ConvertView(ft.Container):
         job_id = self.draft.job_id
         return self._context.models.jobs.find(job_id) if job_id is not None else None
 
-    def _adopt(self, job: Job) -> None:
+    async def _adopt(self, job: Job) -> None:
         """Show a job that was begun earlier."""
-        draft = draft_of(job)
-        if draft is not None:
+        before = self.draft.given
+        draft = await self._context.in_thread(draft_of, job)
+        if draft is not None and self.draft.given is before:
             self.draft = draft
             self._source.show(draft.path)
             self._needs, self._choices = {}, None

@@ -133,20 +133,20 @@ class FirstRunOffer(ft.Container):
         return sentence
 
     def _getting(self, job: Job) -> ft.Control:
-        t, jobs = self._context.t, self._context.models.jobs
+        t, context, jobs = self._context.t, self._context, self._context.models.jobs
         if job.is_active:
             button = ft.OutlinedButton(
                 t("strip.pause"),
                 icon=ft.Icons.PAUSE,
                 disabled=job.is_stopping,
-                on_click=self._context.guard(lambda: jobs.pause(job.id)),
+                on_click=context.guard(lambda: context.in_thread(jobs.pause, job.id)),
             )
             action = identified(button, "offer-pause")
         else:
             button = ft.OutlinedButton(
                 t("strip.resume"),
                 icon=ft.Icons.PLAY_ARROW,
-                on_click=self._context.guard(lambda: jobs.resume(job.id)),
+                on_click=context.guard(lambda: context.in_thread(jobs.resume, job.id)),
             )
             action = identified(button, "offer-resume")
         is_stopped = not job.is_active

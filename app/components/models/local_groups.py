@@ -62,15 +62,22 @@ def list_heading(context: ViewContext, shelf: Shelf) -> ft.Control:
         icon=ft.Icons.CREATE_NEW_FOLDER_OUTLINED,
         on_click=context.guard(lambda: ask_folder(context)),
     )
-    count = ft.Text(text, theme_style=ft.TextThemeStyle.TITLE_SMALL, color=ft.Colors.PRIMARY, expand=True)
+    count = ft.Text(text, theme_style=ft.TextThemeStyle.TITLE_SMALL, color=ft.Colors.PRIMARY)
     return ft.Container(
-        ft.Row([count, identified(add, "add-folder")]),
+        ft.Row(
+            [count, identified(add, "add-folder")],
+            alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
+            vertical_alignment=ft.CrossAxisAlignment.CENTER,
+            spacing=UNIT,
+            run_spacing=0,
+            wrap=True,
+        ),
         padding=ft.Padding(left=4, top=UNIT, right=0, bottom=0),
     )
 
 
-def group_heading(context: ViewContext, group: ShelfGroup) -> Sequence[ft.Control]:
-    """The models folder needs none; an added folder says which it is, and can be left."""
+def group_heading(context: ViewContext, group: ShelfGroup, number: int) -> Sequence[ft.Control]:
+    """The models folder needs none; an added folder, the number-th, says which it is, and can be left."""
     if group.kind == "models":
         return ()
     if group.folder is None:
@@ -82,7 +89,6 @@ def group_heading(context: ViewContext, group: ShelfGroup) -> Sequence[ft.Contro
         await context.in_thread(context.models.remove_folder, folder)
 
     stop = ft.TextButton(context.t("library.folder.leave"), on_click=context.guard(leave))
-    number = context.models.library.folders.index(folder) if folder in context.models.library.folders else 0
     parts: list[ft.Control] = [
         ft.Row(
             [

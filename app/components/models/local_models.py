@@ -115,7 +115,7 @@ class LocalModels(ft.ListView):
             yield _item(
                 demo_row(context, is_in_use=self._chosen.is_demo, on_use=lambda: context.use_model(None))
             )
-        number = n_found = 0
+        number = n_found = n_folders = 0
         for group in shelf.groups:
             found = []
             for row in group.rows:
@@ -124,7 +124,8 @@ class LocalModels(ft.ListView):
                     found.append((row, number))
             n_found += len(found)
             if found or not wanted:
-                yield from (_item(each, _HEADING_GAP) for each in group_heading(context, group))
+                yield from (_item(each, _HEADING_GAP) for each in group_heading(context, group, n_folders))
+            n_folders += group.kind == "folder"
             for row, row_number in found:
                 yield self._row(row, row_number)
         if wanted and not n_found:

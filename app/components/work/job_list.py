@@ -157,11 +157,11 @@ class JobCard(ft.Container):
         button.on_click = self._context.guard(on_click)
         return identified(button, f"{name}-{self.number}")
 
-    def _pause_job(self) -> None:
-        self._context.models.jobs.pause(self._job.id)
+    async def _pause_job(self) -> None:
+        await self._context.in_thread(self._context.models.jobs.pause, self._job.id)
 
-    def _resume_job(self) -> None:
-        self._context.models.jobs.resume(self._job.id)
+    async def _resume_job(self) -> None:
+        await self._context.in_thread(self._context.models.jobs.resume, self._job.id)
 
     def _cancel_job(self) -> None:
         ask_cancel(self._context, self._job)

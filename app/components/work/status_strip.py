@@ -76,20 +76,20 @@ class StatusStrip(ft.Container):
         self._pause.visible = job.is_active and not job.is_stopping
         self._resume.visible = job.state in ("paused", "failed")
 
-    def _pause_job(self) -> None:
+    async def _pause_job(self) -> None:
         if self._job is not None:
-            self._context.models.jobs.pause(self._job.id)
+            await self._context.in_thread(self._context.models.jobs.pause, self._job.id)
 
-    def _resume_job(self) -> None:
+    async def _resume_job(self) -> None:
         if self._job is not None:
-            self._context.models.jobs.resume(self._job.id)
+            await self._context.in_thread(self._context.models.jobs.resume, self._job.id)
 
     def _ask_cancel(self) -> None:
         if self._job is not None:
             ask_cancel(self._context, self._job)
 
     def _button(
-        self, key: str, icon: ft.IconData, on_click: Callable[[], None], identifier: str
+        self, key: str, icon: ft.IconData, on_click: Callable[[], object], identifier: str
     ) -> ft.Semantics:
         button = ft.IconButton(
             icon, icon_size=18, tooltip=self._context.t(key), on_click=self._context.guard(on_click)
