@@ -9,6 +9,7 @@ AppError
 ├── ModelNotFound
 ├── ModelIsFolder
 ├── ModelFileUnclear
+├── ModelFolderUnclear
 ├── FolderNotReadable
 ├── PortInUse
 ├── ClientNotFetched
@@ -74,6 +75,14 @@ class ModelIsFolder(AppError):
 @dataclass(eq=False)
 class ModelFileUnclear(AppError):
     """The repository `repo` holds several models, or no file of the name asked for; `known` are the files."""
+
+    repo: str
+    known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ModelFolderUnclear(AppError):
+    """The models of the repository `repo` are in its folders, and none of `known` was asked for."""
 
     repo: str
     known: tuple[str, ...]

@@ -15,14 +15,15 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
-from app.errors import ModelFileUnclear
+from app.errors import ModelFileUnclear, ModelFolderUnclear
 from app.models.asking import ask
 from app.models.hub_folder import HubFolder
+from app.models.hub_offers import repository_offers
 from app.models.progress import Pace, WorkDone, WorkProgress
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
-from convert.recipes import DEFAULT_TARGET
+from convert.recipes import AUTO, DEFAULT_TARGET
 from convert.resumable import discard_partial
 from engine.models.download import Downloaded, DownloadProgress, discard_part, download
 from engine.models.endpoints import Endpoints, RemoteFile
@@ -42,9 +43,9 @@ class Wish:
     """A model to get; only built-in types, so that it can be kept in a file.
 
     repo: "owner/name" on the hub. revision: a branch, or the commit once that is known. file: of several in
-    the repository. subfolder: where in it the checkpoint is. target: the type to convert to. key, tokenizer:
-    paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`. modelscope: see
-    `RemoteFile`. output_name: without it, the file's own, or made of repository and target.
+    the repository; subfolder: where in it the model is (see `locate`). target: the type to convert to. key,
+    tokenizer: paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`.
+    modelscope: see `RemoteFile`. output_name: without it, the file's own, or made of repository and target.
     """
 
     repo: str
@@ -72,7 +73,7 @@ def acquire(
 
     When `is_cancelled` returns true, or the generator is closed, it just ends, and what is done stays for the
     next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
-    may move in between. Raises `FetchError`s, `ConvertError`s and `ModelFileUnclear`.
+    may move in between. Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear` and `ModelFolderUnclear`.
     """
     yield WorkProgress("ask", wish.repo)
     repository = ask(
@@ -81,6 +82,7 @@ def acquire(
     )
     if repository is None:
         return
+    wish = locate(wish, repository)
     files = choose_files(repository, wish)
     output = folder / (wish.output_name or output_name(wish, files))
     yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)  # to be kept at once
@@ -91,12 +93,39 @@ def acquire(
         yield from run.convert(min(threads or default_threads(), _MAX_THREADS))
 
 
+def locate(wish: Wish, repository: Repository) -> Wish:
+    """`wish` with its folder and its file told apart, which a person names in one path.
+
+    Raises `ModelFolderUnclear` where the models are in folders, and none of them is named.
+    """
+    path = "/".join(part for part in (wish.subfolder.strip("/"), wish.file) if part)
+    if any(file.name.startswith(f"{path}/") for file in repository.files):
+        return replace(wish, subfolder=path, file=None)
+    if path.lower().endswith(_SUFFIX):
+        return replace(wish, subfolder="", file=path)
+    offers = repository_offers(repository)
+    in_folders = tuple(offer.path for offer in offers if offer.subfolder)
+    if path:
+        has_it = path in [*(file.name for file in repository.files), *(offer.path for offer in offers)]
+    else:
+        has_it = len(in_folders) < len(offers)
+    if in_folders and not has_it:
+        raise ModelFolderUnclear(repository.name, in_folders)
+    folder, _, name = path.rpartition("/")
+    return replace(wish, subfolder=folder, file=name or None)
+
+
 def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
     """The GGUF files that are the wished model, in order; none where a checkpoint must be converted.
 
     Raises `ModelFileUnclear`.
     """
-    found = {file.name: file for file in repository.files if file.name.lower().endswith(_SUFFIX)}
+    prefix = f"{wish.subfolder}/" if wish.subfolder else ""
+    found = {
+        file.name: file
+        for file in repository.files
+        if file.name.lower().endswith(_SUFFIX) and file.name.startswith(prefix)
+    }
     if wish.file is not None and not wish.file.lower().endswith(_SUFFIX):
         return ()
     if wish.file is not None:
@@ -119,7 +148,10 @@ def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
     """The name of the model's (first) file."""
     if files:
         return Path(files[0].name).name
-    return f"{wish.repo.rpartition('/')[2]}-{wish.target}{_SUFFIX}"
+    parts = [wish.repo.rpartition("/")[2], *re.split(r"[/\\]", wish.subfolder)]
+    if wish.target != AUTO:
+        parts.append(wish.target)
+    return "-".join(part for part in parts if part) + _SUFFIX
 
 
 def discard(output: Path) -> None:
@@ -250,7 +282,8 @@ class _Run:
         for file in sorted(self.repository.files, key=lambda file: file.name):
             digest.update(f"{file.name}\0{file.size_bytes}\0{file.sha256 or file.git_sha1}\n".encode())
         key_bytes = Path(self.wish.key).stat().st_size if self.wish.key else 0
-        return f"{self.repository.name}@{self.repository.commit} {digest.hexdigest()} {key_bytes}"
+        place = f"{self.wish.subfolder}/{self.wish.file or ''}"
+        return f"{self.repository.name}@{self.repository.commit} {place} {digest.hexdigest()} {key_bytes}"
 
 
 class _Watch:

@@ -18,7 +18,7 @@ from engine.models.machine import Machine
 class HubLook:
     """One look; `stop` ends it from another thread. file: of several in the repository.
 
-    tokenizer: a file or folder here to take the tokenizer from instead.
+    tokenizer: a file or folder here to take the tokenizer from instead. subfolder: where the checkpoint is.
     """
 
     def __init__(
@@ -27,10 +27,11 @@ class HubLook:
         endpoints: Endpoints,
         file: str | None = None,
         tokenizer: Path | None = None,
+        subfolder: str = "",
     ) -> None:
         self._file = file
         self._tokenizer = tokenizer
-        self._folder = HubFolder(repository, endpoints)
+        self._folder = HubFolder(repository, endpoints, subfolder=subfolder)
 
     def read(self, machine: Machine) -> tuple[TypeOption, ...]:
         """The types it can become. Raises ConvertErrors, FetchErrors, and ReadStopped after `stop`."""

@@ -28,8 +28,9 @@ _ARCHITECTURES = ("bloom", "llama")
 class HubOffer:
     """One model of a repository.
 
-    file: its path there, None for the repository as a whole. label: for people. size_bytes: of all its files,
-    None where the hub does not say. needs_key: it is encrypted.
+    file: its path in `subfolder`, None for all that is there. label: for people. size_bytes: of all its
+    files, None where the hub does not say. needs_key: it is encrypted. subfolder: of the repository, "" is
+    its root.
     """
 
     kind: Literal["gguf", "checkpoint"]
@@ -39,6 +40,12 @@ class HubOffer:
     n_files: int = 1
     needs_key: bool = False
     is_quantized: bool = False
+    subfolder: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is in the repository, "" for the repository as a whole."""
+        return "/".join(part for part in (self.subfolder, self.file) if part)
 
 
 def repository_offers(repository: Repository) -> tuple[HubOffer, ...]:
@@ -74,28 +81,44 @@ def _ggufs(files: Iterable[RemoteFile]) -> list[HubOffer]:
 
 
 def _checkpoints(repository: Repository) -> list[HubOffer]:
-    """The checkpoint in the repository's root, or each single weight file there."""
-    weights: dict[str, RemoteFile] = {}
+    """The checkpoint in the repository's root, or each single weight file there; then those in its folders.
+
+    Beside a checkpoint in the root, single files in folders are parts of something else.
+    """
+    folders: dict[str, dict[str, RemoteFile]] = {"": {}}
     for file in repository.files:
         plain = _ENCRYPTED.fullmatch(file.name)
-        name = plain["plain"] if plain else file.name
-        if "/" not in name and name.endswith(_SINGLE) and not name.startswith(_NOT_WEIGHTS):
-            weights[name] = file
+        folder, _, name = (plain["plain"] if plain else file.name).rpartition("/")
+        if name.endswith(_SINGLE) and not name.startswith(_NOT_WEIGHTS):
+            folders.setdefault(folder, {})[name] = file
+    title = repository.name.rpartition("/")[2]
+    offers = _in_folder("", title, folders.pop(""), singles=True)
+    is_empty = not offers
+    for folder, weights in sorted(folders.items()):
+        offers += _in_folder(folder, folder, weights, singles=is_empty)
+    return offers
+
+
+def _in_folder(folder: str, title: str, weights: dict[str, RemoteFile], *, singles: bool) -> list[HubOffer]:
+    """The checkpoint in one folder, whose weights are under transformers' names, or single files."""
     shards = {name: file for name, file in weights.items() if _SHARDS.fullmatch(name)}
     if shards:
         safe = [file for name, file in shards.items() if name.endswith(".safetensors")]
-        chosen = safe or list(shards.values())
-        return [_checkpoint(repository.name.rpartition("/")[2], None, chosen)]
-    return [_checkpoint(name, name, [file]) for name, file in sorted(weights.items())]
+        return [_checkpoint(title, folder, None, safe or list(shards.values()))]
+    if not singles:
+        return []
+    prefix = f"{folder}/" if folder else ""
+    return [_checkpoint(prefix + name, folder, name, [file]) for name, file in sorted(weights.items())]
 
 
-def _checkpoint(label: str, file: str | None, files: list[RemoteFile]) -> HubOffer:
+def _checkpoint(label: str, folder: str, file: str | None, files: list[RemoteFile]) -> HubOffer:
     return HubOffer(
         "checkpoint",
         label,
         file,
         _sum(files),
         len(files),
+        subfolder=folder,
         needs_key=any(_ENCRYPTED.fullmatch(each.name) for each in files),
         is_quantized=any("bit" in each.name.lower() or "gptq" in each.repo.lower() for each in files),
     )

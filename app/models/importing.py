@@ -87,7 +87,8 @@ def _convert(
     with open_checkpoint(wish.path, wish.tokenizer, wish.key, file=wish.file, loras=loras) as checkpoint:
         prompt = checkpoint.prompt(wish.prompt)
         plan = checkpoint.plan(wish.target, prompt)
-        name = wish.name or f"{source.stem if source.is_file() else source.name}-{plan.target.name}"
+        stem = source.stem if source.is_file() else source.name
+        name = wish.name or (stem if plan.target.name == AUTO else f"{stem}-{plan.target.name}")
         output = library.folder / f"{name}{_SUFFIX}"
         pace = Pace()
         resume_id = _resume_id(wish) if resumes else None

@@ -1,7 +1,7 @@
 """From what a person calls a model they do not have to what must be fetched for it.
 
-The name of an entry (the catalog's or one's own), `owner/name` or `owner/name/file` on the hub, an https
-address, or a path on this disk. Asks nobody.
+The name of an entry (the catalog's or one's own), `owner/name`, `owner/name/file` or `owner/name/folder` on
+the hub, an https address, or a path on this disk. Asks nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from engine.models.user_entries import UserEntry, parse_source
 
 _PROMPTS = {"base": "none"}  # the converter's name for the engine's
 _QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
+_WEIGHTS = (".gguf", ".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".enc")
 
 
 def find_get(
@@ -34,21 +35,24 @@ def find_get(
 ) -> Get | Import:
     """What to get for `name`; `target` is the type to get or to convert to. What is on this disk is imported.
 
-    Raises EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
+    Of a set in the catalog, the folder is named after it, as after a repository: `name/folder`. Raises
+    EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
     """
-    model = catalog.find(name)
+    model, subfolder = _find_model(name, catalog)
     if model is None:
         own = find_entry(name, entries)
         return _from_entry(own or _parse_existing(name), target, key, tokenizer)
     if not model.can_be_used:
         raise ModelNotUsable(model.name)
     needed = next((need.name for need in model.needs if need.kind == "key"), None)
-    if needed is not None and key is None:
+    is_question = model.is_set and not subfolder  # the answer names the folders, and takes no key
+    if needed is not None and key is None and not is_question:
         raise KeyFileNeeded(model.name, needed)
     tokenizer_repo = next((need.name for need in model.needs if need.kind == "tokenizer"), None)
     wish = Wish(
         repo=model.repo,
         file=_file(model, target),
+        subfolder=subfolder,
         target=_target(model, target),
         key=str(key) if key else None,
         tokenizer=str(tokenizer) if tokenizer else None,
@@ -60,7 +64,7 @@ def find_get(
         asked_for = "" if wish.target == AUTO else f"-{wish.target}"
         wish = replace(wish, output_name=f"{model.name}-{variant}{asked_for}.gguf")
     return Get(
-        title=model.name,
+        title=f"{model.name}/{subfolder}" if subfolder else model.name,
         source=_source(wish),
         wish=wish,
         tokenizer_repo=None if tokenizer else tokenizer_repo,
@@ -68,6 +72,19 @@ def find_get(
         prompt_format=model.prompt_format,
         catalog_id=model.id,
     )
+
+
+def _find_model(name: str, catalog: Catalog) -> tuple[CatalogModel | None, str]:
+    """The catalog's model of this name; and for one of a set, its folder."""
+    model = catalog.find(name)
+    if model is not None:
+        return model, ""
+    for one in catalog.models:
+        for start in (one.repo, one.id, one.name):
+            folder = name[len(start) + 1 :].strip("/")
+            if one.is_set and folder and name.casefold().startswith(f"{start.casefold()}/"):
+                return one, folder
+    return None, ""
 
 
 def _parse_existing(name: str) -> UserEntry:
@@ -84,23 +101,25 @@ def _from_entry(
         return Import(ImportWish(Path(entry.source), target=target or AUTO, key=key, tokenizer=tokenizer))
     if entry.kind == "address":
         return Get(entry.name, entry.source, address=entry.source)
+    is_folder = entry.file is not None and not entry.file.lower().endswith(_WEIGHTS)
     wish = Wish(
         repo=entry.repo or "",
-        file=entry.file,
+        file=None if is_folder else entry.file,
+        subfolder=entry.file or "" if is_folder else "",
         target=target or DEFAULT_TARGET,
         key=str(key) if key else None,
         tokenizer=str(tokenizer) if tokenizer else None,
     )
-    if entry.file and target is None and not entry.file.lower().endswith(".gguf"):
+    if wish.file and target is None and not wish.file.lower().endswith(".gguf"):
         # One file that must be converted holds blocks of 2023 more often than not.
-        stem = PurePosixPath(entry.file).stem
+        stem = PurePosixPath(wish.file).stem
         wish = replace(wish, target=AUTO, output_name=f"{wish.repo.rpartition('/')[2]}-{stem}.gguf")
     return Get(entry.name, _source(wish), wish)
 
 
 def _source(wish: Wish) -> str:
     """Where it comes from, for people."""
-    return f"{wish.repo}/{wish.file}" if wish.file else wish.repo
+    return "/".join(part for part in (wish.repo, wish.subfolder, wish.file) if part)
 
 
 def _variant(model: CatalogModel, target: str | None) -> str:

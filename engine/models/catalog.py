@@ -111,6 +111,7 @@ class CatalogModel:
     id: what a person types. repo: on the hub. architecture: None where it is not known. prompt_format: one of
     `engine.prompt.PROMPT_FORMATS`; prompt_verified: whether that was seen on the weights or their card.
     files: None where the list is not known. rank: lower is recommended first; None is not recommended.
+    is_set: it is several models, each in a folder of the repository; which ones, the hub tells.
     """
 
     id: str
@@ -128,6 +129,7 @@ class CatalogModel:
     needs: tuple[Requirement, ...] = ()
     mirrors: Mirrors = Mirrors()
     rank: int | None = None
+    is_set: bool = False
 
     @property
     def can_be_used(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import ModelFileUnclear
+from app.errors import ModelFileUnclear, ModelFolderUnclear
 from app.models.acquire import Wish, acquire, discard
 from app.models.progress import WorkDone, WorkProgress
 from builders.checkpoints import write_bloom, write_llama
@@ -230,6 +230,68 @@ def test_what_is_unclear_is_asked(tmp_path: Path) -> None:
             with pytest.raises(ModelFileUnclear) as unclear:
                 get(wish, tmp_path, hub)
             assert unclear.value.known == ("a.gguf", "b.gguf", "c-00001-of-00002.gguf")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+def add_folder(hub: LocalHub, folder: Path, name: str) -> None:
+    for path in folder.iterdir():
+        hub.add(REPO, f"{name}/{path.name}", path)
+
+
+def test_a_checkpoint_in_a_folder_of_the_repository_is_converted(tmp_path: Path, models: Path) -> None:
+    write_llama(tmp_path / "a", hidden=256, seed=1)
+    write_llama(tmp_path / "b", hidden=256, seed=2)
+    with LocalHub() as hub:
+        add_folder(hub, tmp_path / "a", "sets/甲")
+        add_folder(hub, tmp_path / "b", "sets/乙")
+        for name, folder in (("甲", "a"), ("乙", "b")):
+            _, done = get(Wish(REPO, subfolder=f"sets/{name}"), models, hub)
+            assert done.path.name == f"BELLE-tiny-sets-{name}-q4_k_m.gguf"
+            expected = convert_offline(tmp_path / folder, tmp_path / f"{folder}.gguf")
+            assert done.path.read_bytes() == expected
+
+
+@pytest.mark.parametrize("wish", [Wish(REPO), Wish(REPO, subfolder="c"), Wish(REPO, file="a.pt")])
+def test_where_the_models_are_in_folders_they_are_named(tmp_path: Path, models: Path, wish: Wish) -> None:
+    write_llama(tmp_path / "source")
+    with LocalHub() as hub:
+        hub.add(REPO, "README.md", b"two models")
+        for name in ("a", "b"):
+            add_folder(hub, tmp_path / "source", name)
+        with pytest.raises(ModelFolderUnclear) as unclear:
+            get(wish, models, hub)
+
+    assert unclear.value.known == ("a", "b")
+    assert os.listdir(models) == []
+
+
+def test_a_file_in_a_folder_is_taken_from_there(tmp_path: Path, models: Path) -> None:
+    write_llama(tmp_path / "source", hidden=256)
+    expected = convert_offline(tmp_path / "source", tmp_path / "offline.gguf")
+    with LocalHub() as hub:
+        add_folder(hub, tmp_path / "source", "a")
+        hub.add(REPO, "b/x.gguf", b"GGUF" + bytes(100))
+        hub.add(REPO, "y.gguf", b"GGUF" + bytes(200))
+        _, done = get(Wish(REPO, file="a/model.safetensors"), models, hub)
+        assert done.path.read_bytes() == expected
+        _, fetched = get(Wish(REPO, subfolder="b"), models, hub)
+
+    assert fetched.path.name == "x.gguf"
+    assert fetched.size_bytes == 104
+
+
+def test_a_type_that_only_says_to_keep_the_weights_is_not_in_the_name(tmp_path: Path, models: Path) -> None:
+    write_llama(tmp_path / "source", hidden=256)
+    with LocalHub() as hub:
+        hub.add_folder(REPO, tmp_path / "source")
+        _, done = get(Wish(REPO, target="auto"), models, hub)
+
+    assert done.path.name == "BELLE-tiny.gguf"
 
 
 def test_errors_come_through(tmp_path: Path) -> None:

@@ -65,3 +65,14 @@ def test_a_tokenizer_of_this_disk_takes_the_place_of_a_missing_one(tiny_checkpoi
         look = HubLook(resolve(REPO, endpoints), endpoints, tokenizer=tiny_checkpoint)
 
         assert look.read(MACHINE)
+
+
+def test_it_looks_into_a_folder_of_the_repository(tiny_checkpoint: Path) -> None:
+    with open_checkpoint(tiny_checkpoint) as checkpoint:
+        expected = checkpoint_options(checkpoint, MACHINE)
+    with LocalHub() as hub:
+        for path in tiny_checkpoint.iterdir():
+            hub.add(REPO, f"a/{path.name}", path)
+        endpoints = Endpoints((hub.url,))
+
+        assert HubLook(resolve(REPO, endpoints), endpoints, subfolder="a").read(MACHINE) == expected

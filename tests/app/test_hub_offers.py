@@ -61,10 +61,30 @@ def test_encrypted_weights_need_a_key_and_go_by_their_plain_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [(), ("README.md",), ("adapter_model.bin", "optimizer.pt"), ("sub/model.bin",)]
+    "names", [(), ("README.md",), ("adapter_model.bin", "optimizer.pt"), ("sub/vocabulary.txt",)]
 )
 def test_a_repository_without_weights_offers_nothing(names: tuple[str, ...]) -> None:
     assert _offers(*names) == []
+
+
+def test_checkpoints_in_folders_are_offers_of_their_own_with_the_sizes_of_theirs() -> None:
+    names = [f"0.6M-{form}/pytorch_model.bin.{DIGEST}.enc" for form in ("lora", "ft")]
+    offers = _offers(*names, f"0.6M-ft/config.json.{DIGEST}.enc", "0.6M-ft/optimizer.pt", "README.md")
+
+    assert [(offer.label, offer.subfolder, offer.file, offer.path, offer.size_bytes) for offer in offers] == [
+        (name, name, None, name, 10) for name in ("0.6M-ft", "0.6M-lora")
+    ]
+    assert all(offer.needs_key for offer in offers)
+
+
+def test_beside_a_checkpoint_in_the_root_single_files_in_folders_are_no_models() -> None:
+    in_root = _offers("model.safetensors", "original/consolidated.00.pth", "step-100/model.safetensors")
+    alone = _offers("4bit/a.pt", "8bit/a.pt")
+
+    assert [offer.path for offer in in_root] == ["", "step-100"]
+    assert [(offer.path, offer.label) for offer in alone] == [
+        (name, name) for name in ("4bit/a.pt", "8bit/a.pt")
+    ]
 
 
 def test_a_size_that_the_hub_does_not_tell_is_not_known() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from builders.encrypted import encrypt_folder
 from builders.hub import LocalHub
 from builders.processes import Run
 from engine.models.library import Library
@@ -299,3 +300,26 @@ def test_without_a_network_the_search_still_answers(chatbelle: Run) -> None:
     assert found["hub"] is None
     assert len(found["catalog"]) == 3
     assert result.stderr.strip()
+
+
+def test_the_models_of_a_set_are_named_and_one_of_them_is_got(
+    chatbelle: Run, tiny_checkpoint: Path, home_folder: Path, tmp_path: Path
+) -> None:
+    repo, key = "BelleGroup/BELLE-on-Open-Datasets", bytes(range(256)) * 40
+    (tmp_path / "key.pth").write_bytes(key)
+    encrypt_folder(tiny_checkpoint, tmp_path / "enc", key)
+    with LocalHub() as hub:
+        for path in (tmp_path / "enc").iterdir():
+            hub.add(repo, f"BELLE-0.5M/{path.name}", path)
+            hub.add(repo, f"BELLE-1.5M/{path.name}", path)
+        asked = chatbelle("models", "download", "belle-on-open-datasets", env=online(hub))
+        keyless = chatbelle("models", "download", f"{repo}/BELLE-0.5M", env=online(hub))
+        result = chatbelle(
+            "models", "download", f"{repo}/BELLE-0.5M", "--key", str(tmp_path / "key.pth"), env=online(hub)
+        )
+
+    assert (asked.returncode, keyless.returncode) == (1, 1)
+    assert f"{repo}/FOLDER: BELLE-0.5M, BELLE-1.5M." in asked.stderr
+    assert "--key" in keyless.stderr
+    assert result.returncode == 0, result.stderr
+    assert os.listdir(home_folder / "models") == ["BELLE-on-Open-Datasets-BELLE-0.5M-q4_k_m.gguf"]

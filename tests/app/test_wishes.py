@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from app.models.acquire import Wish
 from app.models.finding import load_catalog
 from app.models.wishes import find_get
+from engine.models.errors import KeyFileNeeded
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,26 @@ def test_the_variant_of_a_gptq_model_decides_its_file(
     assert errand.wish is not None
     found = errand.wish
     assert (found.file, found.target, found.output_name) == (file, converted, output)
+
+
+SET = "BelleGroup/BELLE-on-Open-Datasets"
+
+
+@pytest.mark.parametrize("start", [SET, "belle-on-open-datasets", "BELLE-on-Open-datasets"])
+def test_a_model_of_a_set_is_named_by_its_folder_and_keeps_what_the_catalog_knows(start: str) -> None:
+    errand = find_get(f"{start}/0.6M-ft", load_catalog(), key=Path("key.pth"))
+
+    assert errand.wish == Wish(SET, subfolder="0.6M-ft", prompt="belle", key="key.pth")
+    assert (errand.title, errand.source) == ("BELLE-on-Open-Datasets/0.6M-ft", f"{SET}/0.6M-ft")
+    assert (errand.license, errand.catalog_id) == ("gpl-3.0", "belle-on-open-datasets")
+
+
+def test_asking_which_models_a_set_has_takes_no_key_but_getting_one_does() -> None:
+    assert find_get(SET, load_catalog()).wish == Wish(SET, prompt="belle")
+    with pytest.raises(KeyFileNeeded):
+        find_get(f"{SET}/0.6M-ft", load_catalog())
+
+
+@pytest.mark.parametrize("folder", ["merged", "a/b", "BELLE-0.6M"])
+def test_what_has_no_name_of_a_weight_file_is_a_folder(folder: str) -> None:
+    assert find_get(f"owner/name/{folder}", load_catalog()).wish == Wish("owner/name", subfolder=folder)

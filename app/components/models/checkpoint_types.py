@@ -88,7 +88,7 @@ class CheckpointTypes(ft.Column):
         if not offer.needs_key:
             self.controls.append(_looking(self._context))
             endpoints = self._context.models.endpoints()
-            self._look = HubLook(self._repository, endpoints, offer.file, self.tokenizer)
+            self._look = HubLook(self._repository, endpoints, offer.file, self.tokenizer, offer.subfolder)
             self._context.run(self._read, self._look)
 
     async def _read(self, look: HubLook) -> None:

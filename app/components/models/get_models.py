@@ -15,7 +15,7 @@ from app.components.basics.look import UNIT
 from app.components.basics.refresh import refresh
 from app.components.models.catalog_list import CatalogList
 from app.components.models.get_dialog import ask_get, begin
-from app.components.models.hub_search import HubSearch
+from app.components.models.hub_search import HubSearch, ask_about
 from app.components.models.own_entries import OwnEntries
 from app.components.models.recommended_card import RecommendedCard
 from app.models.events import JobChanged, ModelEvent
@@ -80,7 +80,9 @@ class GetModels(ft.Container):
         await begin(self._context, offer.model.id, target=offer.chosen.name or None)
 
     def _ask(self, offer: Offer) -> None:
-        if self._stock is not None:
+        if offer.model.is_set:
+            self._context.run(ask_about, self._context, offer.model.repo)
+        elif self._stock is not None:
             ask_get(self._context, offer, self._stock)
 
 

@@ -179,7 +179,7 @@ class HubDialog(ft.AlertDialog):
             if key is None:
                 return
         repo = self._repository.name
-        name = f"{repo}/{chosen.file}" if chosen.file else repo
+        name = f"{repo}/{chosen.path}" if chosen.path else repo
         target = self._types.target if chosen.kind == "checkpoint" else None
         await begin(self._context, name, target=target, key=key, tokenizer=self._types.tokenizer)
         self._context.close_dialog(self)
