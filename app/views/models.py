@@ -15,6 +15,7 @@ from app.models.events import ModelEvent
 from app.views.context import ModelsSection, ViewContext
 
 _SECTIONS: tuple[ModelsSection, ...] = ("local", "get")
+_LARGE = 1.1  # letters from which on title and button don't fit side by side in a narrow window
 
 
 class ModelsView(ft.Container):
@@ -64,23 +65,31 @@ class ModelsView(ft.Container):
         menu = ft.IconButton(
             ft.Icons.MENU, tooltip=t("gui.open_menu"), on_click=guard(self._context.toggle_sidebar)
         )
-        title = ft.Text(t("library.title"), theme_style=ft.TextThemeStyle.TITLE_LARGE)
-        take = ft.FilledTonalButton(
-            t("library.import.button"),
-            icon=ft.Icons.DRIVE_FOLDER_UPLOAD_OUTLINED,
-            on_click=guard(lambda: ask_import(self._context)),
+        title = ft.Text(
+            t("library.title"),
+            theme_style=ft.TextThemeStyle.TITLE_LARGE,
+            max_lines=1,
+            overflow=ft.TextOverflow.ELLIPSIS,
         )
         return ft.Container(
             ft.Row(
                 [
                     identified(menu, "menu"),
                     identified(title, "models-title", expand=True),
-                    identified(take, "import"),
+                    identified(self._import_button(), "import"),
                 ],
                 spacing=UNIT,
             ),
             padding=ft.Padding(UNIT, UNIT, 2 * UNIT, UNIT),
         )
+
+    def _import_button(self) -> ft.Control:
+        """With its name, unless large letters leave too little of a narrow window for the title."""
+        t, icon = self._context.t, ft.Icons.DRIVE_FOLDER_UPLOAD_OUTLINED
+        on_click = self._context.guard(lambda: ask_import(self._context))
+        if self._context.is_narrow and self._context.settings.settings.font_scale > _LARGE:
+            return ft.FilledTonalIconButton(icon, tooltip=t("library.import.button"), on_click=on_click)
+        return ft.FilledTonalButton(t("library.import.button"), icon=icon, on_click=on_click)
 
     def _make_switch(self) -> ft.SegmentedButton:
         return ft.SegmentedButton(

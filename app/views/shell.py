@@ -21,6 +21,7 @@ from app.components.settings.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar.sidebar import Sidebar
 from app.i18n import WindowTexts
 from app.models.events import ModelEvent
+from app.models.jobs import Job
 from app.settings import Settings
 from app.views.chat import ChatView
 from app.views.chat_reading import Carried
@@ -132,7 +133,7 @@ class Shell:
         self._chat = ChatView(self._context, carried)
         self._models_view: ModelsView | None = None
         self._convert_view: ConvertView | None = None
-        self._work = WorkWatch(self._context)
+        self._work = WorkWatch(self._context, self._shows_ending)
         self._screen = ft.Container(self._chat, expand=True)
         self._content = ft.Container(
             ft.Column([self._screen, self._work.strip], spacing=0),
@@ -304,6 +305,11 @@ class Shell:
         for view in (self._models_view, self._convert_view):
             if view is not None:
                 view.on_model_event(event)
+
+    def _shows_ending(self, job: Job) -> bool:
+        """Whether the open screen tells how the job ended."""
+        view = self._convert_view
+        return view is not None and self._screen.content is view and view.draft.job_id == job.id
 
     def _unhandled(self, message: str) -> None:
         _log.error("unhandled in a handler: %s", message)

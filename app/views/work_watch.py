@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.components.basics.refresh import refresh
 from app.components.work.job_text import ending_text
 from app.components.work.status_strip import StatusStrip
@@ -12,10 +14,14 @@ from app.views.context import APP_TITLE, ViewContext
 
 
 class WorkWatch:
-    """One per page and language; everything runs on the page's event loop."""
+    """One per page and language; everything runs on the page's event loop.
 
-    def __init__(self, context: ViewContext) -> None:
+    is_seen: whether the open screen shows by itself how a job ended.
+    """
+
+    def __init__(self, context: ViewContext, is_seen: Callable[[Job], bool]) -> None:
         self._context = context
+        self._is_seen = is_seen
         self._told: set[str] = set()
         self.strip = StatusStrip(context, context.open_models)
         self.strip.show(context.models.jobs.all)
@@ -46,6 +52,8 @@ class WorkWatch:
             await page.wait_until_visible()
             page.title = APP_TITLE
             page.update()
+        if self._is_seen(job):
+            return
         if job.done is not None and not isinstance(job.errand, Verify):
             path = job.done.path
             context.notify(text, t("job.chat"), lambda: context.use_model(path))

@@ -13,6 +13,7 @@ from app.views.context import ViewContext
 
 TEXT_WIDTH = 760
 UNIT = 8
+DIALOG_INSET = ft.Padding.symmetric(horizontal=2 * UNIT, vertical=3 * UNIT)  # for dialogs with much to say
 MONOSPACE = "Source Code Pro"
 MONOSPACE_ADVANCE = 0.6  # of the font size, for ASCII; CJK characters take a whole one
 

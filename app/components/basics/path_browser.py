@@ -10,7 +10,7 @@ import flet as ft
 from app.browsing import Entry, Folder, list_folder, nearest_folder, starting_places
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT, muted_text
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.errors import FolderNotReadable
 from app.views.context import ViewContext
 from convert.i18n import size_text
@@ -66,7 +66,7 @@ class PathBrowser(ft.AlertDialog):
                 cancel_button(context, lambda: context.close_dialog(self)),
                 identified(choose, "browse-choose", visible=folders),
             ],
-            inset_padding=ft.Padding.symmetric(horizontal=2 * UNIT, vertical=3 * UNIT),
+            inset_padding=DIALOG_INSET,
         )
 
     async def open_at(self, path: Path | None) -> None:

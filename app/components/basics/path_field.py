@@ -46,7 +46,7 @@ class PathField(ft.Column):
         )
         super().__init__(
             [
-                identified(self._field, identifier),
+                ft.Row([identified(self._field, identifier, expand=True)]),
                 identified(choose, f"{identifier}-choose"),
             ],
             spacing=UNIT,

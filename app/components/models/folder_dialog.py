@@ -8,7 +8,7 @@ import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT, muted_text
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
 from app.views.context import ViewContext
 
@@ -39,6 +39,7 @@ def ask_folder(context: ViewContext) -> None:
     add = ft.FilledButton(context.t("library.folder.add"), on_click=context.guard(accept))
     dialog = ft.AlertDialog(
         title=ft.Text(context.t("library.folder.title")),
+        inset_padding=DIALOG_INSET,
         content=ft.Container(
             ft.Column(
                 [muted_text(context.t("library.folder.about")), field],

@@ -9,7 +9,7 @@ import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT, muted_text
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
 from app.components.basics.refresh import refresh
 from app.models.import_look import ImportLook, look_at_import
@@ -45,6 +45,7 @@ class _ImportDialog(ft.AlertDialog):
         super().__init__(
             title=ft.Text(t("library.import.title")),
             scrollable=True,
+            inset_padding=DIALOG_INSET,
             content=ft.Container(
                 ft.Column(
                     [self._path, self._note, self._ways],

@@ -130,13 +130,11 @@ class TypeTable(ft.Column):
     def _two_lines(self, option: TypeOption) -> ft.Control:
         t = self._context.t
         memory = t("convert.types.memory_value", size=_memory_text(option.fit)) if option.fit else ""
-        facts = " · ".join(part for part in (size_text(option.size_bytes), memory) if part)
-        first = ft.Row(
-            [*self._name(option), ft.Container(expand=True), fit_badge(self._context, option.fit)],
-            spacing=UNIT,
-        )
         quality = quality_text(option.name, self._context.texts)
-        second = muted_text(t("convert.types.line", facts=facts, quality=quality))
+        facts = " · ".join(part for part in (size_text(option.size_bytes), memory, quality) if part)
+        name = ft.Row(self._name(option), spacing=UNIT, run_spacing=2, wrap=True, expand=True)
+        first = ft.Row([name, fit_badge(self._context, option.fit)], spacing=UNIT)
+        second = muted_text(facts)
         return ft.Column([first, second], spacing=2, tight=True, expand=True)
 
     def _name(self, option: TypeOption) -> list[ft.Control]:
