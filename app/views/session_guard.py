@@ -1,18 +1,22 @@
-"""Two things that Flet's session does which would cost a person their page, done otherwise.
+"""Three things that Flet does which would cost a person their page, done otherwise.
 
-Flet has no hooks for them, so the session's methods are replaced, here and nowhere else:
+Flet has no hooks for them, so its methods are replaced, here and nowhere else:
 
 - An error in a handler is shown as a red banner with a traceback. Ours becomes a sentence.
 - The answer to a method call (such as `focus`) on a control that is gone by then ends the connection: the
   browser drops the page and fetches all of it anew. Ours ends the call.
+- A text with half of a surrogate pair in it, such as the name of a file that is not UTF-8, can't be sent, and
+  nothing else of that update is. Ours has a question mark there.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 from flet.messaging.session import Session
 
 _log = logging.getLogger(__name__)
@@ -34,3 +38,5 @@ def guard_session(session: Session, on_error: Callable[[str], None]) -> None:
 
     session.handle_invoke_method_results = take_result  # type: ignore[method-assign]
     session.error = tell  # type: ignore[method-assign]
+    if not isinstance(msgpack.packb, functools.partial):  # once is enough; whatever sends looks it up there
+        msgpack.packb = functools.partial(msgpack.packb, unicode_errors="replace")
