@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from app.errors import AppError
+from app.errors import AppError, ModelNotFound
 from app.history.errors import HistoryError
 from app.settings_file import SettingsError
 from convert.errors import ConvertError
@@ -48,6 +48,10 @@ class Texts:
         sentence = catalog().error_text(error, self.language)
         if isinstance(error, NotEnoughMemory):
             return f"{sentence} {self._memory_advice(error)}"
+        if isinstance(error, ModelNotFound):
+            key = "advice.known_names" if error.known else "advice.no_names"
+            second = self.text(key, known=error.known)
+            return self.text("get.two_sentences", first=sentence, second=second)
         return sentence
 
     def _memory_advice(self, error: NotEnoughMemory) -> str:

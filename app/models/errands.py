@@ -15,13 +15,17 @@ from pathlib import Path
 from app.errors import ModelNotFound
 from app.home import Home
 from app.models.acquire import Wish, acquire
+from app.models.asking import ask
 from app.models.finding import open_library
 from app.models.importing import ImportWish, import_model
 from app.models.progress import Pace, WorkDone, WorkProgress
 from app.models.tokenizer_folder import fetch_tokenizer
-from engine.models.download import Downloaded, download
-from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.download import Downloaded, download, read_start
+from engine.models.endpoints import Endpoints, RemoteFile, host_of
+from engine.models.fetch_errors import AddressNotGguf
 from engine.models.library import Library, Verified
+
+_MAGIC = b"GGUF"
 
 Work = Generator[WorkProgress | WorkDone, None, None]
 
@@ -76,7 +80,7 @@ def carry_out(
 ) -> Work:
     """Do it: `WorkProgress` values, then one `WorkDone`; just ends when cancelled.
 
-    Raises what `acquire`, `import_model` and `Library.verify` raise, and ModelNotFound.
+    Raises what `acquire`, `import_model` and `Library.verify` raise, ModelNotFound, and AddressNotGguf.
     """
     library = open_library(home)
     match errand:
@@ -123,8 +127,15 @@ def _get(
 
 
 def _fetch_address(errand: Get, folder: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> Work:
+    """The one file at an address, once its first bytes say that it is a model."""
     output = folder / f"{errand.title}.gguf"
     file = RemoteFile("", "", output.name, address=errand.address)
+    yield WorkProgress("ask", errand.title)
+    start = ask(lambda: read_start(file, endpoints, len(_MAGIC)), is_cancelled)
+    if start is None:
+        return
+    if start != _MAGIC:
+        raise AddressNotGguf(errand.title, host_of(errand.address or ""), start.hex(" "))
     for event in download(file, output, endpoints, is_cancelled=is_cancelled):
         if isinstance(event, Downloaded):
             yield WorkDone(event.path, event.size_bytes, event.sha256)

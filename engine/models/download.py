@@ -23,7 +23,7 @@ from engine.models.part_file import PartFile, discard_part
 from engine.models.transfer import FileHash, Transfer
 from engine.models.transport import AttemptFailed, Patience, Transport
 
-__all__ = ["DownloadProgress", "Downloaded", "discard_part", "download", "identify"]
+__all__ = ["DownloadProgress", "Downloaded", "discard_part", "download", "identify", "read_start"]
 
 N_CONNECTIONS = 4
 _TICK_S = 0.1
@@ -96,6 +96,31 @@ def identify(file: RemoteFile, endpoints: Endpoints, patience: Patience | None =
     patience = patience or Patience()
     with Transport(endpoints, patience) as transport:
         return _identify(file, Failover(file.name, endpoints.locations(file), patience), transport)
+
+
+def read_start(
+    file: RemoteFile, endpoints: Endpoints, n_bytes: int, patience: Patience | None = None
+) -> bytes:
+    """The first bytes of a file, at most `n_bytes`, from the first source that gives them.
+
+    Raises a `FetchError`.
+    """
+    patience = patience or Patience()
+    failover = Failover(file.name, endpoints.locations(file), patience)
+    with Transport(endpoints, patience) as transport:
+        while (source := failover.pick(Event())) is not None:
+            started_s = time.monotonic()
+            try:
+                with transport.open_range(source.url, file, 0, n_bytes) as reply:
+                    start = b""
+                    for chunk in reply.chunks():
+                        start += chunk[:n_bytes]
+                        if len(start) >= n_bytes:  # where the server knows no ranges, all of it would come
+                            break
+                    return start[:n_bytes]
+            except AttemptFailed as failure:
+                failover.failed(source, failure, started_s)
+    return b""  # only when stopped
 
 
 def _identify(file: RemoteFile, failover: Failover, transport: Transport) -> RemoteFile:

@@ -10,6 +10,8 @@ FetchError                `name` is the file, or the repository, that was asked 
 ├── SourceContradicts
 ├── SourcesFailed
 ├── HubAnswerInvalid
+├── SearchRefused
+├── AddressNotGguf
 └── PartError             the file can't be written to `path`
     ├── ChecksumMismatch
     ├── DownloadDiskFull
@@ -83,6 +85,21 @@ class HubAnswerInvalid(FetchError):
 
     host: str
     detail: str
+
+
+@dataclass(eq=False)
+class SearchRefused(FetchError):
+    """The hub at `host` answers no search (401, 403, 404); `name` is the query."""
+
+    host: str
+
+
+@dataclass(eq=False)
+class AddressNotGguf(FetchError):
+    """What `host` has at the address of `name` is no GGUF; `found` shows its first bytes."""
+
+    host: str
+    found: str
 
 
 @dataclass(eq=False)

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from engine.models.endpoints import Endpoints, RemoteFile, host_of
 from engine.models.failover import Failover
-from engine.models.fetch_errors import HubAnswerInvalid
+from engine.models.fetch_errors import HubAnswerInvalid, HubRefused, NotOnHub, SearchRefused
 from engine.models.transport import AttemptFailed, Patience, Transport
 
 _MAX_ANSWER_BYTES = 32 << 20
@@ -90,7 +90,10 @@ def search(
     """Repositories that fit `query`, most downloaded first; raises a `FetchError`."""
     limit = max(1, min(n_results, _MAX_RESULTS))
     parameters = {"search": query, "limit": limit, "sort": "downloads", "direction": -1}
-    answer, host = _ask(query, f"/api/models?{urlencode(parameters)}", endpoints, patience)
+    try:
+        answer, host = _ask(query, f"/api/models?{urlencode(parameters)}", endpoints, patience)
+    except (HubRefused, NotOnHub) as error:
+        raise SearchRefused(query, error.host) from error
     if not isinstance(answer, list):
         raise HubAnswerInvalid(query, host, "not a JSON list")
     found = [_read_result(entry) for entry in answer[:limit] if isinstance(entry, dict)]

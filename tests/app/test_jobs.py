@@ -20,7 +20,7 @@ from app.models.progress import WorkDone, WorkProgress
 from builders.gguf_models import write_model
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
-from engine.models.fetch_errors import NotOnHub
+from engine.models.fetch_errors import AddressNotGguf, NotOnHub
 
 
 def wish(repo: str) -> Get:
@@ -95,6 +95,43 @@ def test_a_cancelled_job_leaves_nothing_and_a_failed_one_says_why(tmp_path: Path
         assert failed.state == "failed"
         assert isinstance(failed.error, NotOnHub)
         jobs.close()
+
+
+@pytest.mark.parametrize("start", [b"<!DOCTYPE html><title>a model</title>", b"PK\x03\x04"])
+def test_what_an_address_has_is_refused_by_its_first_bytes_if_it_is_no_gguf(
+    tmp_path: Path, start: bytes
+) -> None:
+    with LocalHub() as hub:
+        file = hub.add("a/one", "one.gguf", start + bytes(3_000_000))
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000)
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        jobs.add(Get("页面", "https://…", address=f"{hub.lfs_url}/lfs/{file.hash}"))
+        assert jobs.wait(30)
+        (failed,) = jobs.all
+        asked = [seen.range for seen in hub.seen]
+        jobs.close()
+
+    assert isinstance(failed.error, AddressNotGguf)
+    assert failed.error.found == start[:4].hex(" ")
+    assert failed.error.host == hub.lfs_url.removeprefix("http://")
+    assert asked == ["bytes=0-3"]
+    assert os.listdir(fixture.home.models) == []
+
+
+@pytest.mark.parametrize("has_ranges", [True, False])
+def test_a_gguf_at_an_address_is_fetched(tmp_path: Path, has_ranges: bool) -> None:
+    with LocalHub() as hub:
+        file = hub.add("a/one", "one.gguf", make_model(tmp_path / "source.gguf"))
+        hub.fault = lambda seen: Fault(no_ranges=not has_ranges)
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        jobs.add(Get("贝拉", "https://…", address=f"{hub.lfs_url}/lfs/{file.hash}"))
+        assert jobs.wait(30)
+        assert [job.state for job in jobs.all] == ["done"]
+        jobs.close()
+
+    assert (fixture.home.models / "贝拉.gguf").read_bytes() == (tmp_path / "source.gguf").read_bytes()
 
 
 def test_damaged_job_records_are_left_alone(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import app.errors
 import engine.errors
 import engine.models.errors
 import engine.models.fetch_errors
-from app.errors import AppError, ClientNotFetched, PortInUse
+from app.errors import AppError, ClientNotFetched, ModelNotFound, PortInUse
 from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog
 from app.settings_file import SettingsError
@@ -124,6 +124,17 @@ def test_sizes_are_in_human_units() -> None:
         "big.gguf needs 5.20 GB of memory with a context of 4,096 tokens, and 3.10 GB are available. "
         "--ctx 1024 would fit; or close other programs, or try it nevertheless with --ignore-memory."
     )
+
+
+@pytest.mark.parametrize(
+    ("known", "ending"), [(("demo", "贝拉"), " Known names: demo, 贝拉."), ((), " No model is there at all.")]
+)
+def test_a_model_that_is_not_found_is_told_with_the_names_there_are(
+    known: tuple[str, ...], ending: str
+) -> None:
+    error = ModelNotFound("x", Path("/models"), known)
+
+    assert Texts("en").error(error) == f"There is no model x, neither as a file nor in /models.{ending}"
 
 
 def test_advice_without_a_smaller_context_names_other_ways() -> None:

@@ -15,7 +15,13 @@ from builders.hub import Fault, LocalHub
 from builders.processes import python_environment
 from engine.models.endpoints import HUGGING_FACE, HUGGING_FACE_MIRROR, Endpoints, RemoteFile, find_endpoints
 from engine.models.failover import Failover
-from engine.models.fetch_errors import HubAnswerInvalid, NotOnHub, Offline, SourceContradicts
+from engine.models.fetch_errors import (
+    HubAnswerInvalid,
+    NotOnHub,
+    Offline,
+    SearchRefused,
+    SourceContradicts,
+)
 from engine.models.hub import is_repo_name, resolve, search
 from engine.models.ranges import Extent, ReadAhead, ReadStopped
 from engine.models.transport import Patience
@@ -66,6 +72,15 @@ def test_the_next_hub_is_asked(hub: LocalHub, mirror: LocalHub) -> None:
     assert resolve(REPO, Endpoints((hub.url, mirror.url)), patience=FAST).license == "apache-2.0"
     with pytest.raises(NotOnHub):
         resolve("nobody/nothing", Endpoints((hub.url, mirror.url)), patience=FAST)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_search_that_is_refused_is_told_as_a_search(hub: LocalHub, status: int) -> None:
+    hub.fault = lambda seen: Fault(status=status)
+    with pytest.raises(SearchRefused) as refused:
+        search("贝拉", Endpoints((hub.url,)), patience=FAST)
+
+    assert (refused.value.name, refused.value.host) == ("贝拉", hub.url.removeprefix("http://"))
 
 
 def test_without_a_network_it_is_said() -> None:
