@@ -56,6 +56,8 @@ class Library:
         self._locks = data_folder / "locks"
         self._records = Records(data_folder / _RECORDS_NAME)
         self._hf_cache = hf_cache
+        self._moved: dict[Path, Path] = {}
+        """Where models were before: the record moves with the first look, and others want to know as well."""
 
     def look(self) -> Listing:
         """Look at the disk; where the records can't be read, without them."""
@@ -65,13 +67,15 @@ class Library:
         moves = moved_files(records, states)
         for old, new in moves.items():
             records[new] = records.pop(old)
-        origins = {new: old for old, new in moves.items()}
+        for old, new in moves.items():
+            self._moved.pop(old, None)
+            self._moved[new] = old
         models = []
         learned: dict[Path, Record] = {}
         for item in found:
             if item.path in states:
                 model, record = describe(item, states[item.path], records.get(item.path))
-                models.append(replace(model, moved_from=origins.get(item.path)))
+                models.append(replace(model, moved_from=self._moved.get(item.path)))
                 if record is not None:
                     learned[item.path] = record
         if moves or learned:
@@ -185,6 +189,7 @@ class Library:
                     return "kept"
             else:
                 _delete(files)
+            self._moved.pop(model.path, None)
             self._records.drop(model.path)
         return "trash" if to_trash and model.place != "hf-cache" else "deleted"
 

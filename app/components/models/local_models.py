@@ -47,7 +47,6 @@ class LocalModels(ft.ListView):
         self._disk = DiskBar(context)
         self._shelf: Shelf | None = None
         self._chosen = DEMO
-        self._moved: dict[Path, Path] = {}  # the library tells it only once
         self._rows: dict[Path, tuple[object, ft.Control]] = {}
         self._n_built = 0
         self._turn = 0
@@ -71,8 +70,7 @@ class LocalModels(ft.ListView):
         self._chosen = await context.in_thread(chosen_model, context.service)
         self._shelf = shelf
         self._disk.show(shelf.disk)
-        paths = {row.model.path: row.model.moved_from for row in shelf.rows}
-        self._moved |= {path: before for path, before in paths.items() if before is not None}
+        paths = {row.model.path for row in shelf.rows}
         self._rows = {path: known for path, known in self._rows.items() if path in paths}
         await self._show(shelf)
 
@@ -143,7 +141,7 @@ class LocalModels(ft.ListView):
     def _row(self, row: ShelfRow, number: int) -> ft.Control:
         """The row's control: the one it had where nothing is different, as most are at most times."""
         path = row.model.path
-        moved_from = self._moved.get(path)
+        moved_from = row.model.moved_from
         is_in_use = self._chosen.path == path
         verdict = row.fit.verdict if row.fit is not None else None
         look = (replace(row, fit=None), verdict, number, is_in_use, moved_from)

@@ -256,7 +256,21 @@ def test_a_renamed_file_keeps_its_record(library: Library, tiny: Path, home: Pat
     assert (model.name, model.path, model.moved_from) == ("新", new, path)
     assert (model.source, model.license, model.expected_sha256) == ("owner/name", "apache-2.0", "0" * 64)
     assert listing.missing == ()
-    assert library.look().models[0].moved_from is None
+
+
+def test_whoever_looks_hears_of_a_move_until_the_program_ends(
+    library: Library, tiny: Path, home: Path
+) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    library.note(path, source="owner/name")
+    between = path.rename(home / "models" / "b.gguf")
+
+    assert [library.look().models[0].moved_from for _ in range(3)] == [path] * 3
+    between.rename(home / "models" / "c.gguf")
+    assert [library.look().models[0].moved_from for _ in range(2)] == [between] * 2
+    put(tiny, between)  # another file
+    moves = {model.name: model.moved_from for model in library.look().models}
+    assert moves == {"b": None, "c": between}
 
 
 def test_a_removed_file_is_missed_until_it_is_forgotten(library: Library, tiny: Path, home: Path) -> None:
