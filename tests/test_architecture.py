@@ -27,7 +27,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 HEAVY: dict[str, tuple[str, ...]] = {
     "llama_cpp": ("engine/native/binding.py",),
     "gguf": ("convert/",),
-    "flet": ("app/",),
+    "flet": ("app/gui/", "app/views/", "app/components/", "app/main.py"),
     "huggingface_hub": ("engine/models/",),
     "httpx": ("engine/models/",),
     "psutil": ("engine/", "convert/pipeline.py"),
@@ -52,6 +52,10 @@ MAY_BE_AT_TOP = (
     "convert/terminal.py",
     "engine/chat_template.py",
 )
+
+# What draws, and what it is built on.
+SCREENS = ("app.components", "app.views", "app.gui", "app.main")
+WITHOUT_SCREENS = ("app/models/", "app/chat/", "app/history/")
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:
@@ -132,6 +136,33 @@ def test_heavy_libraries_are_loaded_when_they_are_needed() -> None:
     ]
 
     assert wrong == []
+
+
+def test_what_the_screens_are_built_on_knows_no_screen() -> None:
+    """Models, chats and history work without a window: in the terminal, and in these tests."""
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in _sources()
+        for name in _imports(tree)
+        if _is_at(module, WITHOUT_SCREENS) and _is_within(name, (*SCREENS, "flet"))
+    ]
+
+    assert wrong == []
+
+
+def test_nothing_of_a_screen_is_loaded_with_what_it_is_built_on() -> None:
+    modules = [
+        module.removesuffix(".py").replace("/", ".")
+        for module, _ in _sources()
+        if _is_at(module, WITHOUT_SCREENS)
+    ]
+    script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+
+    assert [name for name in found.stdout.split() if _is_within(name, (*SCREENS, "flet"))] == []
 
 
 @pytest.mark.parametrize("program", ["app.cli", "convert.cli"])
