@@ -49,11 +49,8 @@ def list_folder(path: Path) -> Folder:
 def nearest_folder(path: Path | None) -> Path:
     """Where to begin looking: the folder at or above `path`, else the home folder."""
     for candidate in () if path is None else (path, *path.parents):
-        try:
-            if candidate.is_dir():
-                return candidate
-        except OSError:
-            continue
+        if os.path.isdir(candidate):
+            return candidate
     return Path.home()
 
 
@@ -62,7 +59,7 @@ def starting_places() -> tuple[Path, ...]:
     from platformdirs import user_desktop_path, user_downloads_path
 
     wanted = (Path.home(), user_desktop_path(), user_downloads_path(), *_disks())
-    return tuple(dict.fromkeys(path for path in wanted if _is_folder(path)))
+    return tuple(dict.fromkeys(path for path in wanted if os.path.isdir(path)))
 
 
 def _disks() -> Iterator[Path]:
@@ -74,16 +71,9 @@ def _disks() -> Iterator[Path]:
     mounts = ("/Volumes",) if sys.platform == "darwin" else (f"/media/{user}", f"/run/media/{user}", "/mnt")
     for mount in map(Path, mounts):
         try:
-            yield from sorted(path for path in mount.iterdir() if path.is_dir())
+            yield from sorted(path for path in mount.iterdir() if os.path.isdir(path))
         except OSError:
             continue
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _entry(item: os.DirEntry[str]) -> Entry:

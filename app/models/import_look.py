@@ -30,12 +30,12 @@ class ImportLook:
 def look_at_import(path: Path, models: Path) -> ImportLook:
     """Look at `path`; `models` is the models folder, which need not exist yet."""
     path = path.absolute()
-    if not path.exists():
+    if not os.path.exists(path):
         return ImportLook(path)
-    if not path.is_file() or not is_gguf(path):
+    if not os.path.isfile(path) or not is_gguf(path):
         return ImportLook(path, exists=True)
     disk = models
-    while not disk.exists() and disk != disk.parent:
+    while not os.path.exists(disk) and disk != disk.parent:
         disk = disk.parent
     parts = find_parts(path).parts
     try:

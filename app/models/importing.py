@@ -56,7 +56,7 @@ def import_model(
     goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises what `add_gguf`
     raises, and ConvertErrors.
     """
-    if not wish.path.exists():
+    if not os.path.exists(wish.path):
         raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
     if wish.path.is_file() and is_gguf(wish.path):
         yield from _add(wish, library, is_cancelled)

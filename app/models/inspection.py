@@ -7,7 +7,6 @@ screen and no sentence.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -183,11 +182,9 @@ def _look(given: Given, machine: Callable[[], Machine]) -> CheckpointFacts | Ggu
 def _require(path: Path) -> None:
     """Raise SourceMissing unless there is a file or a folder."""
     try:
-        is_there = path.exists()
-    except (OSError, ValueError) as error:  # a name too long for the system, or with a NUL in it
+        os.stat(path)
+    except (OSError, ValueError) as error:  # not there, a name too long for the system, or with a NUL in it
         raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
-    if not is_there:
-        raise SourceMissing(path, os.strerror(errno.ENOENT))
 
 
 def _find_gguf(given: Given) -> Path | None:

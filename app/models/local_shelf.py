@@ -92,7 +92,7 @@ def read_shelf(models: ModelService, loaded: Path | None = None) -> Shelf:
 
 def disk_shares(folder: Path, models: Iterable[LocalModel]) -> DiskShares | None:
     """How the disk of `folder` is used; None where the system does not say."""
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     try:
         disk, device = shutil.disk_usage(folder), os.stat(folder).st_dev
@@ -145,7 +145,7 @@ def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> It
     for folder in folders:
         inside = tuple(row for row in left if row.model.path.is_relative_to(folder))
         left = [row for row in left if row not in inside]
-        yield ShelfGroup("folder", folder, inside, folder.is_dir())
+        yield ShelfGroup("folder", folder, inside, os.path.isdir(folder))
     elsewhere = tuple(row for row in rows if row.is_in_place)
     if elsewhere:
         yield ShelfGroup("elsewhere", None, elsewhere)

@@ -5,10 +5,10 @@ Asks nobody: what is behind an address is found out when it is fetched.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from engine.models.catalog import Catalog
 from engine.models.errors import EntryInvalid
@@ -21,7 +21,7 @@ def add_entry(source: str, entries: UserEntries, catalog: Catalog) -> UserEntry:
     Raises EntryInvalid (also for a path where nothing is), RecordsNotSaved and LibraryInUse.
     """
     entry = parse_source(source)
-    if entry.kind == "path" and not Path(entry.source).exists():
+    if entry.kind == "path" and not os.path.exists(entry.source):
         raise EntryInvalid(source.strip())
     known = entries.all()
     earlier = next((item for item in known if item.source == entry.source), None)

@@ -5,6 +5,7 @@ Only where they come from is kept; what they are is found out when they are fetc
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from engine.typed_json import JsonMismatch, from_json
 
 _HUB = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _MAX_SOURCE = 4096
+_NO_FILE_NAME = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,19 @@ def parse_source(source: str) -> UserEntry:
         raise EntryInvalid(source[:200])
     if "://" in text:
         return _from_address(text)
-    path = Path(text).expanduser()
-    if path.is_absolute() or text.startswith((".", "~")) or path.exists():
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # no such person on this machine
+        raise EntryInvalid(text[:200]) from error
+    if path.is_absolute() or text.startswith((".", "~")) or os.path.exists(path):
         return UserEntry(path.stem or path.name, "path", str(path.absolute()))
     return _from_hub(text)
 
 
 def _from_address(text: str) -> UserEntry:
     parts = urlsplit(text)
-    name = PurePosixPath(unquote(parts.path)).stem
+    # It becomes a file's name: what is a folder or a stream for some system must be neither.
+    name = _NO_FILE_NAME.sub("_", PurePosixPath(unquote(parts.path)).stem).strip(" .")
     if parts.scheme != "https" or not parts.hostname or parts.username or not name:
         raise EntryInvalid(text[:200])
     return UserEntry(name, "address", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -90,7 +91,7 @@ class SourceField(ft.Column):
         path = parse_typed_path(self._field.value or "")
         if n_changes != self._n_changes or path is None or path == self._path:
             return
-        if await self._context.in_thread(_is_there, path) and n_changes == self._n_changes:
+        if await self._context.in_thread(os.path.exists, path) and n_changes == self._n_changes:
             self._take(path)
 
     def _submitted(self) -> None:
@@ -115,10 +116,3 @@ class SourceField(ft.Column):
         self._field.value = str(path)
         refresh(self._field)
         self._take(path)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
@@ -19,7 +19,7 @@ _KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
 def refusal_text(error: Exception, texts: Texts) -> str:
     """Why something can't be used, and what to do instead."""
     if isinstance(error, NotACheckpoint) and not error.found:
-        name = "EmptyFolder" if _is_folder(error.path) else "OtherFile"
+        name = "EmptyFolder" if os.path.isdir(error.path) else "OtherFile"
         return texts.text(f"convert.refusal.{name}", path=error.path)
     return error_text(error, texts)
 
@@ -73,10 +73,3 @@ def prompt_text(name: str, texts: Texts) -> str:
 def reason_text(reason: str, texts: Texts) -> str:
     """Why that prompt format was chosen."""
     return texts.text(f"convert.reason.{reason}")
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import flet as ft
@@ -61,8 +62,8 @@ def _problem(path: Path | None, models: Path) -> str | None:
     """The key of the sentence that says what is wrong with it."""
     if path is None:
         return "library.path.empty"
-    if not path.exists():
+    if not os.path.exists(path):  # also false for what is no name at all, or can't be looked at
         return "library.path.missing"
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return "library.path.no_folder"
     return "library.path.models" if path.absolute().is_relative_to(models) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import flet as ft
@@ -44,7 +45,7 @@ class KeyField(ft.Column):
         if path is None:
             self._say(self._context.t("get.path.empty"))
             return None
-        if not await self._context.in_thread(_is_file, path):
+        if not await self._context.in_thread(os.path.isfile, path):
             self._say(self._context.t("get.path.missing", path=path))
             return None
         return path.absolute()
@@ -64,10 +65,3 @@ class KeyField(ft.Column):
     def _say(self, text: str | None) -> None:
         self._field.error = text
         refresh(self._field)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # no name at all
-        return False

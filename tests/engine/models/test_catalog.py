@@ -191,11 +191,33 @@ def test_sources_of_own_entries(source: str, kind: str, repo: str | None, file: 
 
 @pytest.mark.parametrize(
     "source",
-    ["", "x", "http://example.org/x.gguf", "ftp://a/b", "https://user@example.org/x", "a/../b", "a/b/../c"],
+    [
+        "",
+        "x",
+        "http://example.org/x.gguf",
+        "ftp://a/b",
+        "https://user@example.org/x",
+        "a/../b",
+        "a/b/../c",
+        "~no-such-person-here/x",
+    ],
 )
 def test_what_is_no_source_is_refused(source: str) -> None:
     with pytest.raises(EntryInvalid):
         parse_source(source)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/%E6%A8%A1.gguf", "模"),
+        ("a/%5C..%5C..%5Cx.gguf", "_.._.._x"),
+        ("a/C%3A%5Cx%3Ay.gguf", "C__x_y"),
+        ("a%2F..%2Fb%0A.gguf", "b_"),
+    ],
+)
+def test_an_address_names_a_file_in_the_models_folder_on_every_system(path: str, name: str) -> None:
+    assert parse_source(f"https://example.org/{path}").name == name
 
 
 def test_own_entries_are_kept_with_what_other_versions_wrote(tmp_path: Path) -> None:
