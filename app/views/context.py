@@ -234,6 +234,8 @@ class ViewContext:
                 self.report(error)
 
     async def _use_model(self, path: Path | None) -> None:
+        if self._notice is not None:
+            self.close_dialog(self._notice)  # it may offer just this
         await self.in_thread(self.service.choose_file, path)
         self.open_conversation(None)
 

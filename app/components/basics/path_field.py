@@ -30,7 +30,6 @@ class PathField(ft.Column):
         on_submit: Callable[[], Any],
     ) -> None:
         self._context = context
-        self._label = label
         self._kind: Literal["file", "folder"] = kind
         self._on_change = on_change
         self._field = ft.TextField(
@@ -71,7 +70,8 @@ class PathField(ft.Column):
             await result
 
     async def _choose(self) -> None:
-        await choose_path(self._context, self._label, self._kind, self._chosen, self.path)
+        title = self._context.t(f"convert.choose_{self._kind}")
+        await choose_path(self._context, title, self._kind, self._chosen, self.path)
 
     async def _chosen(self, path: Path) -> None:
         self._field.value = str(path)

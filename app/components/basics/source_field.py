@@ -42,7 +42,6 @@ class SourceField(ft.Column):
         self._context = context
         self._on_path = on_path
         self._path = value
-        self._label = label
         self._n_changes = 0
         guard = context.guard
         self._field = ft.TextField(
@@ -105,11 +104,10 @@ class SourceField(ft.Column):
 
     def _button(self, kind: Literal["file", "folder"], icon: ft.IconData, prefix: str) -> ft.Control:
         async def choose() -> None:
-            await choose_path(self._context, self._label, kind, self._chosen, self._path)
+            await choose_path(self._context, words, kind, self._chosen, self._path)
 
-        button = ft.OutlinedButton(
-            self._context.t(f"convert.choose_{kind}"), icon=icon, on_click=self._context.guard(choose)
-        )
+        words = self._context.t(f"convert.choose_{kind}")
+        button = ft.OutlinedButton(words, icon=icon, on_click=self._context.guard(choose))
         return identified(button, f"{prefix}choose-{kind}")
 
     def _chosen(self, path: Path) -> None:

@@ -153,7 +153,9 @@ class FirstRunOffer(ft.Container):
         title = t("first_run.stopped" if is_stopped else "first_run.getting", name=job.errand.title)
         # A bar that comes and goes in the tree of names costs the node around it its identifier.
         bar = ft.Semantics(content=self._bar, exclude_semantics=True)
-        content = ft.Column([bar, self._detail], spacing=6, tight=True)
+        content = ft.Container(
+            ft.Column([bar, self._detail], spacing=6, tight=True), padding=ft.Padding.only(top=4)
+        )
         return self._layout(title, content, [action, self._more()])
 
     def _finished(self, name: str, path: Path) -> ft.Control:

@@ -7,7 +7,7 @@ import os
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, Need
-from convert.checkpoint import parameters_text
+from app.models.local_texts import parameters_text
 from convert.errors import GptqConfigMissing, NotACheckpoint
 from convert.forms import ENCRYPTED, FORMS, LORA
 
@@ -44,7 +44,7 @@ def what_text(facts: CheckpointFacts, texts: Texts) -> str:
     return texts.text(
         "convert.what",
         family=_FAMILIES.get(facts.family, facts.family),
-        parameters=parameters_text(facts.n_parameters),
+        parameters=parameters_text(facts.n_parameters, texts),
         form=form_text(facts.form, texts),
     )
 

@@ -12,8 +12,8 @@ from app.components.basics.look import UNIT, muted_text
 from app.components.convert.convert_words import prompt_text, reason_text, what_text
 from app.components.models.fit_badge import fit_badge
 from app.models.inspection import CheckpointFacts, GgufFacts
+from app.models.local_texts import parameters_text
 from app.views.context import ViewContext
-from convert.checkpoint import parameters_text
 from convert.i18n import size_text
 
 _LABEL_WIDTH = 120
@@ -24,7 +24,7 @@ def recognised_card(context: ViewContext, path: Path, facts: CheckpointFacts | G
     t = context.t
     if isinstance(facts, GgufFacts):
         summary = facts.summary
-        sentence = t("convert.what_gguf", parameters=parameters_text(summary.n_parameters))
+        sentence = t("convert.what_gguf", parameters=parameters_text(summary.n_parameters, context.texts))
         rows = [
             (t("convert.fact.type"), ft.Text(summary.quantization)),
             (t("convert.fact.files"), ft.Text(_files_text(context, facts.n_files, facts.size_bytes))),

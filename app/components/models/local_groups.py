@@ -63,15 +63,17 @@ def list_heading(context: ViewContext, shelf: Shelf) -> ft.Control:
         on_click=context.guard(lambda: ask_folder(context)),
     )
     count = ft.Text(text, theme_style=ft.TextThemeStyle.TITLE_SMALL, color=ft.Colors.PRIMARY)
+    row = ft.Row(
+        [count, identified(add, "add-folder")],
+        alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
+        vertical_alignment=ft.CrossAxisAlignment.CENTER,
+        spacing=UNIT,
+        run_spacing=0,
+        wrap=True,
+        expand=True,
+    )
     return ft.Container(
-        ft.Row(
-            [count, identified(add, "add-folder")],
-            alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
-            vertical_alignment=ft.CrossAxisAlignment.CENTER,
-            spacing=UNIT,
-            run_spacing=0,
-            wrap=True,
-        ),
+        ft.Row([row]),  # for the whole width, which a row that wraps would not take
         padding=ft.Padding(left=4, top=UNIT, right=0, bottom=0),
     )
 

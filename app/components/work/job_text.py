@@ -73,10 +73,15 @@ def _progress_text(job: Job, progress: WorkProgress, texts: Texts) -> str:
     percent = min(100, 100 * progress.done_bytes // progress.total_bytes)
     parts = [texts.text("job.percent", phase=phase, percent=percent)]
     if progress.bytes_per_s > 0:
-        parts.append(texts.text("job.rate", rate=size_text(int(progress.bytes_per_s))))
+        parts.append(texts.text("job.rate", rate=size_text(_rounded(progress.bytes_per_s))))
     if progress.left_s is not None:
         parts.append(left_text(progress.left_s, texts))
     return " · ".join(parts)
+
+
+def _rounded(rate: float) -> int:
+    """To two digits: a third would change with every look, and move what stands behind it."""
+    return int(float(f"{rate:.2g}"))
 
 
 def _kind(job: Job) -> str:

@@ -78,9 +78,9 @@ class Context:
         self.tasks.append(asyncio.get_running_loop().create_task(work(*arguments)))
 
 
-async def _end(page: Page) -> Context:
+async def _end(page: Page, *, is_seen: bool = False) -> Context:
     context = Context(page)
-    watch = WorkWatch(context)  # type: ignore[arg-type]
+    watch = WorkWatch(context, lambda job: is_seen)  # type: ignore[arg-type]
     for job in (RUNNING, DONE, DONE):
         context.all = (job,)
         watch.on_model_event(JobChanged(job))
@@ -94,6 +94,10 @@ def test_the_end_is_told_once_and_leads_to_the_model() -> None:
     assert context.notices == [("模型.bin was imported.", "Chat with it")]
     assert context.used == [Path("/models/模型.gguf")]
     assert context.page.titles == []
+
+
+def test_what_the_open_screen_tells_is_not_told_twice() -> None:
+    assert asyncio.run(_end(Page(app_visible=True), is_seen=True)).notices == []
 
 
 def test_who_looks_elsewhere_reads_it_in_the_title_and_then_on_the_page() -> None:
