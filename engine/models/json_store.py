@@ -64,7 +64,8 @@ class JsonStore:
         return (content, False) if isinstance(content, dict) else ({}, True)
 
     def _write(self, content: dict[str, Any], is_damaged: bool) -> None:
-        data = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False).encode("utf-8", "replace")
+        text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+        data = text.encode("utf-8", "backslashreplace")  # what is no UTF-8 in a path, as JSON escapes it
         partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
         try:
             if is_damaged:

@@ -541,3 +541,23 @@ def test_waiting_for_the_records_ends(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with pytest.raises(LibraryInUse):
         store.change(lambda content: content.update(a=1))
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="every name is Unicode there")
+def test_a_name_that_is_not_utf_8_is_remembered_as_it_is(library: Library, home: Path, tiny: Path) -> None:
+    added = home / os.fsdecode(b"\xc4\xa3\xd0")
+    model = put(tiny, home / "models" / os.fsdecode(b"m\xc4\xa3\xd0\xcd.gguf"))
+    elsewhere = put(tiny, home / "elsewhere" / os.fsdecode(b"\xff\xfe.gguf"))
+    library.note(model, source="owner/name")
+    library.note(elsewhere, in_place=True)
+    library.add_folder(added)
+
+    for _ in range(2):
+        listing = library.look()
+        assert {each.path for each in listing.models} == {model, elsewhere}
+        assert [each.moved_from for each in listing.models] == [None, None]
+        assert listing.missing == ()
+    assert library.folders == (added,)
+    found = listing.at(model)
+    assert found is not None
+    assert found.source == "owner/name"
