@@ -51,6 +51,8 @@ class CheckpointTypes(ft.Column):
         self._on_change = on_change
         self._width = width
         self._look: HubLook | None = None
+        self._n_looks = 0
+        self._is_chosen = False
         self._options: tuple[TypeOption, ...] = ()
         self._offer: HubOffer | None = None
         self._need: NeedCard | None = None
@@ -70,7 +72,7 @@ class CheckpointTypes(ft.Column):
         """Offer the types of a checkpoint, None for none; the caller updates."""
         self.stop()
         self._offer, self._options, self.can_start = offer, (), True
-        self.tokenizer, self._need = None, None
+        self.tokenizer, self._need, self._is_chosen = None, None, False
         self.visible = offer is not None
         if offer is not None:
             self.target = AUTO if offer.is_quantized else DEFAULT_TARGET
@@ -78,6 +80,7 @@ class CheckpointTypes(ft.Column):
 
     def stop(self) -> None:
         """Look no further; harmless when repeated."""
+        self._n_looks += 1
         if self._look is not None:
             self._look.stop()
             self._look = None
@@ -87,13 +90,17 @@ class CheckpointTypes(ft.Column):
         self.controls = [*self._needs(), self._list()]
         if not offer.needs_key:
             self.controls.append(_looking(self._context))
-            endpoints = self._context.models.endpoints()
-            self._look = HubLook(self._repository, endpoints, offer.file, self.tokenizer, offer.subfolder)
-            self._context.run(self._read, self._look)
+            self._n_looks += 1
+            self._context.run(self._read, offer, self._n_looks)
 
-    async def _read(self, look: HubLook) -> None:
+    async def _read(self, offer: HubOffer, n_looks: int) -> None:
         options: tuple[TypeOption, ...] = ()
         problem: ExpectedError | None = None
+        endpoints = await self._context.in_thread(self._context.models.endpoints)
+        if n_looks != self._n_looks:
+            return
+        look = HubLook(self._repository, endpoints, offer.file, self.tokenizer, offer.subfolder)
+        self._look = look
         try:
             options = await self._context.in_thread(look.read, self._machine)
         except ReadStopped:
@@ -108,7 +115,8 @@ class CheckpointTypes(ft.Column):
         if problem is not None:
             self._show_problem(problem)
         else:
-            self.target = default_type(options)
+            if not self._is_chosen or self.option is None:  # else a person was quicker than the hub
+                self.target = default_type(options)
             table = TypeTable(self._context, options, self.target, self._choose, width=self._width)
             if self._need is not None:
                 self._need.show(Need("tokenizer"))
@@ -148,14 +156,14 @@ class CheckpointTypes(ft.Column):
         return (self._need,) if self._need is not None else ()
 
     def _choose(self, name: str) -> None:
-        self.target = name
+        self.target, self._is_chosen = name, True
         self._on_change()
 
     def _list(self) -> ft.Control:
         """All types, while nothing is known of this checkpoint."""
 
         def choose(event: ft.Event[ft.Dropdown]) -> None:
-            self.target = event.control.value or DEFAULT_TARGET
+            self.target, self._is_chosen = event.control.value or DEFAULT_TARGET, True
 
         return ft.Dropdown(
             label=self._context.t("get.hub.type"),
