@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.components.work.job_text import ending_text, job_text, left_text
+from app.components.work.job_text import ending_text, job_text, left_text, short_text
 from app.errors import ModelNotFound
 from app.i18n import Texts
 from app.models.acquire import Wish
@@ -39,6 +39,7 @@ def test_work_under_way_tells_percent_rate_and_time() -> None:
         "Getting BELLE-7B-2M: downloading and converting, 34 % · 12 MB/s · about 5 min left"
     )
     assert job_text(at_work, ZH) == "获取 BELLE-7B-2M：边下载边转换，34% · 12 MB/秒 · 约剩 5 分钟"
+    assert short_text(at_work, EN) == "34 % · Getting BELLE-7B-2M"
     assert "downloading and" not in job_text(running(IMPORT, "convert"), EN)
 
 

@@ -13,9 +13,18 @@ _WIDTH = 400
 
 
 def ask_confirmation(
-    context: ViewContext, title: str, text: str, action: str, on_confirm: Callable[[], Any]
+    context: ViewContext,
+    title: str,
+    text: str,
+    action: str,
+    on_confirm: Callable[[], Any],
+    *,
+    keep: str | None = None,
 ) -> None:
-    """Ask before something that can't be undone; `on_confirm` may be a coroutine function."""
+    """Ask before something that can't be undone; `on_confirm` may be a coroutine function.
+
+    keep: what the other button is called where "Cancel" would be unclear.
+    """
 
     async def confirm() -> None:
         context.close_dialog(dialog)
@@ -25,7 +34,7 @@ def ask_confirmation(
         title=ft.Text(title),
         content=ft.Container(ft.Text(text), width=_WIDTH),
         actions=[
-            cancel_button(context, lambda: context.close_dialog(dialog)),
+            cancel_button(context, lambda: context.close_dialog(dialog), keep),
             ft.FilledButton(
                 action,
                 on_click=context.guard(confirm),
@@ -77,6 +86,6 @@ def ask_text(
     context.open_dialog(dialog)
 
 
-def cancel_button(context: ViewContext, close: Callable[[], None]) -> ft.TextButton:
+def cancel_button(context: ViewContext, close: Callable[[], None], name: str | None = None) -> ft.TextButton:
     """The button that changes nothing."""
-    return ft.TextButton(context.t("gui.cancel"), on_click=context.guard(close))
+    return ft.TextButton(name or context.t("gui.cancel"), on_click=context.guard(close))

@@ -17,6 +17,17 @@ def job_text(job: Job, texts: Texts) -> str:
     return texts.text("job.sentence", what=what, detail=job_detail(job, texts))
 
 
+def short_text(job: Job, texts: Texts) -> str:
+    """The same where there is little room: of work under way only how much is done, and that first."""
+    progress = job.progress
+    if job.state != "running" or job.is_stopping or progress is None:
+        return job_text(job, texts)
+    if progress.waiting_s > 0 or not progress.total_bytes:
+        return job_text(job, texts)
+    what = texts.text(f"job.{_kind(job)}", title=job.errand.title)
+    return texts.text("job.short", what=what, percent=_percent(progress))
+
+
 def job_detail(job: Job, texts: Texts) -> str:
     """How far it is, without its name."""
     if job.is_stopping:
@@ -70,13 +81,16 @@ def _progress_text(job: Job, progress: WorkProgress, texts: Texts) -> str:
     phase = texts.text("job.phase.convert_remote" if is_remote else f"job.phase.{progress.phase}")
     if not progress.total_bytes:
         return phase
-    percent = min(100, 100 * progress.done_bytes // progress.total_bytes)
-    parts = [texts.text("job.percent", phase=phase, percent=percent)]
+    parts = [texts.text("job.percent", phase=phase, percent=_percent(progress))]
     if progress.bytes_per_s > 0:
         parts.append(texts.text("job.rate", rate=size_text(_rounded(progress.bytes_per_s))))
     if progress.left_s is not None:
         parts.append(left_text(progress.left_s, texts))
     return " · ".join(parts)
+
+
+def _percent(progress: WorkProgress) -> int:
+    return min(100, 100 * progress.done_bytes // progress.total_bytes)
 
 
 def _rounded(rate: float) -> int:

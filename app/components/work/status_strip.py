@@ -9,7 +9,7 @@ import flet as ft
 from app.components.basics.dialogs import ask_confirmation
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT
-from app.components.work.job_text import job_text
+from app.components.work.job_text import job_text, short_text
 from app.models.jobs import Job
 from app.views.context import ViewContext
 
@@ -68,7 +68,8 @@ class StatusStrip(ft.Container):
 
     def _show_job(self, job: Job, n_others: int) -> None:
         text = job_text(job, self._context.texts)
-        self._text.value = self._node.label = text
+        self._node.label = text
+        self._text.value = short_text(job, self._context.texts) if self._context.is_narrow else text
         self._others.value = self._context.t("strip.more", n=n_others) if n_others else ""
         is_at_work = job.state == "running" and not job.is_stopping
         self._bar.value = job.share if job.share is not None else (None if is_at_work else 0)
@@ -113,6 +114,7 @@ def ask_cancel(context: ViewContext, job: Job) -> None:
         t("strip.cancel_text"),
         t("strip.cancel_action"),
         cancel,
+        keep=t("strip.cancel_keep"),
     )
 
 
