@@ -49,7 +49,7 @@ def test_a_model_of_a_set_is_chosen_by_its_folder_and_got_with_the_key(
     assert not app.has("hub-offer-2")
     app.click("hub-offer-1")
     app.click("get-start")
-    app.wait_for_text("consolidated.00.pth")
+    app.wait_for_text("Give the path of the file.")
     assert not app.has("job-0")
     app.fill("key-file", str(key))
     app.click("get-start")
