@@ -94,11 +94,6 @@ class ChatService:
     # The engine
 
     @property
-    def models_folder(self) -> Path:
-        """Where model files are put to be found."""
-        return self.home.models
-
-    @property
     def state(self) -> EngineState:
         """What the engine does now."""
         return self._host.state

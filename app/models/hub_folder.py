@@ -86,11 +86,6 @@ class HubFolder:
     def names(self) -> frozenset[str]:
         return frozenset(self._files)
 
-    @property
-    def fetched_bytes(self) -> int:
-        """All bytes that came over the network so far."""
-        return self._ahead.fetched_bytes
-
     def open(self, name: str) -> ByteSource:
         file = self._files.get(name)
         if file is None or file.size_bytes is None:

@@ -7,9 +7,7 @@ screen and no engine.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,20 +20,10 @@ from app.models.importing import ImportWish
 from app.models.jobs import Job, Jobs
 from app.models.wishes import find_get
 from engine.models.endpoints import Endpoints, find_endpoints
-from engine.models.fit import Choice, choose
 from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
 from engine.models.network import is_offline
-
-
-@dataclass(frozen=True, slots=True)
-class DiskUse:
-    """The disk of the models folder, in bytes; models_bytes: of all models in the library on any disk."""
-
-    models_bytes: int
-    free_bytes: int
-    total_bytes: int
 
 
 class ModelService:
@@ -72,17 +60,6 @@ class ModelService:
         """What is on this disk now."""
         return self.library.look()
 
-    def disk_use(self) -> DiskUse | None:
-        """Room on the disk; None where the system does not say."""
-        folder = self.library.folder
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        try:
-            disk = shutil.disk_usage(folder)
-        except OSError:
-            return None
-        return DiskUse(sum(model.size_bytes for model in self.listing().models), disk.free, disk.total)
-
     def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
         """As `Library.remove`."""
         outcome = self.library.remove(model, to_trash=to_trash)
@@ -105,15 +82,6 @@ class ModelService:
         self._listeners.tell(LibraryChanged())
 
     # To get
-
-    def choose_type(self, catalog_id: str) -> Choice | None:
-        """What to take of a catalog's model on this machine; None where nothing fits or is known."""
-        model = self.catalog.find(catalog_id)
-        architecture = self.catalog.architecture(model) if model is not None else None
-        if architecture is None:
-            return None
-        sizes = {name: architecture.footprint(name) for name in architecture.gguf_bytes}
-        return choose({name: size for name, size in sizes.items() if size is not None}, self.machine())
 
     def is_offline(self) -> bool:
         """Whether no hub can be reached; known at once, and nothing is sent."""

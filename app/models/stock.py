@@ -65,13 +65,12 @@ def take_stock(service: ModelService) -> Stock:
     """All of it as it is now; waits for the disk."""
     machine = service.machine()
     local = service.listing().models
-    use = service.disk_use()
     return Stock(
         offers=make_offers(service.catalog, machine),
         machine=machine,
         local=local,
         entries=service.entries.all(),
-        free_bytes=use.free_bytes if use is not None else None,
+        free_bytes=service.library.free_bytes(),
         is_offline=service.is_offline(),
         standings=find_standings(service.catalog.models, local, service.jobs.all),
     )

@@ -162,7 +162,7 @@ class _Busy:
 async def ask_about(context: ViewContext, repo: str) -> None:
     """Ask the hub for a repository's files, and the person which to get. Raises FetchErrors."""
     repository = await context.in_thread(context.models.repository, repo)
-    use = await context.in_thread(context.models.disk_use)
+    free_bytes = await context.in_thread(context.models.library.free_bytes)
     machine = await context.in_thread(context.models.machine)
     offers = repository_offers(repository)
-    ask_repository(context, repository, offers, use.free_bytes if use else None, machine)
+    ask_repository(context, repository, offers, free_bytes, machine)

@@ -54,11 +54,6 @@ class TypeTable(ft.Column):
         )
         self._fill()
 
-    @property
-    def chosen(self) -> str:
-        """The name of the chosen type."""
-        return self._chosen
-
     def _fill(self) -> None:
         shown = [option for option in self._options if self._shows_all or option.is_offered]
         rows: list[ft.Control] = [] if self._is_narrow else [self._head()]
