@@ -24,6 +24,7 @@ from app.components.convert.gguf_choices import GgufChoices
 from app.components.convert.need_card import NeedCard
 from app.components.convert.recognised import recognised_card
 from app.components.settings.settings_section import section
+from app.components.work.status_strip import ask_cancel
 from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.inspection import (
@@ -74,7 +75,7 @@ class ConvertView(ft.Container):
             on_pause=self._pause,
             on_resume=self._resume,
             on_cancel=self._cancel,
-            on_edit=self._cancel,
+            on_edit=self._give_up,
             on_new=self._begin_anew,
         )
         self._steps = ft.Column()
@@ -83,11 +84,6 @@ class ConvertView(ft.Container):
             ft.Column([self._header(), self._place], spacing=0), expand=True, bgcolor=ft.Colors.SURFACE
         )
         self._fill()
-
-    @property
-    def path(self) -> Path | None:
-        """The source on the screen."""
-        return self.draft.path
 
     async def load(self) -> None:
         """Look at the source, or find the conversion that is at work."""
@@ -294,7 +290,12 @@ class ConvertView(ft.Container):
     async def _resume(self) -> None:
         await self._with_job(self._context.models.jobs.resume)
 
-    async def _cancel(self) -> None:
+    def _cancel(self) -> None:
+        job = self._job()
+        if job is not None:
+            ask_cancel(self._context, job)
+
+    async def _give_up(self) -> None:
         await self._with_job(self._context.models.jobs.cancel)
 
     async def _with_job(self, act: Callable[[str], None]) -> None:

@@ -149,8 +149,12 @@ def test_cancelling_a_conversion_leaves_nothing(start: Start, look: Look, home: 
     app.click("convert-start")
     app.wait_for_label("convert-progress", "%")
     assert os.listdir(home / "models")
+    app.click("convert-pause")  # so that it does not come to its end while one reads the question
+    app.wait_for(lambda: app.has("convert-resume"), "the pause")
 
     app.click("convert-cancel")
+    app.wait_for_text("Cancel 大 模型?")
+    app.press("Cancel it")
 
     app.wait_for(lambda: app.has("convert-start"), "the choices again")
     assert app.has("recognised")
