@@ -92,6 +92,7 @@ class Shell:
         page.update()
         self._subscriptions.callback(self._service.subscribe(self._from_service))
         self._subscriptions.callback(self._around.models.subscribe(self._from_models))
+        self._work.show()
         self._show_conversation(last, None)
         await self._sidebar.reload()
 

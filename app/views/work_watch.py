@@ -26,12 +26,16 @@ class WorkWatch:
         self.strip = StatusStrip(context, context.open_models)
         self.strip.show(context.models.jobs.all)
 
+    def show(self) -> None:
+        """Show the work as it is now; once after one began to listen, for what happened before."""
+        self.strip.show(self._context.models.jobs.all)
+        refresh(self.strip)
+
     def on_model_event(self, event: ModelEvent) -> None:
         """Follow the model service."""
         if not isinstance(event, JobChanged):
             return
-        self.strip.show(self._context.models.jobs.all)
-        refresh(self.strip)
+        self.show()
         if event.job.is_active:
             self._told.discard(event.job.id)
         elif event.job.id not in self._told:

@@ -53,6 +53,7 @@ class Context:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.is_narrow = False
         self.texts = Texts("en")
         self.t = self.texts.text
         self.models = self.jobs = self
@@ -86,6 +87,19 @@ async def _end(page: Page, *, is_seen: bool = False) -> Context:
         watch.on_model_event(JobChanged(job))
     await asyncio.sleep(0.01)
     return context
+
+
+def test_what_happened_before_one_listened_is_shown() -> None:
+    async def run() -> tuple[bool, bool]:
+        context = Context(Page(app_visible=True))
+        context.all = (RUNNING,)
+        watch = WorkWatch(context, lambda job: False)  # type: ignore[arg-type]
+        was_shown = watch.strip.visible
+        context.all = (DONE,)
+        watch.show()
+        return was_shown, watch.strip.visible
+
+    assert asyncio.run(run()) == (True, False)
 
 
 def test_the_end_is_told_once_and_leads_to_the_model() -> None:
