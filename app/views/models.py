@@ -96,7 +96,7 @@ class ModelsView(ft.Container):
             segments=[
                 ft.Segment(
                     name,
-                    label=identified(ft.Text(self._context.t(f"library.section.{name}")), f"section-{name}"),
+                    label=identified(self._section_name(name), f"section-{name}"),
                 )
                 for name in _SECTIONS
             ],
@@ -104,6 +104,9 @@ class ModelsView(ft.Container):
             show_selected_icon=False,
             on_change=self._context.guard(self._chosen),
         )
+
+    def _section_name(self, section: ModelsSection) -> ft.Control:
+        return ft.Text(self._context.t(f"library.section.{section}"), text_align=ft.TextAlign.CENTER)
 
     def _switch_row(self) -> ft.Control:
         return centred(self._switch, WIDTH, ft.Padding(2 * UNIT, 0, 2 * UNIT, UNIT))

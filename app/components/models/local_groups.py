@@ -145,7 +145,11 @@ def empty_card(context: ViewContext) -> ft.Control:
             ft.Column(
                 [
                     ft.Icon(ft.Icons.INVENTORY_2_OUTLINED, size=40, color=ft.Colors.PRIMARY),
-                    ft.Text(t("library.empty.title"), theme_style=ft.TextThemeStyle.TITLE_MEDIUM),
+                    ft.Text(
+                        t("library.empty.title"),
+                        theme_style=ft.TextThemeStyle.TITLE_MEDIUM,
+                        text_align=ft.TextAlign.CENTER,
+                    ),
                     ft.Text(
                         t("library.empty.about"),
                         text_align=ft.TextAlign.CENTER,

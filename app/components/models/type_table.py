@@ -127,10 +127,11 @@ class TypeTable(ft.Column):
         memory = t("convert.types.memory_value", size=_memory_text(option.fit)) if option.fit else ""
         quality = quality_text(option.name, self._context.texts)
         facts = " · ".join(part for part in (size_text(option.size_bytes), memory, quality) if part)
-        name = ft.Row(self._name(option), spacing=UNIT, run_spacing=2, wrap=True, expand=True)
-        first = ft.Row([name, fit_badge(self._context, option.fit)], spacing=UNIT)
-        second = muted_text(facts)
-        return ft.Column([first, second], spacing=2, tight=True, expand=True)
+        name, *recommended = self._name(option)
+        badge = fit_badge(self._context, option.fit)
+        first = ft.Row([ft.Container(name, expand=True), badge], spacing=UNIT)
+        lines: list[ft.Control] = [first, *(ft.Row([each]) for each in recommended), muted_text(facts)]
+        return ft.Column(lines, spacing=2, tight=True, expand=True)
 
     def _name(self, option: TypeOption) -> list[ft.Control]:
         key = "convert.types.auto" if option.name == "auto" else None
