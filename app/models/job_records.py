@@ -24,8 +24,6 @@ _LOG = logging.getLogger(__name__)
 _KINDS = {"get": Get, "import": Import, "verify": Verify}
 _SUFFIX = ".job.json"
 _LIMIT_BYTES = 1 << 16
-# Names of files that are not UTF-8 are kept as the bytes they are.
-_ENCODING = ("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,8 @@ def save_record(folder: Path, record: JobRecord) -> None:
     kind = next(name for name, errand in _KINDS.items() if isinstance(record.errand, errand))
     text = json.dumps({**asdict(record), "kind": kind}, ensure_ascii=False, default=os.fspath)
     try:
-        write_file(_path(folder, record.id), text.encode(*_ENCODING))
+        # What is no Unicode in the name of a file, on any system, as JSON escapes it.
+        write_file(_path(folder, record.id), text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         _LOG.warning("job %s can't be recorded: %s", record.id, error)
 
@@ -69,7 +68,7 @@ def read_records(folder: Path) -> list[JobRecord]:
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
             with path.open("rb") as file:
-                record = _parse(parse_json(file.read(_LIMIT_BYTES).decode(*_ENCODING)))
+                record = _parse(parse_json(file.read(_LIMIT_BYTES).decode("utf-8")))
         except (OSError, ValueError) as error:
             _LOG.warning("the record %s can't be read: %s", path, error)
             continue

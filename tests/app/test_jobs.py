@@ -220,6 +220,16 @@ def test_names_that_are_not_utf_8_and_finished_jobs_come_back_as_they_should(tmp
     assert Jobs(tmp_path, finish).all == ()
 
 
+def test_half_a_character_in_a_name_of_windows_keeps_no_job_from_being_recorded(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, lambda errand, is_cancelled: iter_nothing())
+    errand = Import(ImportWish(Path("C:/模型\ud800.bin")))
+    jobs.add(errand)
+    assert jobs.wait(30)
+    jobs.close()
+
+    assert [job.errand for job in Jobs(tmp_path, lambda errand, is_cancelled: iter_nothing()).all] == [errand]
+
+
 def test_closing_does_not_wait_for_a_hub_that_never_answers(tmp_path: Path) -> None:
     answered = threading.Event()
 

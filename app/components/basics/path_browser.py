@@ -11,6 +11,7 @@ from app.browsing import Entry, Folder, list_folder, nearest_folder, starting_pl
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
+from app.components.basics.refresh import refresh
 from app.errors import FolderNotReadable
 from app.views.context import ViewContext
 from convert.i18n import size_text
@@ -34,6 +35,7 @@ class PathBrowser(ft.AlertDialog):
         self._on_choose = on_choose
         self._files = files
         self._folder = Path.home()
+        self._n_looks = 0
         t, guard = context.t, context.guard
         self._up = ft.IconButton(ft.Icons.ARROW_UPWARD, tooltip=t("browse.up"), on_click=guard(self._go_up))
         self._place = ft.Text(
@@ -81,18 +83,21 @@ class PathBrowser(ft.AlertDialog):
 
     async def _go_to(self, path: Path) -> None:
         await self._look(path)
-        self.update()
+        refresh(self)  # which may have been closed meanwhile
 
     async def _look(self, path: Path) -> None:
         """Read a folder; one that can't be read leaves the dialog where it is, and says why."""
+        self._n_looks += 1
+        n_looks = self._n_looks
         try:
             folder = await self._context.in_thread(list_folder, path)
         except FolderNotReadable as error:
             self._problem.value = self._context.texts.error(error)
             self._problem.visible = True
             return
-        self._problem.visible = False
-        self._show(folder)
+        if n_looks == self._n_looks:  # the last one counts
+            self._problem.visible = False
+            self._show(folder)
 
     def _show(self, folder: Folder) -> None:
         t = self._context.t
