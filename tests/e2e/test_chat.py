@@ -257,8 +257,8 @@ def test_a_conversation_of_500_messages_opens_at_its_end_and_answers(
     app.wait_for(lambda: not app.has("jump-latest"), "the end")
 
     app.ask("is it free")
+    app.wait_for_label("last-user", "is it free")
     app.wait_for_answer()
-    assert "is it free" in app.text("last-user")
 
 
 def test_a_deleted_message_comes_back_by_undo(app: Any) -> None:
