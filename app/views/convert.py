@@ -176,7 +176,7 @@ class ConvertView(ft.Container):
         self._steps.controls = steps
 
     def _source_rows(self) -> list[ft.Control]:
-        field = ft.Column([self._source, self._looking], spacing=UNIT, tight=True)
+        field = ft.Column([self._source, ft.Container(self._looking, height=4)], spacing=UNIT, tight=True)
         return [muted_text(self._context.t("convert.about")), field]
 
     def _need_cards(self, inspection: Inspection) -> list[ft.Control]:

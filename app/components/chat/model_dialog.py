@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import flet as ft
 
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT
+from app.components.basics.look import DIALOG_INSET, UNIT
 from app.views.context import ModelsSection, ViewContext
 from convert.i18n import size_text
 
@@ -34,6 +34,7 @@ async def choose_model(context: ViewContext) -> None:
     dialog = ft.AlertDialog(
         title=ft.Text(context.t("chat.models.title")),
         scrollable=True,
+        inset_padding=DIALOG_INSET,
         content=ft.Container(
             ft.Column(
                 [*tiles, _places(context, lambda: context.close_dialog(dialog))], tight=True, spacing=4

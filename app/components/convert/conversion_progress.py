@@ -92,7 +92,7 @@ class ConversionProgress(ft.Column):
         self._text.color = ft.Colors.ERROR if is_failed else None
         self._said.label = self._text.value
         self._item.value = self._item_text(job.progress) if job.is_active else ""
-        self._item.visible = bool(self._item.value)
+        self._item.visible = job.is_active  # also while it is empty, so that nothing below it moves
         self._note.visible = job.is_active and not job.is_stopping
         shown = {
             "chat": is_done,

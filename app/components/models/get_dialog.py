@@ -9,7 +9,7 @@ import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT, muted_text
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.refresh import refresh
 from app.components.models.fit_badge import fit_sentence
 from app.components.models.key_field import KeyField
@@ -22,7 +22,6 @@ from app.views.context import ViewContext
 from engine.models.fit import Fit, Verdict
 
 WIDTH = 640
-DIALOG_INSET = ft.Padding.symmetric(horizontal=16, vertical=24)
 _MARGIN = 2 * (16 + 24)  # what a dialog leaves free at both sides, and its padding
 
 

@@ -8,11 +8,10 @@ import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT, muted_text
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.refresh import refresh
 from app.components.models.checkpoint_types import CheckpointTypes
 from app.components.models.get_dialog import (
-    DIALOG_INSET,
     begin,
     dialog_title,
     dialog_width,

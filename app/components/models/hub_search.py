@@ -14,6 +14,7 @@ from app.i18n import EXPECTED_ERRORS, ExpectedError
 from app.models.hub_offers import kind_of, license_of, repository_offers
 from app.models.offers import Offer, make_offers
 from app.views.context import ViewContext
+from engine.models.fetch_errors import Offline
 from engine.models.hub import SearchResult
 
 _LONGEST_QUERY = 200
@@ -46,7 +47,13 @@ class HubSearch(ft.Column):
             spacing=UNIT,
         )
         super().__init__(
-            [row, self._ring, self._error_box, muted_text(t("get.hub.note")), self._results],
+            [
+                row,
+                ft.Container(self._ring, height=2),
+                self._error_box,
+                muted_text(t("get.hub.note")),
+                self._results,
+            ],
             spacing=UNIT,
             tight=True,
             horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
@@ -133,7 +140,12 @@ class HubSearch(ft.Column):
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
     def _show_error(self, error: ExpectedError) -> None:
-        self._error.value = self._context.texts.error(error)
+        if isinstance(error, Offline):
+            self._error.value = self._context.t("get.hub.offline")
+            self._error.tooltip = error.reason
+        else:
+            self._error.value = self._context.texts.error(error)
+            self._error.tooltip = None
         self._error_box.visible = True
 
     def set_busy(self, is_busy: bool) -> None:
