@@ -11,6 +11,7 @@ AppError
 ├── ModelFileUnclear
 ├── ModelFolderUnclear
 ├── FolderNotReadable
+├── NameClaimed
 ├── PortInUse
 ├── ClientNotFetched
 └── SaveError                 a conversation can't be written to `path`
@@ -136,3 +137,11 @@ class SaveFailed(SaveError):
     """The system refused to write; `reason` is its own."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class NameClaimed(AppError):
+    """Unfinished work, `title`, is going to put its result at `path`, and would lose what it has done."""
+
+    title: str
+    path: Path

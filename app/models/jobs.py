@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from app.errors import NameClaimed
 from app.models.acquire import discard
 from app.models.errands import Errand, Get, Work
 from app.models.job_records import JobRecord, State, read_records, remove_record, save_record
@@ -222,6 +223,7 @@ class Jobs:
                     now_s = time.monotonic()
                     is_new = job.progress is None or job.progress.phase != event.phase
                     job = _with_progress(job, event)
+                    self._require_own_output(job)
                     saves, tells = now_s - saved_s >= _SAVE_S or is_new, now_s - told_s >= _TELL_S or is_new
                     saved_s, told_s = now_s if saves else saved_s, now_s if tells else told_s
                     with self._changed:
@@ -233,6 +235,13 @@ class Jobs:
             _LOG.warning("job %s failed", job.id, exc_info=error)
             return Job(replace(job.record, state="failed"), error=error)
         return Job(replace(job.record, state="paused"))
+
+    def _require_own_output(self, job: Job) -> None:
+        """Raise NameClaimed where another job has done something for a result of the same name."""
+        for other in self._jobs.values():
+            is_unfinished = other.state != "done" and other.record.done_bytes > 0
+            if other.id != job.id and is_unfinished and other.record.output == job.record.output != "":
+                raise NameClaimed(other.errand.title, Path(job.record.output))
 
     def _put(self, job: Job, *, save: bool = True, tell: bool = True) -> None:
         self._jobs = {**self._jobs, job.id: job}

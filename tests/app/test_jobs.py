@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import NameClaimed
 from app.home import Home
 from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
@@ -196,6 +197,36 @@ def test_a_paused_job_tells_that_it_is_stopping_and_goes_on_where_it_was(tmp_pat
         jobs.cancel(job_id)
         assert (fixture.home.models / "one.gguf").exists()
         assert fixture.seen[-1].state == "removed"
+        jobs.close()
+
+
+def test_what_was_fetched_of_a_paused_model_is_not_dropped_for_another_of_its_name(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add("a/one", "model.gguf", os.urandom(3_000_000))
+        hub.add("b/two", "model.gguf", os.urandom(3_000_000))
+        hub.fault = lambda seen: Fault(bytes_per_s=200_000) if seen.server == "lfs" else None
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        first = jobs.add(wish("a/one"))
+        wait_until(lambda: any(job.record.done_bytes for job in fixture.seen))
+        jobs.pause(first)
+        assert jobs.wait(30)
+        part = fixture.home.models / "model.gguf.part"
+        before = part.read_bytes()
+
+        second = jobs.add(wish("b/two"))
+        assert jobs.wait(30)
+
+        failed = jobs.find(second)
+        assert failed is not None
+        assert isinstance(failed.error, NameClaimed)
+        assert failed.error.title == "a/one"
+        assert part.read_bytes() == before
+        jobs.cancel(first)
+        hub.fault = lambda seen: None
+        jobs.resume(second)
+        assert jobs.wait(30)
+        assert (fixture.home.models / "model.gguf").read_bytes() == hub.files["b/two", "model.gguf"].data
         jobs.close()
 
 
