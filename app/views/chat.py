@@ -373,9 +373,8 @@ class ChatView(ft.Container):
     async def _choose_example(self, text: str) -> None:
         await self._composer.put(text)
 
-    def _use_demo(self) -> None:
-        demo = next(choice for choice in self._service.models() if choice.is_demo)
-        self._service.choose_model(demo.key)
+    async def _use_demo(self) -> None:
+        await self._context.in_thread(self._service.choose_file, None)
 
     async def _use_smaller_context(self, n_tokens: int) -> None:
         load = replace(self._context.settings.settings.load, context_tokens=n_tokens)

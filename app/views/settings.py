@@ -167,16 +167,18 @@ class SettingsView(ft.Container):
         ]
 
     def _models(self) -> ft.Control:
-        context = self._context
-        state = context.service.state
+        context, service = self._context, self._context.service
+        state = service.state
         options = [
             ft.DropdownOption(each.key, text=context.t("settings.demo_model") if each.is_demo else each.name)
-            for each in context.service.models()
+            for each in service.models()
         ]
         return ft.Dropdown(
             value=state.model.key if state.model else None,
             options=options,
-            on_select=context.guard(lambda event: context.service.choose_model(event.control.value)),
+            on_select=context.guard(
+                lambda event: context.in_thread(service.choose_model, event.control.value)
+            ),
         )
 
     def _bottom(self) -> ft.Control:

@@ -23,9 +23,9 @@ async def choose_model(context: ViewContext) -> None:
     models = await context.in_thread(context.service.models)
     current = context.service.state.model
 
-    def choose(choice: ModelChoice) -> None:
+    async def choose(choice: ModelChoice) -> None:
         context.close_dialog(dialog)
-        context.service.choose_model(choice.key)
+        await context.in_thread(context.service.choose_model, choice.key)
 
     tiles = [
         identified(_tile(context, choice, current, choose), f"model-{index}")
