@@ -15,6 +15,7 @@ from engine.models.fetch_errors import (
     FetchError,
     HubRefused,
     HubTooBusy,
+    NetworkForbidden,
     NotOnHub,
     Offline,
     SourceContradicts,
@@ -133,11 +134,13 @@ class Failover:
 
     def _final_error(self) -> FetchError:
         """What the first source said that was reached at all; one that has worked before says most."""
+        if not self._sources:
+            return NetworkForbidden(self.name)
         asked = [source for source in self._sources if source.has_worked] or self._sources
         reached = [source for source in asked if not _is_unreachable(source)]
         if not reached:
-            first = asked[0].rejected if asked else None
-            return Offline(self.name, first.reason if first else "no hub is to be asked")
+            first = asked[0].rejected
+            return Offline(self.name, first.reason if first else "no reason known")
         source = reached[0]
         failure = source.rejected or AttemptFailed("broken", "no reason known")
         if failure.kind == "refused":

@@ -4,6 +4,7 @@ Errors carry fields, not sentences, as those of `engine.errors` do.
 
 FetchError                `name` is the file, or the repository, that was asked for
 ├── Offline
+├── NetworkForbidden
 ├── HubRefused
 ├── NotOnHub
 ├── HubTooBusy
@@ -39,6 +40,11 @@ class Offline(FetchError):
     """No source could be reached at all; `reason` is the system's for the first of them."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class NetworkForbidden(FetchError):
+    """`HF_HUB_OFFLINE` is set: there is no hub that may be asked."""
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ from engine.models.endpoints import HUGGING_FACE, HUGGING_FACE_MIRROR, Endpoints
 from engine.models.failover import Failover
 from engine.models.fetch_errors import (
     HubAnswerInvalid,
+    NetworkForbidden,
     NotOnHub,
     Offline,
     SearchRefused,
@@ -102,7 +103,7 @@ def test_a_hub_that_could_not_be_reached_is_asked_last(hub: LocalHub) -> None:
 
 
 def test_offline_by_choice_asks_nobody() -> None:
-    with pytest.raises(Offline):
+    with pytest.raises(NetworkForbidden):
         resolve(REPO, Endpoints(()), patience=FAST)
 
 
