@@ -46,4 +46,4 @@ class _Progress:
         percent = done_bytes * 100 // total_bytes
         self._next_percent = (percent // _STEP_PERCENT + 1) * _STEP_PERCENT
         sizes = f"{size_text(done_bytes)} / {size_text(total_bytes)}"
-        self._shell.terminal.note(f"{percent:3} %  {sizes}")
+        self._shell.terminal.note(f"{percent:3}%  {sizes}")

@@ -186,4 +186,4 @@ class _Progress:
         if total_bytes and done_bytes * 100 >= self._next_percent * total_bytes:
             percent = done_bytes * 100 // total_bytes
             self._next_percent = (percent // _STEP_PERCENT + 1) * _STEP_PERCENT
-            self._shell.terminal.note(f"{percent:3} %  {size_text(done_bytes)} / {size_text(total_bytes)}")
+            self._shell.terminal.note(f"{percent:3}%  {size_text(done_bytes)} / {size_text(total_bytes)}")

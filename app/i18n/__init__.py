@@ -13,39 +13,49 @@ from app.errors import AppError, ModelNotFound
 from app.history.errors import HistoryError
 from app.settings_file import SettingsError
 from convert.errors import ConvertError
-from convert.i18n import Catalog, Language
+from convert.i18n import Catalog, Language, size_text
 from engine.errors import EngineError, NotEnoughMemory
 
 ExpectedError = EngineError | ConvertError | AppError | HistoryError | SettingsError
 EXPECTED_ERRORS = (EngineError, ConvertError, AppError, HistoryError, SettingsError)
 
 
-@cache
-def catalog() -> Catalog:
-    """The texts of the front ends."""
-    return Catalog("app.i18n")
+_NO_BREAK_SPACE = "\u00a0"
 
 
 @cache
-def _convert_catalog() -> Catalog:
-    return Catalog("convert.i18n")
+def catalog(joint: str = " ") -> Catalog:
+    """The texts of the front ends; `joint` stands between a number of bytes and its unit."""
+    return Catalog("app.i18n", joint)
+
+
+@cache
+def _convert_catalog(joint: str) -> Catalog:
+    return Catalog("convert.i18n", joint)
+
+
+def window_size(size_bytes: int) -> str:
+    """`convert.i18n.size_text` for windows, which never put the unit on a line of its own."""
+    return size_text(size_bytes, _NO_BREAK_SPACE)
 
 
 class Texts:
     """All texts in one language."""
+
+    joint = " "  # what a terminal shows is copied, searched and piped
 
     def __init__(self, language: Language) -> None:
         self.language = language
 
     def text(self, key: str, **values: Any) -> str:
         """The text for `key` with its fields filled in."""
-        return catalog().text(key, self.language, **values)
+        return catalog(self.joint).text(key, self.language, **values)
 
     def error(self, error: ExpectedError) -> str:
         """What went wrong, where, and what to do next, in one or two sentences."""
         if isinstance(error, ConvertError):
-            return _convert_catalog().error_text(error, self.language)
-        sentence = catalog().error_text(error, self.language)
+            return _convert_catalog(self.joint).error_text(error, self.language)
+        sentence = catalog(self.joint).error_text(error, self.language)
         if isinstance(error, NotEnoughMemory):
             return f"{sentence} {self._memory_advice(error)}"
         if isinstance(error, ModelNotFound):
@@ -63,10 +73,13 @@ class Texts:
 class WindowTexts(Texts):
     """The texts of a window: where the terminal's sentence names a command, another one takes its place."""
 
+    joint = _NO_BREAK_SPACE
+
     def error(self, error: ExpectedError) -> str:
         """As `Texts.error`; buttons do what command-line options do elsewhere."""
         if isinstance(error, NotEnoughMemory):
-            return f"{catalog().error_text(error, self.language)} {self.text('chat.failure.memory')}"
+            sentence = catalog(self.joint).error_text(error, self.language)
+            return f"{sentence} {self.text('chat.failure.memory')}"
         if f"window.{type(error).__name__}" in catalog().keys(self.language):
-            return catalog().error_text(error, self.language, "window")
+            return catalog(self.joint).error_text(error, self.language, "window")
         return super().error(error)

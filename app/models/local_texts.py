@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from app.i18n import EXPECTED_ERRORS, Texts
+from app.i18n import EXPECTED_ERRORS, Texts, window_size
 from app.models.fit_texts import fit_sentence
 from app.models.local_shelf import ShelfRow
-from convert.i18n import size_text
 from engine.models.header_summary import HeaderSummary
 
 _FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA", "qwen2": "Qwen2", "qwen3": "Qwen3", "baichuan": "Baichuan"}
@@ -105,7 +104,7 @@ def problem_text(row: ShelfRow, texts: Texts) -> str | None:
 
 def facts(row: ShelfRow, texts: Texts) -> tuple[str, ...]:
     """Size, licence, place and use: what stands below the sentence."""
-    known = [size_text(row.model.size_bytes)]
+    known = [window_size(row.model.size_bytes)]
     if license_id := license_of(row):
         known.append(license_id)
     known += [place_text(row, texts), used_text(row.model.used_at, texts)]
@@ -132,7 +131,7 @@ def details(row: ShelfRow, texts: Texts, moved_from: Path | None = None) -> tupl
         ("problem", problem_text(row, texts), False),
         ("about", about_text(row, texts) or None, False),
         ("fit", fit_sentence(row.fit, texts) if summary is not None else None, False),
-        ("size_bytes", size_text(model.size_bytes), False),
+        ("size_bytes", window_size(model.size_bytes), False),
         *_header_lines(summary, texts),
         ("prompt_format", prompt_text(model.prompt_format, texts) if model.prompt_format else None, False),
         ("license", license_of(row), False),

@@ -1,7 +1,8 @@
 """Text catalogs in zh-CN and en, and the language of this system.
 
 A catalog is a pair of JSON files in a package: flat keys, values in `str.format` syntax. A value may use the
-format `{n:size}` for a number of bytes and `{n:count}` for a number with thousands separators.
+format `{n:size}` for a number of bytes, `{n:count}` for a number with thousands separators, and
+`{path:quoted}` for a word of a command that a person may copy into a shell.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 import locale
 import os
+import shlex
 import string
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -21,9 +24,14 @@ LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
 
 
 class _Formatter(string.Formatter):
+    def __init__(self, joint: str) -> None:
+        self._joint = joint
+
     def format_field(self, value: Any, format_spec: str) -> str:
         if format_spec == "size":
-            return size_text(int(value))
+            return size_text(int(value), self._joint)
+        if format_spec == "quoted":
+            return _quoted(str(value))
         if format_spec == "count":
             return f"{int(value):,}"
         if isinstance(value, tuple):
@@ -32,9 +40,10 @@ class _Formatter(string.Formatter):
 
 
 class Catalog:
-    """The texts of one package in both languages."""
+    """The texts of one package in both languages; `joint` stands between a number of bytes and its unit."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, joint: str = " ") -> None:
+        self._formatter = _Formatter(joint)
         self._texts: dict[Language, Mapping[str, str]] = {
             language: json.loads(files(package).joinpath(f"{language}.json").read_text(encoding="utf-8"))
             for language in LANGUAGES
@@ -50,7 +59,7 @@ class Catalog:
 
     def text(self, key: str, language: Language, /, **values: Any) -> str:
         """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field."""
-        return _Formatter().vformat(self._texts[language][key], (), values)
+        return self._formatter.vformat(self._texts[language][key], (), values)
 
     def error_text(self, error: Any, language: Language, group: str = "error") -> str:
         """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values."""
@@ -58,14 +67,19 @@ class Catalog:
         return self.text(f"{group}.{type(error).__name__}", language, **values)
 
 
-def size_text(size_bytes: int) -> str:
-    """Bytes as people read them, in decimal units: `4.68 GB`."""
+def size_text(size_bytes: int, joint: str = " ") -> str:
+    """Bytes as people read them, in decimal units: `4.68 GB`; `joint` stands before the unit."""
     value = float(size_bytes)
     for unit in ("B", "kB", "MB"):
         if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+            return f"{value:.0f}{joint}{unit}" if unit == "B" else f"{value:.3g}{joint}{unit}"
         value /= 1000
-    return f"{value:.2f} GB"
+    return f"{value:.2f}{joint}GB"
+
+
+def _quoted(word: str) -> str:
+    """As the system's usual shell takes it for one word."""
+    return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
 def system_language() -> Language:

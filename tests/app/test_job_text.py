@@ -36,10 +36,12 @@ def test_work_under_way_tells_percent_rate_and_time() -> None:
         GET, "convert", done_bytes=340, total_bytes=1000, bytes_per_s=12_000_000.0, left_s=300.0
     )
     assert job_text(at_work, EN) == (
-        "Getting BELLE-7B-2M: downloading and converting, 34 % · 12 MB/s · about 5 min left"
+        "Getting BELLE-7B-2M: downloading and converting, 34% · 12\N{NO-BREAK SPACE}MB/s · about 5 min left"
     )
-    assert job_text(at_work, ZH) == "获取 BELLE-7B-2M：边下载边转换，34% · 12 MB/秒 · 约剩 5 分钟"
-    assert short_text(at_work, EN) == "34 % · Getting BELLE-7B-2M"
+    assert job_text(at_work, ZH) == (
+        "获取 BELLE-7B-2M：边下载边转换，34% · 12\N{NO-BREAK SPACE}MB/秒 · 约剩 5 分钟"
+    )
+    assert short_text(at_work, EN) == "34% · Getting BELLE-7B-2M"
     assert "downloading and" not in job_text(running(IMPORT, "convert"), EN)
 
 
@@ -59,7 +61,7 @@ def test_every_state_has_its_word(state: State, texts: Texts) -> None:
 
 
 def test_a_pause_tells_how_far_it_got_and_a_failure_why() -> None:
-    assert job_text(job(GET, "paused", done_bytes=34, total_bytes=100), EN).endswith("paused at 34 %")
+    assert job_text(job(GET, "paused", done_bytes=34, total_bytes=100), EN).endswith("paused at 34%")
     error = ModelNotFound("belle", Path("/models"), ("demo",))
     failed = replace(job(GET, "failed"), error=error)
     assert EN.error(error) in job_text(failed, EN)

@@ -177,7 +177,7 @@ def test_without_the_catalog_the_header_says_what_it_is(service: ModelService) -
         "A BLOOM model with 26.6 thousand parameters, type f32, prompt format BELLE."
     )
     assert about_text(tiny, Texts("zh-CN")) == "BLOOM 模型，2.66 万参数，类型 f32，BELLE 提示格式。"
-    assert facts(tiny, Texts("en")) == ("113 kB", "models folder", "not used yet")
+    assert facts(tiny, Texts("en")) == ("113\N{NO-BREAK SPACE}kB", "models folder", "not used yet")
 
 
 @pytest.mark.parametrize(

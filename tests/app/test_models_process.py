@@ -129,7 +129,7 @@ def test_a_checkpoint_is_converted_on_import(
     imported = document(result)
     assert imported["is_converted"]
     assert Path(imported["path"]).parent == home_folder / "models"
-    assert "100 %" in result.stderr
+    assert "100%" in result.stderr
     (model,) = document(chatbelle("models", "list", "--json"))["models"]
     assert model["name"].endswith("-q8_0")
     assert model["source"] == str(tiny_checkpoint)

@@ -18,9 +18,9 @@ import engine.models.errors
 import engine.models.fetch_errors
 from app.errors import AppError, ClientNotFetched, ModelNotFound, PortInUse
 from app.history.errors import HistoryError
-from app.i18n import Texts, WindowTexts, catalog
+from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
-from convert.errors import ConvertError, OutputExists
+from convert.errors import ConvertError, NotEnoughDisk, OutputExists
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
 
@@ -124,6 +124,17 @@ def test_sizes_are_in_human_units() -> None:
         "big.gguf needs 5.20 GB of memory with a context of 4,096 tokens, and 3.10 GB are available. "
         "--ctx 1024 would fit; or close other programs, or try it nevertheless with --ignore-memory."
     )
+
+
+def test_a_window_never_breaks_a_line_before_a_unit() -> None:
+    error = NotEnoughMemory(Path("big.gguf"), 5_200_000_000, 3_100_000_000, 4096, 1024)
+    full = NotEnoughDisk(Path("big.gguf"), 5_200_000_000, 3_100_000_000)
+    texts = WindowTexts("en")
+
+    for said in (texts.error(error), texts.error(full), texts.text("library.disk.free", size=5_200_000_000)):
+        assert "5.20\N{NO-BREAK SPACE}GB" in said
+    assert window_size(999) == "999\N{NO-BREAK SPACE}B"
+    assert "5.20 GB" in Texts("en").error(full)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,11 +56,10 @@ def _finished_tensors(models: Path) -> set[str]:
 
 def _wait_for_percent(app: Any, percent: int) -> None:
     def is_there() -> bool:
-        text = app.text("strip")
-        found = [int(word) for word, sign in zip(text.split(), text.split()[1:], strict=False) if sign == "%"]
-        return bool(found) and found[0] >= percent
+        found = re.search(r"(\d+)%", app.text("strip"))
+        return found is not None and int(found[1]) >= percent
 
-    app.wait_for(is_there, f"{percent} % in the strip")
+    app.wait_for(is_there, f"{percent}% in the strip")
 
 
 def test_a_pause_a_kill_and_an_end_cost_nothing(

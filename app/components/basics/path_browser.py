@@ -13,8 +13,8 @@ from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.refresh import refresh
 from app.errors import FolderNotReadable
+from app.i18n import window_size
 from app.views.context import ViewContext
-from convert.i18n import size_text
 
 _WIDTH, _HEIGHT = 560, 440
 
@@ -118,7 +118,7 @@ class PathBrowser(ft.AlertDialog):
     def _row(self, entry: Entry) -> ft.Control:
         icon = ft.Icons.FOLDER_OUTLINED if entry.is_folder else ft.Icons.INSERT_DRIVE_FILE_OUTLINED
         name = ft.Text(entry.path.name, max_lines=1, overflow=ft.TextOverflow.ELLIPSIS, expand=True)
-        size = "" if entry.size_bytes is None else size_text(entry.size_bytes)
+        size = "" if entry.size_bytes is None else window_size(entry.size_bytes)
         choose = self._opener(entry.path) if entry.is_folder else self._chooser(entry.path)
         return ft.Container(
             ft.Row([ft.Icon(icon, size=20, color=ft.Colors.ON_SURFACE_VARIANT), name, muted_text(size)]),

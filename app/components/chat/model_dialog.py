@@ -9,8 +9,8 @@ import flet as ft
 
 from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT
+from app.i18n import window_size
 from app.views.context import ModelsSection, ViewContext
-from convert.i18n import size_text
 
 if TYPE_CHECKING:
     from app.chat.choices import ModelChoice
@@ -70,7 +70,7 @@ def _tile(
 
 
 def _about(choice: ModelChoice) -> str:
-    return size_text(choice.size_bytes) if choice.size_bytes is not None else ""
+    return window_size(choice.size_bytes) if choice.size_bytes is not None else ""
 
 
 def _places(context: ViewContext, close: Callable[[], None]) -> ft.Control:

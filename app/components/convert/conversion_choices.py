@@ -13,11 +13,11 @@ from app.components.basics.refresh import refresh
 from app.components.convert.convert_words import prompt_text
 from app.components.models.fit_badge import fit_sentence
 from app.components.models.type_table import TypeTable
+from app.i18n import window_size
 from app.models.conversion import Draft
 from app.models.inspection import CheckpointFacts
 from app.models.result_name import NameProblem, free_name, name_problem, names_to_come
 from app.views.context import ViewContext
-from convert.i18n import size_text
 from convert.prompt_choice import REQUESTED_FORMATS
 from engine.models.fit import Verdict
 
@@ -110,7 +110,7 @@ class ConversionChoices(ft.Column):
         return name_problem(name, models.library.folder, names_to_come(models.jobs.all))
 
     def _disk_text(self, needed: int, free: int | None, folder: Path) -> str:
-        sizes = {"needed": size_text(needed), "free": size_text(free) if free is not None else ""}
+        sizes = {"needed": window_size(needed), "free": window_size(free) if free is not None else ""}
         if free is None:
             return self._context.t("convert.disk_unknown", folder=folder, needed=sizes["needed"])
         key = "convert.disk" if free >= needed else "convert.disk_full"

@@ -9,10 +9,10 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
+from app.i18n import window_size
 from app.models.conversion import Draft
 from app.models.inspection import GgufFacts
 from app.views.context import ViewContext
-from convert.i18n import size_text
 from engine.models.adding import How
 
 _WAYS: tuple[How, ...] = ("copy", "link", "in-place")
@@ -48,7 +48,7 @@ class GgufChoices(ft.Column):
 
     def _ways(self) -> list[ft.Control]:
         t = self._context.t
-        size = size_text(self._facts.size_bytes)
+        size = window_size(self._facts.size_bytes)
 
         def choose(event: ft.Event[ft.RadioGroup]) -> None:
             chosen = str(event.control.value)

@@ -11,10 +11,10 @@ from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.convert.convert_words import prompt_text, reason_text, what_text
 from app.components.models.fit_badge import fit_badge
+from app.i18n import window_size
 from app.models.inspection import CheckpointFacts, GgufFacts
 from app.models.local_texts import parameters_text
 from app.views.context import ViewContext
-from convert.i18n import size_text
 
 _LABEL_WIDTH = 120
 
@@ -85,4 +85,4 @@ def _fact(context: ViewContext, label: str, value: ft.Control) -> ft.Control:
 
 def _files_text(context: ViewContext, n_files: int, size_bytes: int) -> str:
     key = "convert.fact.one_file" if n_files == 1 else "convert.fact.n_files"
-    return context.t(key, n=n_files, size=size_text(size_bytes))
+    return context.t(key, n=n_files, size=window_size(size_bytes))

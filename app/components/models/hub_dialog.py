@@ -19,9 +19,9 @@ from app.components.models.get_dialog import (
     memory_fact,
 )
 from app.components.models.key_field import KeyField
+from app.i18n import window_size
 from app.models.hub_offers import HubOffer
 from app.views.context import ViewContext
-from convert.i18n import size_text
 from engine.models.hub import Repository
 from engine.models.machine import Machine
 
@@ -100,7 +100,7 @@ class HubDialog(ft.AlertDialog):
 
     def _choice(self, number: int, offer: HubOffer) -> ft.Control:
         is_chosen = offer is self._chosen
-        size = size_text(offer.size_bytes) if offer.size_bytes is not None else "–"
+        size = window_size(offer.size_bytes) if offer.size_bytes is not None else "–"
         texts = [
             ft.Text(offer.label, theme_style=ft.TextThemeStyle.TITLE_SMALL),
             muted_text(self._context.t(f"get.hub.offer.{offer.kind}", size=size)),

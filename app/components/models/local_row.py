@@ -12,11 +12,10 @@ from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
 from app.components.models.fit_badge import badge, fit_badge
-from app.i18n import Texts
+from app.i18n import Texts, window_size
 from app.models.local_shelf import ShelfRow
 from app.models.local_texts import about_text, facts, problem_text
 from app.views.context import ViewContext
-from convert.i18n import size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class LocalRow(ft.Container):
         row, context = self._row, self._context
         files = ft.Column(
             [
-                muted_text(f"{part.name} · {size_text(size)}")
+                muted_text(f"{part.name} · {window_size(size)}")
                 for part, size in zip(row.model.parts, row.part_bytes, strict=True)
             ],
             spacing=2,

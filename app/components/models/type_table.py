@@ -14,9 +14,9 @@ from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
 from app.components.models.fit_badge import fit_badge
 from app.components.models.type_words import quality_text
+from app.i18n import window_size
 from app.models.type_options import TypeOption
 from app.views.context import ViewContext
-from convert.i18n import size_text
 from engine.models.fit import Fit
 
 _TABLE_WIDTH = 560  # below it, rows of two lines
@@ -111,7 +111,7 @@ class TypeTable(ft.Column):
     def _cells(self, option: TypeOption) -> ft.Control:
         cells = (
             ft.Row(self._name(option), spacing=UNIT, run_spacing=2, wrap=True),
-            ft.Text(size_text(option.size_bytes)),
+            ft.Text(window_size(option.size_bytes)),
             ft.Text(_memory_text(option.fit)),
             muted_text(quality_text(option.name, self._context.texts)),
             ft.Row([fit_badge(self._context, option.fit)]),
@@ -126,7 +126,7 @@ class TypeTable(ft.Column):
         t = self._context.t
         memory = t("convert.types.memory_value", size=_memory_text(option.fit)) if option.fit else ""
         quality = quality_text(option.name, self._context.texts)
-        facts = " · ".join(part for part in (size_text(option.size_bytes), memory, quality) if part)
+        facts = " · ".join(part for part in (window_size(option.size_bytes), memory, quality) if part)
         name, *recommended = self._name(option)
         badge = fit_badge(self._context, option.fit)
         first = ft.Row([ft.Container(name, expand=True), badge], spacing=UNIT)
@@ -176,4 +176,4 @@ def _radio(is_chosen: bool) -> ft.Control:
 
 
 def _memory_text(fit: Fit | None) -> str:
-    return size_text(fit.need.total) if fit is not None else "–"
+    return window_size(fit.need.total) if fit is not None else "–"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from app.i18n import EXPECTED_ERRORS, Texts
+from app.i18n import EXPECTED_ERRORS, Texts, window_size
 from app.models.errands import Get, Import, Verify
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
-from convert.i18n import size_text
 
 _KINDS = {Get: "get", Import: "import", Verify: "verify"}
 
 
 def job_text(job: Job, texts: Texts) -> str:
-    """What it is and how far: `Getting BELLE-7B-2M: downloading, 34 % · 12 MB/s · about 5 min left`."""
+    """What it is and how far: `Getting BELLE-7B-2M: downloading, 34% · 12 MB/s · about 5 min left`."""
     what = texts.text(f"job.{_kind(job)}", title=job.errand.title)
     return texts.text("job.sentence", what=what, detail=job_detail(job, texts))
 
@@ -83,7 +82,7 @@ def _progress_text(job: Job, progress: WorkProgress, texts: Texts) -> str:
         return phase
     parts = [texts.text("job.percent", phase=phase, percent=_percent(progress))]
     if progress.bytes_per_s > 0:
-        parts.append(texts.text("job.rate", rate=size_text(_rounded(progress.bytes_per_s))))
+        parts.append(texts.text("job.rate", rate=window_size(_rounded(progress.bytes_per_s))))
     if progress.left_s is not None:
         parts.append(left_text(progress.left_s, texts))
     return " · ".join(parts)

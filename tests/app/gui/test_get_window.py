@@ -67,7 +67,7 @@ def test_the_client_is_fetched_once(chatbelle: Any, serve: Any, tmp_path: Path) 
     assert first.returncode == second.returncode == 0
     folder = tmp_path / ".flet" / "client" / f"flet-desktop-light-{flet_desktop.version.version}"
     assert (folder / "flet" / "flet").read_bytes() == b"client"
-    assert "100 %" in first.stderr
+    assert "100%" in first.stderr
     assert "already" in second.stderr
     assert not first.stdout
 
