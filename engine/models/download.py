@@ -132,19 +132,19 @@ def _identify(file: RemoteFile, failover: Failover, transport: Transport) -> Rem
         started_s = time.monotonic()
         try:
             with transport.open_range(source.url, file, 0, 1) as reply:
-                size_bytes, etag, own_etag = reply.total_bytes, reply.linked_etag.lower(), reply.etag
+                size_bytes, found_hash, etag = reply.total_bytes, reply.content_hash, reply.etag
         except AttemptFailed as failure:
             failover.failed(source, failure, started_s)
             continue
         if size_bytes is None or not 0 <= size_bytes < _MAX_FILE_BYTES:
             raise HubAnswerInvalid(file.name, source.host, f"the size {size_bytes}")
-        is_hex = all(letter in "0123456789abcdef" for letter in etag)
+        is_hex = all(letter in "0123456789abcdef" for letter in found_hash)
         return replace(
             file,
             size_bytes=size_bytes,
-            sha256=file.sha256 or (etag if is_hex and len(etag) == 64 else None),
-            git_sha1=file.git_sha1 or (etag if is_hex and len(etag) == 40 else None),
-            etag=own_etag or None,
+            sha256=file.sha256 or (found_hash if is_hex and len(found_hash) == 64 else None),
+            git_sha1=file.git_sha1 or (found_hash if is_hex and len(found_hash) == 40 else None),
+            etag=etag or None,
         )
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.endpoints import Endpoints, RemoteFile, origin
 
 FailureKind = Literal["unreachable", "broken", "busy", "refused", "missing", "contradicts"]
 
@@ -62,16 +62,22 @@ class AttemptFailed(Exception):
 class Reply:
     """An open answer. start: of its first byte; total_bytes: of the whole file, None if it doesn't say.
 
-    linked_etag: what the hub calls the content before it redirects, SHA-256 or Git's SHA-1 in hexadecimal.
+    etag: what the server that has the bytes calls this version; never a hash, even where it looks like one
+    (Xet storage tells its own, of 64 hexadecimal digits). content_hash: what a hub says of the content,
+    SHA-256 or Git's SHA-1 in hexadecimal, or "".
     """
 
-    def __init__(self, response: httpx.Response, linked: Mapping[str, str], patience: Patience) -> None:
+    def __init__(
+        self, response: httpx.Response, linked: Mapping[str, str], patience: Patience, *, is_hubs_own: bool
+    ) -> None:
+        """linked: headers of the redirects before it. is_hubs_own: whether a hub answers, not its storage."""
         self._response = response
         self._patience = patience
         self.status = response.status_code
         self.etag = _plain_etag(response.headers.get("etag", ""))
-        self.linked_etag = _plain_etag(linked.get("x-linked-etag", "")) or self.etag
-        self.commit = linked.get("x-repo-commit") or response.headers.get("x-repo-commit")
+        self.content_hash = _plain_etag(linked.get("x-linked-etag", "")).lower()
+        if not self.content_hash and is_hubs_own:
+            self.content_hash = self.etag.lower()
         self.start, self.total_bytes = _extent(response)
         linked_size = linked.get("x-linked-size", "")
         self.linked_bytes = int(linked_size) if linked_size.isdigit() else self.total_bytes
@@ -112,7 +118,7 @@ class Transport:
     def __init__(self, endpoints: Endpoints, patience: Patience, n_connections: int = 8) -> None:
         self._endpoints = endpoints
         self._patience = patience
-        self._resolved: dict[str, str] = {}
+        self._resolved: dict[str, tuple[str, Mapping[str, str]]] = {}
         self._lock = Lock()
         timeout = httpx.Timeout(patience.stall_s, connect=patience.connect_s)
         limits = httpx.Limits(max_connections=n_connections + 4, max_keepalive_connections=n_connections)
@@ -128,7 +134,8 @@ class Transport:
         response, linked = self._request(url, {"Range": wanted})
         try:
             _check_status(response)
-            reply = Reply(response, linked, self._patience)
+            is_hubs_own = file.address is None and origin(str(response.url)) == origin(url)
+            reply = Reply(response, linked, self._patience, is_hubs_own=is_hubs_own)
             if reply.start not in (0, start):
                 raise AttemptFailed("broken", f"bytes from {reply.start} instead of {start}")
             _check_identity(reply, file)
@@ -142,7 +149,7 @@ class Transport:
         try:
             _check_status(response)
             data = bytearray()
-            for chunk in Reply(response, {}, self._patience).chunks():
+            for chunk in Reply(response, {}, self._patience, is_hubs_own=False).chunks():
                 data += chunk
                 if len(data) > max_bytes:
                     raise AttemptFailed("contradicts", f"more than {max_bytes} bytes")
@@ -163,13 +170,13 @@ class Transport:
         self.close()
 
     def _request(self, url: str, headers: dict[str, str]) -> tuple[httpx.Response, Mapping[str, str]]:
-        """The last answer of a chain of redirects, and the first one's headers where it was redirected."""
+        """The last answer of a chain of redirects, and the headers of those before it."""
         with self._lock:
-            known = self._resolved.get(url)
-        if known is not None and known != url:
-            response = self._send(known, headers)
+            target, linked = self._resolved.get(url, (url, {}))
+        if target != url:
+            response = self._send(target, headers)
             if response.status_code not in (*_EXPIRED, *_REDIRECTS):
-                return response, {}
+                return response, linked
             response.close()  # a signed address lives for an hour or so
             with self._lock:
                 self._resolved.pop(url, None)
@@ -183,7 +190,7 @@ class Transport:
             if response.status_code not in _REDIRECTS:
                 if response.status_code in (200, 206):
                     with self._lock:
-                        self._resolved[url] = at
+                        self._resolved[url] = at, linked
                 elif at != url and response.status_code in _EXPIRED:
                     response.close()  # the hub knows the file; its storage has a bad moment, or slow clocks
                     raise AttemptFailed("broken", f"HTTP {response.status_code} after a redirect")
@@ -244,7 +251,7 @@ def _check_identity(reply: Reply, file: RemoteFile) -> None:
     if not file.has_hash and file.etag is not None and reply.etag != file.etag:
         raise AttemptFailed("contradicts", f"ETag {reply.etag[:80]!r} instead of {file.etag[:80]!r}")
     for length, expected in ((64, file.sha256), (40, file.git_sha1)):
-        found = reply.linked_etag.lower()
+        found = reply.content_hash
         if expected and re.fullmatch(rf"[0-9a-f]{{{length}}}", found) and found != expected.lower():
             raise AttemptFailed("contradicts", f"hash {found} instead of {expected}")
 

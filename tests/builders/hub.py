@@ -2,7 +2,8 @@
 
 Two servers, as there: the hub at 127.0.0.1 answers `/api/models…` and `/<owner>/<name>/resolve/<revision>/…`;
 files in Git LFS are redirected, with `X-Linked-*` headers, to a second server under another host name and
-port. ModelScope's paths (`/models/…`) are served as well. Every request is kept in `seen`.
+port, whose ETag is no hash of the content (Xet's, of which nothing else is spoken here). ModelScope's paths
+(`/models/…`) are served as well. Every request is kept in `seen`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ class HubFile:
     is_lfs: bool
     hash: str
     size_bytes: int
+
+    @property
+    def xet_hash(self) -> str:
+        """What Xet storage tells as ETag: as long as a SHA-256, and another hash."""
+        return hashlib.sha256(f"xet {self.hash}".encode()).hexdigest()
 
     def read(self, start: int, size: int, stream: BinaryIO | None) -> bytes:
         if isinstance(self.data, bytes):
@@ -201,6 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _redirect(self, file: HubFile, fault: Fault) -> None:
         hub = self.server.hub
+        token_url = f"{hub.url}/api/models/{file.repo}/xet-read-token/{hub.commit}"
         self._reply(
             302,
             b"",
@@ -209,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "X-Repo-Commit": hub.commit,
                 "X-Linked-Size": str(fault.size if fault.size is not None else file.size_bytes),
                 "X-Linked-ETag": f'"{fault.etag or file.hash}"',
-                "ETag": f'"{fault.etag or file.hash}"',
+                "X-Xet-Hash": file.xet_hash,
+                "Link": f'<{token_url}>; rel="xet-auth"',
                 "Accept-Ranges": "bytes",
             },
         )
@@ -226,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reply(416, b"", {"Content-Range": f"bytes */{total}"})
                 return
         self.send_response(status)
-        etag = fault.etag or (file.hash if not file.is_lfs else f"s3-{file.hash[:32]}")
+        etag = fault.etag or (file.xet_hash if file.is_lfs else file.hash)
         self.send_header("ETag", f'"{etag}"')
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("X-Repo-Commit", self.server.hub.commit)

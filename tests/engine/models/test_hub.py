@@ -49,7 +49,8 @@ def test_the_real_client_and_ours_see_the_same(hub: LocalHub, tmp_path: Path) ->
     arguments = [sys.executable, "-c", HUGGING_FACE_HUB, hub.url, REPO, str(tmp_path)]
     theirs = subprocess.run(
         arguments,
-        env=python_environment() | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(tmp_path / "home")},
+        env=python_environment()
+        | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
         check=True,

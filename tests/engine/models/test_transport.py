@@ -1,0 +1,63 @@
+"""What answers mean: which headers are hashes, and which addresses are asked again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders.hub import Fault, HubFile, LocalHub
+from engine.models.download import Downloaded, download
+from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.transport import Patience, Transport
+
+REPO, NAME = "BelleGroup/BELLE", "模型.gguf"
+FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)
+DATA = random.Random(2).randbytes(9_500_000)
+
+
+def remote(hub: LocalHub, file: HubFile) -> RemoteFile:
+    return RemoteFile(file.repo, hub.commit, file.name, file.size_bytes, file.hash)
+
+
+def fetch(file: RemoteFile, path: Path, *hubs: LocalHub) -> Downloaded:
+    *_, last = download(file, path, Endpoints(tuple(hub.url for hub in hubs)), patience=FAST)
+    assert isinstance(last, Downloaded)
+    return last
+
+
+@pytest.mark.parametrize("tag", ["ab" * 32, "cd" * 20, None])
+def test_the_etag_of_a_storage_is_no_hash(hub: LocalHub, tmp_path: Path, tag: str | None) -> None:
+    """Xet's is as long as a SHA-256, and comes without the hub's headers once the storage is known."""
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    if tag is not None:
+        hub.fault = lambda seen: Fault(etag=tag) if seen.server == "lfs" else None
+    for known in (file, replace(file, size_bytes=None, sha256=None)):
+        path = tmp_path / str(known.size_bytes)
+        assert fetch(known, path, hub).sha256 == file.sha256
+        assert path.read_bytes() == DATA
+    # The storage was asked directly as well, not only through the hub.
+    assert len(hub.file_requests("lfs")) > len(hub.file_requests("hub"))
+
+
+def test_what_the_hub_says_of_the_content_holds_for_later_answers_too(hub: LocalHub) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    (url,) = Endpoints((hub.url,)).locations(file)
+    with Transport(Endpoints((hub.url,)), FAST) as transport:
+        for _ in range(2):
+            with transport.open_range(url, file, 0, 1) as reply:
+                assert reply.content_hash == file.sha256
+                assert reply.etag != file.sha256
+    assert [seen.server for seen in hub.file_requests()] == ["hub", "lfs", "lfs"]
+
+
+@pytest.mark.parametrize("tag", ["cd" * 20, "cd" * 32])
+def test_the_etag_of_an_address_is_no_hash(hub: LocalHub, tmp_path: Path, tag: str) -> None:
+    entry = hub.add(REPO, NAME, DATA)
+    hub.fault = lambda seen: Fault(etag=tag)
+    file = RemoteFile("", "", NAME, address=f"{hub.lfs_url}/lfs/{entry.hash}")
+    assert fetch(file, tmp_path / "a", hub).sha256 == entry.hash
+    ranges = [(seen.range or "")[6:].split("-") for seen in hub.file_requests()]
+    assert sum(int(stop) - int(start) + 1 for start, stop in ranges) == len(DATA) + 1
