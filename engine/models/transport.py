@@ -140,6 +140,9 @@ class Transport:
                 raise AttemptFailed("broken", f"bytes from {reply.start} instead of {start}")
             _check_identity(reply, file)
             yield reply
+        except AttemptFailed:
+            self._forget(url)
+            raise
         finally:
             response.close()
 
@@ -174,13 +177,24 @@ class Transport:
         with self._lock:
             target, linked = self._resolved.get(url, (url, {}))
         if target != url:
-            response = self._send(target, headers)
-            if response.status_code not in (*_EXPIRED, *_REDIRECTS):
-                return response, linked
-            response.close()  # a signed address lives for an hour or so
-            with self._lock:
-                self._resolved.pop(url, None)
+            try:
+                response = self._send(target, headers)
+            except AttemptFailed as failure:
+                self._forget(url)
+                if failure.kind != "unreachable":
+                    raise
+            else:
+                status = response.status_code
+                if status < 500 and status not in (*_EXPIRED, *_REDIRECTS):
+                    return response, linked
+                response.close()
+                self._forget(url)
         return self._follow(url, headers)
+
+    def _forget(self, url: str) -> None:
+        """Let the hub say anew where it is: a signed address lives for an hour, a storage may go away."""
+        with self._lock:
+            self._resolved.pop(url, None)
 
     def _follow(self, url: str, headers: dict[str, str]) -> tuple[httpx.Response, Mapping[str, str]]:
         linked: dict[str, str] = {}

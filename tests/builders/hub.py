@@ -13,7 +13,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -118,11 +118,18 @@ class LocalHub:
     def file_requests(self, server: str | None = None) -> list[Seen]:
         return [seen for seen in self.seen if seen.name and server in (None, seen.server)]
 
+    def close_storage(self) -> None:
+        """Only the hub is left."""
+        self._close([self._servers.pop()])
+
     def close(self) -> None:
-        for server in self._servers:
+        self._close(self._servers)
+
+    def _close(self, servers: Sequence[_Server]) -> None:
+        for server in servers:
             server.shutdown()
             server.server_close()
-        for server in self._servers:
+        for server in servers:
             server.cut_all()
 
     def __enter__(self) -> Self:

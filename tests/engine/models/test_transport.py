@@ -11,7 +11,7 @@ import pytest
 from builders.hub import Fault, HubFile, LocalHub
 from engine.models.download import Downloaded, download
 from engine.models.endpoints import Endpoints, RemoteFile
-from engine.models.transport import Patience, Transport
+from engine.models.transport import AttemptFailed, Patience, Transport
 
 REPO, NAME = "BelleGroup/BELLE", "模型.gguf"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)
@@ -61,3 +61,51 @@ def test_the_etag_of_an_address_is_no_hash(hub: LocalHub, tmp_path: Path, tag: s
     assert fetch(file, tmp_path / "a", hub).sha256 == entry.hash
     ranges = [(seen.range or "")[6:].split("-") for seen in hub.file_requests()]
     assert sum(int(stop) - int(start) + 1 for start, stop in ranges) == len(DATA) + 1
+
+
+def test_a_storage_that_goes_away_is_asked_of_the_hub_again(
+    hub: LocalHub, mirror: LocalHub, tmp_path: Path
+) -> None:
+    """The hub redirects to another one then; the mirror is that one here, and no source by itself."""
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    mirror.add(REPO, NAME, DATA)
+    hub.fault = lambda seen: Fault(bytes_per_s=1_000_000) if seen.server == "lfs" else None
+    events = download(file, tmp_path / "a", Endpoints((hub.url,)), patience=FAST, n_connections=2)
+    for event in events:
+        if not isinstance(event, Downloaded) and event.done_bytes > 1_000_000:
+            break
+    hub.close_storage()
+    hub.lfs_url = mirror.lfs_url
+    assert list(events)
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert {seen.server for seen in mirror.seen} == {"lfs"}
+
+
+def test_a_storage_that_fails_is_asked_of_the_hub_again(hub: LocalHub) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    (url,) = Endpoints((hub.url,)).locations(file)
+    with Transport(Endpoints((hub.url,)), FAST) as transport:
+        for status in (None, 503, 500):
+            answers = [Fault(status=status)] if status else []
+            hub.fault = lambda seen, left=answers: left.pop() if seen.server == "lfs" and left else None
+            with transport.open_range(url, file, 0, 10) as reply:
+                assert b"".join(reply.chunks()) == DATA[:10]
+    assert [seen.server for seen in hub.file_requests()] == ["hub", "lfs", *["lfs", "hub", "lfs"] * 2]
+
+
+def test_a_storage_that_breaks_off_is_asked_of_the_hub_again(hub: LocalHub) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    (url,) = Endpoints((hub.url,)).locations(file)
+    faults = [Fault(stop_after=5)]
+    hub.fault = lambda seen: faults.pop() if seen.server == "lfs" and faults else None
+    with Transport(Endpoints((hub.url,)), FAST) as transport:
+        with (
+            pytest.raises(AttemptFailed) as failed,
+            transport.open_range(url, file, 0, 10) as reply,
+        ):
+            list(reply.chunks())
+        with transport.open_range(url, file, 0, 10) as reply:
+            data = b"".join(reply.chunks())
+    assert failed.value.kind == "broken"
+    assert data == DATA[:10]
+    assert [seen.server for seen in hub.file_requests()] == ["hub", "lfs"] * 2
