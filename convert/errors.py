@@ -5,7 +5,10 @@ Errors carry fields, not sentences: `convert.i18n` turns them into zh-CN or en b
 ConvertError
 ├── SourceError                 the checkpoint can't be used
 │   ├── SourceMissing
-│   ├── NotACheckpoint
+│   ├── NotACheckpoint          nothing at `path` looks like a checkpoint
+│   │   ├── EmptyFolder
+│   │   ├── NoWeights
+│   │   └── NotWeights
 │   ├── AlreadyGguf
 │   ├── LfsPointer
 │   ├── NotTorchZip
@@ -97,9 +100,24 @@ class SourceMissing(SourceError):
 
 @dataclass(eq=False)
 class NotACheckpoint(SourceError):
-    """Nothing at `path` looks like a checkpoint; `found` holds the first names in a folder, or is empty."""
+    """Nothing at `path` looks like a checkpoint."""
+
+
+@dataclass(eq=False)
+class EmptyFolder(NotACheckpoint):
+    """There is nothing in the folder."""
+
+
+@dataclass(eq=False)
+class NoWeights(NotACheckpoint):
+    """There are other things in the folder; `found` holds the first names."""
 
     found: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class NotWeights(NotACheckpoint):
+    """The file is none that weights are kept in."""
 
 
 @dataclass(eq=False)

@@ -19,11 +19,11 @@ from app.components.basics.refresh import refresh
 from app.components.basics.source_field import SourceField
 from app.components.convert.conversion_choices import ConversionChoices
 from app.components.convert.conversion_progress import ConversionProgress
-from app.components.convert.convert_words import refusal_text
 from app.components.convert.gguf_choices import GgufChoices
 from app.components.convert.need_card import NeedCard
 from app.components.convert.recognised import recognised_card
 from app.components.settings.settings_section import section
+from app.components.work.job_text import error_text
 from app.components.work.status_strip import ask_cancel
 from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
@@ -161,7 +161,7 @@ class ConvertView(ft.Container):
     def _fill_form(self) -> None:
         inspection = self.draft.inspection
         refusal = inspection.refusal if inspection is not None else None
-        self._source.show_problem(refusal_text(refusal, self._context.texts) if refusal else None)
+        self._source.show_problem(error_text(refusal, self._context.texts) if refusal else None)
         t = self._context.t
         steps = [section(t("convert.step.source"), self._source_rows())]
         if inspection is not None:

@@ -17,10 +17,12 @@ from typing import Any, Self
 
 from convert.errors import (
     DamagedFile,
+    EmptyFolder,
     KeyNeeded,
     LfsPointer,
     MissingTensor,
-    NotACheckpoint,
+    NotWeights,
+    NoWeights,
     SeveralWeightFiles,
     SourceMissing,
 )
@@ -148,7 +150,8 @@ def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> 
         raise SeveralWeightFiles(folder.path, tuple(others))
     if any(map(parse_encrypted_name, folder.names)):
         raise KeyNeeded(folder.path)
-    raise NotACheckpoint(folder.path, _first_names(folder))
+    found = _first_names(folder)
+    raise NoWeights(folder.path, found) if found else EmptyFolder(folder.path)
 
 
 def _open_file(folder: SourceFolder, path: Path) -> WeightFiles:
@@ -160,7 +163,7 @@ def _open_file(folder: SourceFolder, path: Path) -> WeightFiles:
             return WeightFiles(weight_format, folder, shard_set(folder, name))
     if Path(name).suffix in _OTHER_SUFFIXES:
         return _open_other(folder, name)
-    raise NotACheckpoint(path, ())
+    raise NotWeights(path)
 
 
 def _open_other(folder: SourceFolder, name: str) -> WeightFiles:

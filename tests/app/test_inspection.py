@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.components.convert.convert_words import form_text, need_text, reason_text, refusal_text
+from app.components.convert.convert_words import form_text, need_text, reason_text
+from app.components.work.job_text import error_text
 from app.i18n import WindowTexts
 from app.models.inspection import CheckpointFacts, GgufFacts, Given, Inspection, Need, inspect
 from builders.checkpoints import write_bloom, write_llama
@@ -51,7 +52,7 @@ def need(given: Given | Path, kind: str) -> Need:
     assert one.kind == kind
     for language in LANGUAGES:
         texts = WindowTexts(language)
-        text = need_text(one, texts) + (refusal_text(one.problem, texts) if one.problem else "")
+        text = need_text(one, texts) + (error_text(one.problem, texts) if one.problem else "")
         assert text
         assert "--" not in text
     return one
@@ -256,7 +257,7 @@ def test_garbage_is_refused_quickly_and_in_both_languages(tmp_path: Path) -> Non
         assert said, path
         for language in LANGUAGES:
             for error in said:
-                assert refusal_text(error, WindowTexts(language))
+                assert error_text(error, WindowTexts(language))
 
 
 def test_a_path_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -95,7 +95,10 @@ def test_an_existing_output_is_kept_without_force(bloom: Checkpoint, tmp_path: P
 def test_refusals_are_one_sentence_with_exit_code_1(tmp_path: Path) -> None:
     empty = tmp_path / "空"
     empty.mkdir()
-    for source, words in ((tmp_path / "missing", "missing"), (empty, "not a checkpoint")):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no weights")
+    sources = {tmp_path / "missing": "missing", empty: "空 is empty", notes: "no model's weight file"}
+    for source, words in (sources | {tmp_path: "(found: notes.txt, 空)"}).items():
         result = run("to-gguf", source, tmp_path / "out.gguf")
         assert result.returncode == 1
         assert words in result.stderr

@@ -13,10 +13,12 @@ from builders.checkpoints import write_json, write_safetensors, write_weights
 from builders.torch_zip import write_torch_zip
 from convert.errors import (
     DamagedFile,
+    EmptyFolder,
     KeyNeeded,
     MissingShard,
     MissingTensor,
-    NotACheckpoint,
+    NotWeights,
+    NoWeights,
     SourceMissing,
 )
 from convert.sources.folder import LocalFolder
@@ -152,18 +154,17 @@ def test_a_set_that_claims_very_many_parts_is_refused_at_the_first_missing_one(t
 
 
 def test_folders_without_weights_are_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(NotACheckpoint) as empty:
+    with pytest.raises(EmptyFolder):
         open_weights(tmp_path)
-    assert empty.value.found == ()
     (tmp_path / "BELLE-7B").mkdir()
     (tmp_path / "model.safetensors").mkdir()
     for number in range(9):
         (tmp_path / f"file{number}.txt").touch()
-    with pytest.raises(NotACheckpoint) as found:
+    with pytest.raises(NoWeights) as found:
         open_weights(tmp_path)
     assert found.value.found[0] == "BELLE-7B"
     assert found.value.found[-1] == "…"
-    with pytest.raises(NotACheckpoint):
+    with pytest.raises(NotWeights):
         open_weights(tmp_path, tmp_path / "file0.txt")
 
 

@@ -9,8 +9,7 @@ import flet as ft
 
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
-from app.components.convert.convert_words import refusal_text
-from app.components.work.job_text import job_detail
+from app.components.work.job_text import error_text, job_detail
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
 from app.views.context import ViewContext
@@ -85,7 +84,7 @@ class ConversionProgress(ft.Column):
         self._bar_place.visible = not is_done
         self._bar.value = job.share if job.share is not None or not job.is_active else None
         self._bar.color = ft.Colors.ERROR if is_failed else None
-        failure = refusal_text(job.error, self._context.texts) if job.error is not None else None
+        failure = error_text(job.error, self._context.texts) if job.error is not None else None
         self._text.value = failure or (
             t("convert.done", path=self._path) if is_done else job_detail(job, self._context.texts)
         )

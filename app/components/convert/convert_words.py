@@ -1,14 +1,12 @@
-"""What the conversion screen says: forms, prompt formats, gaps and refusals in words."""
+"""What the conversion screen says: forms, prompt formats and gaps in words."""
 
 from __future__ import annotations
-
-import os
 
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, Need
 from app.models.local_texts import parameters_text
-from convert.errors import GptqConfigMissing, NotACheckpoint
+from convert.errors import GptqConfigMissing
 from convert.forms import ENCRYPTED, FORMS, LORA
 
 _FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA"}
@@ -16,18 +14,10 @@ _PLUS = {ENCRYPTED.label: "convert.form.plus_encrypted", LORA.label: "convert.fo
 _KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
 
 
-def refusal_text(error: Exception, texts: Texts) -> str:
-    """Why something can't be used, and what to do instead."""
-    if isinstance(error, NotACheckpoint) and not error.found:
-        name = "EmptyFolder" if os.path.isdir(error.path) else "OtherFile"
-        return texts.text(f"convert.refusal.{name}", path=error.path)
-    return error_text(error, texts)
-
-
 def need_text(need: Need, texts: Texts) -> str:
     """What is missing, why, and where to get it."""
     if need.kind == "files":
-        return refusal_text(need.gap, texts) if need.gap is not None else ""
+        return error_text(need.gap, texts) if need.gap is not None else ""
     if need.kind == "base":
         base = getattr(need.gap, "base", "") or "?"
         return texts.text("convert.need.base_of" if base != "?" else "convert.need.base", base=base)

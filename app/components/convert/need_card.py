@@ -10,7 +10,8 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT
 from app.components.basics.source_field import SourceField
-from app.components.convert.convert_words import need_text, refusal_text
+from app.components.convert.convert_words import need_text
+from app.components.work.job_text import error_text
 from app.models.inspection import Need, NeedKind
 from app.views.context import ViewContext
 
@@ -77,7 +78,7 @@ class NeedCard(ft.Column):
         if text:
             self._text.value = self._said.label = text
         self._said.visible = need.is_open and bool(self._text.value)
-        problem = refusal_text(need.problem, self._context.texts) if need.problem is not None else None
+        problem = error_text(need.problem, self._context.texts) if need.problem is not None else None
         if self._field is not None:
             self._field.show_problem(problem)
 

@@ -10,10 +10,10 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.convert.convert_words import refusal_text
 from app.components.convert.need_card import NeedCard
 from app.components.models.type_table import TypeTable
 from app.components.models.type_words import quality_text
+from app.components.work.job_text import error_text
 from app.i18n import EXPECTED_ERRORS, ExpectedError
 from app.models.hub_look import HubLook
 from app.models.hub_offers import HubOffer
@@ -140,7 +140,7 @@ class CheckpointTypes(ft.Column):
             self._need.show(need)
             self.controls = list(self._needs())
             return
-        text = refusal_text(error, self._context.texts)
+        text = error_text(error, self._context.texts)
         said = selectable(ft.Text(text, color=ft.Colors.ERROR))
         rest = [] if isinstance(error, ConvertError) else [self._list()]
         self.controls = [*self._needs(), *rest, identified(said, "hub-problem")]
