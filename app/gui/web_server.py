@@ -35,6 +35,10 @@ _HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+# What Flet sends and we do not pass on. In an isolated page Flutter lays out and paints text in two threads
+# that break each other's memory: wrong letters, or a page that never moves again (flutter/flutter issue
+# 190039). And no other site is to read our answers.
+_REMOVED = {b"cross-origin-embedder-policy", b"access-control-allow-origin"}
 
 
 class WebServer:
@@ -140,7 +144,8 @@ def _listen(port: int) -> socket.socket:
 def _with_headers(send: _Send) -> _Send:
     async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *_HEADERS]
+            kept = [(name, value) for name, value in message.get("headers", []) if name not in _REMOVED]
+            message["headers"] = [*kept, *_HEADERS]
         await send(message)
 
     return send_with_headers

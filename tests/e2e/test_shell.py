@@ -44,6 +44,11 @@ def test_a_fresh_app_shows_a_new_chat_and_asks_no_other_host(app: Any) -> None:
     assert len(app.foreign) <= 1
 
 
+def test_the_page_draws_in_one_thread(app: Any) -> None:
+    # In an isolated page Flutter lays out and paints text in two threads, and freezes after a while.
+    assert app.page.evaluate("crossOriginIsolated") is False
+
+
 def test_emoji_are_shown_without_asking_anybody_for_a_font(app: Any) -> None:
     before = list(app.foreign)
 

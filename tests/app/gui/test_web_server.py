@@ -30,7 +30,9 @@ def _ask(kind: str, **headers: str) -> list[MutableMapping[str, Any]]:
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         if kind == "http":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            isolation = (b"cross-origin-embedder-policy", b"require-corp")
+            start = {"type": "http.response.start", "status": 200, "headers": [(b"x-inner", b"1"), isolation]}
+            await send(start)
         else:
             await send({"type": "websocket.accept"})
 
@@ -75,6 +77,13 @@ def test_answers_tell_nobody_where_they_came_from() -> None:
 
     assert sent[b"referrer-policy"] == b"no-referrer"
     assert sent[b"x-frame-options"] == b"DENY"
+
+
+def test_pages_are_not_isolated_as_flutter_would_draw_in_two_threads() -> None:
+    sent = dict(_ask("http", host=f"127.0.0.1:{PORT}")[0]["headers"])
+
+    assert sent[b"x-inner"] == b"1"
+    assert b"cross-origin-embedder-policy" not in sent
 
 
 def test_every_start_has_another_secret_and_a_free_port(tmp_path: Any) -> None:
