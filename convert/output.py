@@ -125,7 +125,7 @@ class PendingOutput:
                 self._close()
             os.replace(self.path, self._output)
             self._published = True
-            _sync_folder(self._output.parent)
+            sync_folder(self._output.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +206,7 @@ def _is_abandoned(path: Path) -> bool:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable, where folders can be synchronized."""
     if sys.platform == "win32":
         return
