@@ -17,6 +17,7 @@ ConvertError
 │   ├── MissingTensor
 │   ├── TruncatedFile
 │   ├── DamagedFile
+│   ├── DamagedTensor
 │   ├── ForbiddenPickle
 │   ├── UnsupportedDtype
 │   ├── UnknownArchitecture
@@ -167,6 +168,14 @@ class DamagedFile(SourceError):
     """The file contradicts itself or a sane bound; `detail` names the place."""
 
     detail: str
+
+
+@dataclass(eq=False)
+class DamagedTensor(SourceError):
+    """What was read of a tensor has not the CRC-32 that its file gives; is_shared: others lie there too."""
+
+    tensor: str
+    is_shared: bool
 
 
 @dataclass(eq=False)

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from convert.errors import NotEnoughDisk, OutputInUse, VerificationFailed
-from convert.output import PendingOutput, lock_output, temporary_prefix
+from convert.errors import DamagedTensor, NotEnoughDisk, OutputInUse, VerificationFailed
+from convert.output import PendingOutput, lock_output, sync_folder, temporary_prefix
 from convert.plan import Plan
 
 _VERSION = 1
@@ -45,7 +45,8 @@ class FinishedTensor:
 class ResumableOutput(PendingOutput):
     """A `PendingOutput` that stays when it is left unfinished; `finished` says what an earlier run left.
 
-    A failed verification removes it nevertheless.
+    What can't be trusted is removed nevertheless: after a failed verification, and after damage that tensors
+    written earlier may share.
     """
 
     def __init__(self, output: Path, plan: Plan, resume_id: str, *, force: bool) -> None:
@@ -97,10 +98,16 @@ class ResumableOutput(PendingOutput):
         return read_lines(lines) if header == self._header else ()
 
     def keep(self, finished: Sequence[FinishedTensor], end_bytes: int) -> None:
-        """Go on after these tensors, the first of them all; everything behind `end_bytes` is dropped."""
+        """Go on after these tensors, the first of them all; everything behind `end_bytes` is dropped.
+
+        The journal is replaced as a whole, and before the file is cut: a kill in between costs nothing.
+        """
         with self._reporting():
             lines = [self._header, *(json.dumps(asdict(tensor)) for tensor in finished)]
-            self._write_journal("".join(f"{line}\n" for line in lines), "w")
+            new_path = _new_journal_path(self._output)
+            _write_durably(new_path, "".join(f"{line}\n" for line in lines), "w")
+            os.replace(new_path, self._journal_path)
+            sync_folder(self._output.parent)
             os.ftruncate(self._descriptor, end_bytes)
             os.lseek(self._descriptor, end_bytes, os.SEEK_SET)
             self._written_bytes = self._flushed_bytes = end_bytes
@@ -109,26 +116,18 @@ class ResumableOutput(PendingOutput):
         """Everything up to this tensor's end was written: wait for the disk, then say so."""
         with self._reporting():
             os.fsync(self._descriptor)
-            self._write_journal(f"{json.dumps(asdict(tensor))}\n", "a")
-
-    def _write_journal(self, text: str, mode: str) -> None:
-        with open(self._journal_path, mode, encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            _write_durably(self._journal_path, f"{json.dumps(asdict(tensor))}\n", "a")
 
     def publish(self) -> None:
         super().publish()
-        with suppress(OSError):
-            self._journal_path.unlink()
+        _remove_journal(self._output)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, VerificationFailed):
+        if isinstance(error, VerificationFailed) or (isinstance(error, DamagedTensor) and error.is_shared):
             self._remove()
-            with suppress(OSError):
-                self._journal_path.unlink()
+            _remove_journal(self._output)
         self._close()
 
 
@@ -142,6 +141,24 @@ def journal_path(output: Path) -> Path:
     return output.parent / f"{temporary_prefix(output)}resumable.journal"
 
 
+def _new_journal_path(output: Path) -> Path:
+    """The next journal, while it is written; without meaning when it is found."""
+    return output.parent / f"{temporary_prefix(output)}resumable.journal.new"
+
+
+def _write_durably(path: Path, text: str, mode: str) -> None:
+    with open(path, mode, encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_journal(output: Path) -> None:
+    for path in (journal_path(output), _new_journal_path(output)):
+        with suppress(OSError):
+            path.unlink()
+
+
 def discard_partial(output: Path) -> bool:
     """Remove an unfinished conversion; false where there is none, or a process is at it."""
     try:
@@ -152,11 +169,14 @@ def discard_partial(output: Path) -> bool:
         is_free = lock_output(descriptor)
     finally:
         os.close(descriptor)
-    if is_free:
-        for path in (journal_path(output), partial_path(output)):
-            with suppress(OSError):
-                path.unlink()
-    return is_free
+    if not is_free:
+        return False
+    try:
+        partial_path(output).unlink()
+    except OSError:  # on Windows: a process has it open, and needs its journal
+        return False
+    _remove_journal(output)
+    return True
 
 
 def read_lines(lines: Sequence[str]) -> tuple[FinishedTensor, ...]:

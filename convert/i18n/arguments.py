@@ -24,6 +24,9 @@ _ERRORS = (
         "arguments.invalid_choice",
     ),
     (re.compile(r"argument (?P<name>.+?): invalid \w+ value: '(?P<value>.*)'"), "arguments.invalid_value"),
+    (re.compile(r"argument (?P<name>.+?): ignored explicit argument '(?P<value>.*)'"), "arguments.no_value"),
+    (re.compile(r"argument (?P<name>.+?): not allowed with argument (?P<other>.+)"), "arguments.not_with"),
+    (re.compile(r"ambiguous option: (?P<name>.+?) could match (?P<choices>.+)"), "arguments.ambiguous"),
 )
 
 
@@ -77,5 +80,10 @@ def _formatter(usage_prefix: str) -> type[argparse.HelpFormatter]:
             prefix: str | None = None,
         ) -> None:
             super().add_usage(usage, actions, groups, usage_prefix if prefix is None else prefix)
+
+        def format_help(self) -> str:
+            # argparse puts a half-width colon after the headings.
+            text = super().format_help()
+            return re.sub(r"^(\w+):$", r"\1：", text, flags=re.M) if usage_prefix.endswith("：") else text
 
     return Formatter

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convert.errors import UnsupportedDtype
 from convert.sources.byte_source import ByteSource
+from convert.sources.storage_check import StorageCheck
 
 STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
     "f64": np.dtype("<f8"),
@@ -121,7 +122,10 @@ def quantization_of(tensor: Tensor) -> str | None:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that lies uncompressed in a source: `offset` in bytes, `strides` in elements."""
+    """A tensor that lies uncompressed in a source: `offset` in bytes, `strides` in elements.
+
+    check: is told what is read, where the file has a CRC of it; reading may raise `DamagedTensor` then.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -129,6 +133,7 @@ class StoredTensor:
     source: ByteSource
     offset: int
     strides: tuple[int, ...]
+    check: StorageCheck | None = None
 
     def read_rows(self, start: int, stop: int) -> NDArray[np.float32]:
         if self.dtype not in ("f32", "f16", "bf16"):
@@ -157,7 +162,10 @@ class StoredTensor:
             return np.zeros(shape, dtype)
         if _is_read_at_once(shape, strides, dtype.itemsize):
             n_bytes = _span(shape, strides) * dtype.itemsize
-            flat = np.frombuffer(self.source.read_at(offset, n_bytes), dtype)
+            data = self.source.read_at(offset, n_bytes)
+            if self.check is not None:
+                self.check.add(self.name, offset, data)
+            flat = np.frombuffer(data, dtype)
             byte_strides = tuple(stride * dtype.itemsize for stride in strides)
             view = np.lib.stride_tricks.as_strided(flat, shape, byte_strides, writeable=False)
             return np.ascontiguousarray(view)

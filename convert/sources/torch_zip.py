@@ -6,6 +6,9 @@
 | `<p>/data/<key>`  | one raw storage, little-endian                              |
 | `<p>/byteorder`   | `little` or `big` (newer versions)                          |
 
+The directory has the CRC-32 of every member, which PyTorch itself never compares; here it is, where a member
+is read whole. 0 says nothing: it is written after `torch.serialization.set_crc32_options(False)`.
+
 Source: PyTorch's serialization notes; the ZIP directory is read with the standard library.
 """
 
@@ -14,18 +17,29 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+import zlib
+from collections import Counter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from convert.errors import DamagedFile, NoTensors, NotTorchZip, TruncatedFile
 from convert.sources.byte_source import ByteSource, SourceStream
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, TensorRecord, read_pickle
+from convert.sources.storage_check import StorageCheck
 from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
 
 # 46 bytes and a name an entry: enough for 30,000 members, little enough to be parsed in a moment.
 _MAX_DIRECTORY_BYTES = 2 << 20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _WRAPPER_KEYS = ("state_dict", "model", "module")
+
+
+class _Storage(NamedTuple):
+    """Where a storage lies in the file; check: of what is read of it, None where it has no CRC."""
+
+    offset: int
+    size_bytes: int
+    check: StorageCheck | None
 
 
 def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
@@ -42,17 +56,20 @@ def read_torch_zip(source: ByteSource) -> dict[str, StoredTensor]:
     if byte_order is not None and _read_member(source, byte_order, 16).strip() != b"little":
         raise DamagedFile(source.path, "big-endian storages")
     value = read_pickle(source.path, _read_member(source, members[pickles[0]], MAX_PICKLE_BYTES))
-    offsets: dict[str, int] = {}
+    records = _state_dict(source, value)
+    n_views = Counter(record.storage.key for record in records.values())
+    storages: dict[str, _Storage] = {}
     used = [members[pickles[0]]]
     tensors: dict[str, StoredTensor] = {}
-    for name, record in _state_dict(source, value).items():
-        member = members.get(f"{prefix}data/{record.storage.key}")
+    for name, record in records.items():
+        key = record.storage.key
+        member = members.get(f"{prefix}data/{key}")
         if member is None:
             raise DamagedFile(source.path, f"tensor {name!r} has no storage")
-        if member.filename not in offsets:
-            offsets[member.filename] = _data_offset(source, member)
+        if key not in storages:
+            storages[key] = _storage(source, member, is_shared=n_views[key] > 1)
             used.append(member)
-        tensors[name] = _tensor(source, name, record, member, offsets[member.filename])
+        tensors[name] = _tensor(source, name, record, storages[key])
     _check_overlaps(source, used)
     return tensors
 
@@ -101,7 +118,16 @@ def _check_overlaps(source: ByteSource, members: list[zipfile.ZipInfo]) -> None:
 def _read_member(source: ByteSource, member: zipfile.ZipInfo, max_bytes: int) -> bytes:
     if member.file_size > max_bytes:
         raise DamagedFile(source.path, f"ZIP member {member.filename!r} of {member.file_size} bytes")
-    return source.read_at(_data_offset(source, member), member.file_size)
+    data = source.read_at(_data_offset(source, member), member.file_size)
+    if member.CRC and zlib.crc32(data) != member.CRC:
+        raise DamagedFile(source.path, f"the CRC-32 of ZIP member {member.filename!r}")
+    return data
+
+
+def _storage(source: ByteSource, member: zipfile.ZipInfo, *, is_shared: bool) -> _Storage:
+    offset = _data_offset(source, member)
+    check = StorageCheck(source.path, offset, member.file_size, member.CRC, is_shared=is_shared)
+    return _Storage(offset, member.file_size, check if member.CRC else None)
 
 
 def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
@@ -124,12 +150,10 @@ def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
     raise NoTensors(source.path)
 
 
-def _tensor(
-    source: ByteSource, name: str, record: TensorRecord, member: zipfile.ZipInfo, data_offset: int
-) -> StoredTensor:
+def _tensor(source: ByteSource, name: str, record: TensorRecord, stored: _Storage) -> StoredTensor:
     storage = record.storage
     item_bytes = STORAGE_DTYPES[storage.dtype].itemsize
-    if storage.n_elements * item_bytes > member.file_size:
+    if storage.n_elements * item_bytes > stored.size_bytes:
         raise DamagedFile(source.path, f"the storage of tensor {name!r} is too short")
     shape, strides = record.shape or (1,), record.strides or (1,)
     n_elements = math.prod(shape)
@@ -140,5 +164,5 @@ def _tensor(
     # The stride of an axis of length 1 says nothing; torch leaves any number there.
     plain = contiguous_strides(shape)
     strides = tuple(p if n == 1 else s for n, s, p in zip(shape, strides, plain, strict=True))
-    offset = data_offset + record.offset * item_bytes
-    return StoredTensor(name, shape, storage.dtype, source, offset, strides)
+    offset = stored.offset + record.offset * item_bytes
+    return StoredTensor(name, shape, storage.dtype, source, offset, strides, stored.check)

@@ -102,6 +102,7 @@ class Member:
     stored_size: int | None = None
     offset: int | None = None
     extra: bytes = b""
+    crc: int | None = None
 
 
 def zip_bytes(members: Sequence[Member], *, align: int = 64) -> bytes:
@@ -115,7 +116,8 @@ def zip_bytes(members: Sequence[Member], *, align: int = 64) -> bytes:
         stored_size = len(data) if member.stored_size is None else member.stored_size
         offset = len(out) if member.offset is None else member.offset
         padding = bytes(-(len(out) + 30 + len(file_name)) % align)
-        sizes = (zlib.crc32(member.data), stored_size, size, len(file_name))
+        crc = zlib.crc32(member.data) if member.crc is None else member.crc
+        sizes = (crc, stored_size, size, len(file_name))
         out += struct.pack("<4sHHHHHIIIHH", b"PK\x03\x04", 0, 0, member.method, 0, 0, *sizes, len(padding))
         out += file_name + padding + data
         fixed = (b"PK\x01\x02", 0, 0, 0, member.method, 0, 0, *sizes, len(member.extra), 0, 0, 0, 0, offset)

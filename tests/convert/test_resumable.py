@@ -14,7 +14,7 @@ import pytest
 
 from builders.processes import python_environment
 from builders.shaped_models import bloom_shaped
-from convert.errors import NotEnoughDisk, OutputInUse, VerificationFailed
+from convert.errors import DamagedTensor, NotEnoughDisk, OutputInUse, VerificationFailed
 from convert.output import PendingOutput
 from convert.pipeline import Converted, Plan, Progress, convert
 from convert.resumable import ResumableOutput, discard_partial, journal_path, partial_path, read_lines
@@ -130,12 +130,44 @@ def test_a_journal_of_lies_is_not_believed() -> None:
         assert read_lines([json.dumps(good), json.dumps(good | wrong), json.dumps(good)])[1:] == ()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_kill_while_taking_over_costs_nothing(plan: Plan, whole: bytes, tmp_path: Path) -> None:
+    output = tmp_path / "a.gguf"
+    stop_after(plan, output, 6)
+    n_lines = journal_path(output).read_text().count("\n")
+    assert n_lines > 6
+    command = [sys.executable, str(SCRIPT.with_name("keep_process.py")), str(output)]
+
+    done = subprocess.run(command, env=python_environment(), check=True, stdout=subprocess.PIPE, text=True)
+
+    kills = [line.split() for line in done.stdout.splitlines()]
+    assert len(kills) > 5
+    assert {n_left for _, n_left in kills} == {str(n_lines)}, kills
+    assert first_converted(run(plan, output)).n_tensors_done >= n_lines - 1
+    assert output.read_bytes() == whole
+    assert os.listdir(tmp_path) == [output.name]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_damage_that_earlier_tensors_may_share_keeps_nothing(
+    plan: Plan, tmp_path: Path, is_shared: bool
+) -> None:
+    output = tmp_path / "a.gguf"
+    stop_after(plan, output, 5)
+    kept = sorted(os.listdir(tmp_path))
+    with pytest.raises(DamagedTensor), ResumableOutput(output, plan, "a@1", force=False):
+        raise DamagedTensor(Path("a.bin"), "w", is_shared)
+    assert sorted(os.listdir(tmp_path)) == ([] if is_shared else kept)
+
+
 def test_two_processes_do_not_write_the_same_output(plan: Plan, tmp_path: Path) -> None:
     output = tmp_path / "a.gguf"
     with ResumableOutput(output, plan, "a@1", force=False):
         with pytest.raises(OutputInUse):
             run(plan, output)
         assert not discard_partial(output)
+    journal = journal_path(output)
+    journal.with_name(f"{journal.name}.new").write_text("killed while this was written")
     assert discard_partial(output)
     assert os.listdir(tmp_path) == []
     assert not discard_partial(output)

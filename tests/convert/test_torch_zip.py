@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from builders import torch_zip as tz
-from convert.errors import ForbiddenPickle, NotTorchZip, UnsupportedDtype
+from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, NotTorchZip, UnsupportedDtype
 from convert.sources.byte_source import FileSource
 from convert.sources.tensors import StoredTensor
 from convert.sources.torch_zip import read_torch_zip
@@ -116,6 +117,84 @@ def test_a_nested_state_dict_of_parameters_is_found(tmp_path: Path, wrapper: str
     tensors = read(write(tmp_path / "a.bin", value, {"0": VALUES.tobytes()}))
     assert list(tensors) == ["w"]
     np.testing.assert_array_equal(whole(tensors["w"]), VALUES.reshape(4, 6))
+
+
+def two_views(crc: int | None = None) -> list[tz.Member]:
+    """Tensors "a" and "b" are the halves of storage 0, "c" is storage 1; `crc` replaces that of storage 0."""
+    shared = tz.storage("f32", "0", 24)
+    value = tz.dictionary(
+        {
+            "a": tz.tensor(shared, 0, (2, 6), (6, 1)),
+            "b": tz.tensor(shared, 12, (2, 6), (6, 1)),
+            "c": tz.tensor(tz.storage("f32", "1", 24), 0, (6, 4), (4, 1)),
+        }
+    )
+    pickle, first, *others = tz.checkpoint_members(value, {"0": VALUES.tobytes(), "1": VALUES.tobytes()})
+    return [pickle, replace(first, crc=crc), *others]
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def test_damaged_weights_are_noticed_once_their_storage_is_read(tmp_path: Path) -> None:
+    data = tz.zip_bytes(two_views())
+    first = data.index(VALUES.tobytes())
+    second = data.index(VALUES.tobytes(), first + 1)
+
+    (tmp_path / "a.bin").write_bytes(flipped(data, second + 50))
+    tensors = read(tmp_path / "a.bin")
+    whole(tensors["a"])
+    whole(tensors["b"])
+    tensors["c"].read_rows(3, 6)
+    with pytest.raises(DamagedTensor) as damaged:
+        tensors["c"].read_rows(0, 4)
+    assert (damaged.value.tensor, damaged.value.path.name) == ("c", "a.bin")
+    assert not damaged.value.is_shared
+
+    (tmp_path / "b.bin").write_bytes(flipped(data, first))
+    tensors = read(tmp_path / "b.bin")
+    whole(tensors["b"])
+    with pytest.raises(DamagedTensor) as damaged:
+        whole(tensors["a"])
+    assert damaged.value.is_shared
+
+
+def test_a_damaged_pickle_is_refused(tmp_path: Path) -> None:
+    data = tz.zip_bytes(two_views())
+    (tmp_path / "a.bin").write_bytes(data.replace(tz.text("a"), tz.text("d")))
+    with pytest.raises(DamagedFile) as damaged:
+        read(tmp_path / "a.bin")
+    assert "data.pkl" in damaged.value.detail
+
+
+def test_what_has_no_crc_is_read_unchecked(tmp_path: Path) -> None:
+    data = tz.zip_bytes(two_views(crc=0))
+    (tmp_path / "a.bin").write_bytes(flipped(data, data.index(VALUES.tobytes())))
+    tensors = read(tmp_path / "a.bin")
+    assert whole(tensors["a"])[0, 0] != VALUES[0]
+    np.testing.assert_array_equal(whole(tensors["b"]).ravel(), VALUES[12:])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("has_crc", [True, False])
+def test_the_crc_that_torch_writes_is_the_one_compared(tmp_path: Path, has_crc: bool) -> None:
+    torch = pytest.importorskip("torch")
+    torch.serialization.set_crc32_options(has_crc)
+    try:
+        torch.save({"w": torch.arange(4096, dtype=torch.float32)}, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    expected = np.arange(4096, dtype=np.float32)
+    np.testing.assert_array_equal(whole(read(tmp_path / "a.pt")["w"]), expected)
+    data = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(flipped(data, data.index(expected.tobytes()) + 5000))
+    tensor = read(tmp_path / "a.pt")["w"]
+    if has_crc:
+        with pytest.raises(DamagedTensor):
+            whole(tensor)
+    else:
+        whole(tensor)
 
 
 @pytest.mark.torch
