@@ -6,10 +6,13 @@ The hubs' host names stand here and nowhere else. Makes addresses; sends nothing
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+
+from engine.models.fetch_errors import NetworkSettingInvalid
 
 HUGGING_FACE = "https://huggingface.co"
 HUGGING_FACE_MIRROR = "https://hf-mirror.com"
@@ -17,6 +20,7 @@ MODELSCOPE = "https://modelscope.cn"
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[^\s/?#@\\%<>|^]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +51,38 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """hubs: base addresses in order, the configured one first; only it may see `token`."""
+    """hubs: base addresses in order, the configured one first. unusable: a setting that is no address."""
 
     hubs: tuple[str, ...]
     modelscope: str | None = None
     token: str | None = field(default=None, repr=False)
-
-    def without_token(self) -> Endpoints:
-        """The same places, asked anonymously."""
-        return replace(self, token=None)
+    unusable: str | None = None
 
     def token_for(self, url: str) -> str | None:
-        """The token, if `url` is on the configured hub's own host, and encrypted or on this machine."""
-        if self.token is None or not self.hubs or origin(url) != origin(self.hubs[0]):
+        """The token, where `url` is the configured hub's or the public one's.
+
+        And encrypted, or on this machine; the public mirror never sees it, also where it is configured.
+        """
+        if self.token is None:
+            return None
+        trusted = [hub for i, hub in enumerate(self.hubs) if _may_see_token(hub, is_configured=i == 0)]
+        if origin(url) not in map(origin, trusted):
             return None
         parts = urlsplit(url)
         return self.token if parts.scheme == "https" or parts.hostname in _LOOPBACK else None
 
+    def interface(self, name: str, path: str) -> tuple[str, ...]:
+        """The addresses of what the hubs say at `path`, about `name`; raises NetworkSettingInvalid."""
+        if self.unusable is not None:
+            raise NetworkSettingInvalid(name, self.unusable)
+        return tuple(hub + path for hub in self.hubs)
+
     def locations(self, file: RemoteFile) -> tuple[str, ...]:
-        """The addresses of a file, in the order to try them."""
+        """The addresses of a file, in the order to try them; raises NetworkSettingInvalid."""
         if file.address is not None:
             return (file.address,)
+        if self.unusable is not None:
+            raise NetworkSettingInvalid(file.name, self.unusable)
         path = f"resolve/{quote(file.revision, safe='')}/{quote(file.name)}"
         found = [f"{hub}/{quote(file.repo)}/{path}" for hub in self.hubs]
         if self.modelscope and file.modelscope:
@@ -89,6 +104,19 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def _may_see_token(hub: str, *, is_configured: bool) -> bool:
+    mirror = urlsplit(HUGGING_FACE_MIRROR).hostname
+    host = urlsplit(hub).hostname or ""
+    is_mirror = host == mirror or host.endswith(f".{mirror}")
+    return origin(hub) == origin(HUGGING_FACE) or (is_configured and not is_mirror)
+
+
+def shown_setting(variable: str, value: str) -> str:
+    """`NAME=value` of an address, without the name and the password in it."""
+    hidden = re.sub(r"^(.*//)?.*@", r"\1***@", value)
+    return f"{variable}={hidden}"
+
+
 def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
     """`HF_ENDPOINT` first, then the public hub, its mirror, and ModelScope where a file is there as well.
 
@@ -97,11 +125,34 @@ def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
     """
     if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Endpoints(())
-    configured = environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUGGING_FACE
     mirrors = environ.get("CHATBELLE_MIRRORS")
-    others = (HUGGING_FACE, HUGGING_FACE_MIRROR) if mirrors is None else mirrors.split()
-    hubs = tuple(dict.fromkeys((configured, *(other.rstrip("/") for other in others))))
-    return Endpoints(hubs, MODELSCOPE if mirrors is None else None, _find_token(environ))
+    settings = [("HF_ENDPOINT", environ.get("HF_ENDPOINT", "").strip() or HUGGING_FACE)]
+    if mirrors is None:
+        settings += [("", HUGGING_FACE), ("", HUGGING_FACE_MIRROR)]
+    else:
+        settings += [("CHATBELLE_MIRRORS", mirror) for mirror in mirrors.split()]
+    hubs: dict[str, None] = {}
+    for variable, value in settings:
+        address = _hub_address(value)
+        if address is None:
+            return Endpoints((), unusable=shown_setting(variable, value))
+        hubs[address] = None
+    return Endpoints(tuple(hubs), MODELSCOPE if mirrors is None else None, _find_token(environ))
+
+
+def _hub_address(value: str) -> str | None:
+    """The base address that a setting means, as the bare name of a host too; None for what is none."""
+    address = value if "://" in value else f"https://{value}"
+    return address.rstrip("/") if is_address(address, tuple(_DEFAULT_PORTS)) else None
+
+
+def is_address(url: str, schemes: tuple[str, ...]) -> bool:
+    """Whether a setting can be asked at all: one of these schemes, a host, and a port that can be one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and parts.port != 0 and bool(_HOST.fullmatch(parts.hostname or ""))
+    except ValueError:
+        return False
 
 
 def _find_token(environ: Mapping[str, str]) -> str | None:

@@ -16,6 +16,7 @@ from engine.models.fetch_errors import (
     HubRefused,
     HubTooBusy,
     NetworkForbidden,
+    NetworkSettingInvalid,
     NotOnHub,
     Offline,
     SourceContradicts,
@@ -99,7 +100,7 @@ class Failover:
         """An attempt that began at `started_s` failed; several at once count as one failure."""
         with self._lock:
             source.last = failure
-            if failure.kind in ("refused", "missing", "contradicts"):
+            if failure.kind in ("refused", "missing", "contradicts", "unusable"):
                 source.rejected = failure
                 return
             if started_s < source.failed_s:
@@ -143,6 +144,8 @@ class Failover:
             return Offline(self.name, first.reason if first else "no reason known")
         source = reached[0]
         failure = source.rejected or AttemptFailed("broken", "no reason known")
+        if failure.kind == "unusable":
+            return NetworkSettingInvalid(self.name, failure.reason)
         if failure.kind == "refused":
             return HubRefused(self.name, source.host)
         if failure.kind == "missing":

@@ -5,6 +5,7 @@ Errors carry fields, not sentences, as those of `engine.errors` do.
 FetchError                `name` is the file, or the repository, that was asked for
 ├── Offline
 ├── NetworkForbidden
+├── NetworkSettingInvalid
 ├── HubRefused
 ├── NotOnHub
 ├── HubTooBusy
@@ -45,6 +46,13 @@ class Offline(FetchError):
 @dataclass(eq=False)
 class NetworkForbidden(FetchError):
     """`HF_HUB_OFFLINE` is set: there is no hub that may be asked."""
+
+
+@dataclass(eq=False)
+class NetworkSettingInvalid(FetchError):
+    """A variable of the environment is no address of a hub or proxy; `setting` is `NAME=value`."""
+
+    setting: str
 
 
 @dataclass(eq=False)

@@ -103,7 +103,7 @@ def search(
 def _ask(name: str, path: str, endpoints: Endpoints, patience: Patience | None) -> tuple[Any, str]:
     """The parsed answer of the first hub that gives one, and that hub's host."""
     patience = patience or Patience()
-    failover = Failover(name, [hub + path for hub in endpoints.hubs], patience)
+    failover = Failover(name, endpoints.interface(name, path), patience)
     with Transport(endpoints, patience) as transport:
         while True:
             source = failover.pick(Event())

@@ -25,8 +25,11 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 def is_offline(endpoints: Endpoints, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether no hub can be reached: there is none (`HF_HUB_OFFLINE`), or no way out of this machine.
 
-    A proxy is a way, and a hub on this machine needs none. Sends nothing, and takes no time.
+    A proxy is a way, and a hub on this machine needs none; settings that can't be used are told when one is
+    asked. Sends nothing, and takes no time.
     """
+    if endpoints.unusable is not None:
+        return False
     if not endpoints.hubs:
         return True
     if _has_proxy(environ):

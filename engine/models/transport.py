@@ -1,7 +1,7 @@
 """Ranges of files over HTTP: redirects, the token's rule, and what every answer means.
 
 The one module that speaks HTTP. It makes single attempts; who asks again, and where, is decided in
-`engine.models.failover`. Proxies and certificates come from the environment.
+`engine.models.failover`, and which proxy is taken in `engine.models.proxies`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from engine.models.endpoints import Endpoints, RemoteFile, origin
+from engine.models.proxies import ProxiedTransport, ProxySettingInvalid
 
-FailureKind = Literal["unreachable", "broken", "busy", "refused", "missing", "contradicts"]
+FailureKind = Literal["unreachable", "broken", "busy", "refused", "missing", "contradicts", "unusable"]
 
 _MAX_REDIRECTS = 6
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -50,7 +51,10 @@ class Patience:
 
 
 class AttemptFailed(Exception):
-    """One attempt at one source failed; never leaves this package. retry_after_s: what a busy hub asked."""
+    """One attempt at one source failed; never leaves this package. retry_after_s: what a busy hub asked.
+
+    reason: for people; of the kind "unusable", the setting of the environment that can't be used.
+    """
 
     def __init__(self, kind: FailureKind, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -122,7 +126,9 @@ class Transport:
         self._lock = Lock()
         timeout = httpx.Timeout(patience.stall_s, connect=patience.connect_s)
         limits = httpx.Limits(max_connections=n_connections + 4, max_keepalive_connections=n_connections)
-        self._client = httpx.Client(timeout=timeout, limits=limits, follow_redirects=False)
+        proxied = ProxiedTransport(limits)
+        # What httpx would take from the environment are its proxies.
+        self._client = httpx.Client(transport=proxied, timeout=timeout, trust_env=False)
 
     @contextmanager
     def open_range(self, url: str, file: RemoteFile, start: int, stop: int | None) -> Iterator[Reply]:
@@ -226,13 +232,15 @@ class Transport:
         return following
 
     def _send(self, url: str, headers: dict[str, str]) -> httpx.Response:
-        token = self._endpoints.token_for(url)
         sent = {"Accept-Encoding": "identity", "User-Agent": _USER_AGENT, **headers}
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
         try:
+            token = self._endpoints.token_for(url)
+            if token is not None:
+                sent["Authorization"] = f"Bearer {token}"
             request = self._client.build_request("GET", url, headers=sent)
             return self._client.send(request, stream=True)
+        except ProxySettingInvalid as error:
+            raise AttemptFailed("unusable", error.setting) from error
         except _UNREACHABLE as error:
             raise AttemptFailed("unreachable", _reason(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from engine.models.endpoints import is_address
 from engine.models.errors import EntryInvalid
 from engine.models.json_store import JsonStore
 from engine.typed_json import JsonMismatch, from_json
@@ -55,10 +56,12 @@ def parse_source(source: str) -> UserEntry:
 
 
 def _from_address(text: str) -> UserEntry:
+    if not is_address(text, ("https",)):
+        raise EntryInvalid(text[:200])
     parts = urlsplit(text)
     # It becomes a file's name: what is a folder or a stream for some system must be neither.
     name = _NO_FILE_NAME.sub("_", PurePosixPath(unquote(parts.path)).stem).strip(" .")
-    if parts.scheme != "https" or not parts.hostname or parts.username or not name:
+    if parts.username or not name:
         raise EntryInvalid(text[:200])
     return UserEntry(name, "address", text)
 

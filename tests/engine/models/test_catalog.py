@@ -197,6 +197,8 @@ def test_sources_of_own_entries(source: str, kind: str, repo: str | None, file: 
         "http://example.org/x.gguf",
         "ftp://a/b",
         "https://user@example.org/x",
+        "https://[::1/x.gguf",
+        "https://example.org:port/x.gguf",
         "a/../b",
         "a/b/../c",
         "~no-such-person-here/x",

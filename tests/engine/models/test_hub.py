@@ -13,7 +13,7 @@ import pytest
 
 from builders.hub import Fault, LocalHub
 from builders.processes import python_environment
-from engine.models.endpoints import HUGGING_FACE, HUGGING_FACE_MIRROR, Endpoints, RemoteFile, find_endpoints
+from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.failover import Failover
 from engine.models.fetch_errors import (
     HubAnswerInvalid,
@@ -140,20 +140,6 @@ def test_a_login_page_is_no_answer(hub: LocalHub, monkeypatch: pytest.MonkeyPatc
 def test_names_that_are_no_repositories(name: str) -> None:
     assert not is_repo_name(name)
     assert is_repo_name(REPO)
-
-
-def test_the_order_of_the_hubs(tmp_path: Path) -> None:
-    nowhere = {"HF_HOME": str(tmp_path)}
-    assert find_endpoints(nowhere).hubs == (HUGGING_FACE, HUGGING_FACE_MIRROR)
-    own = find_endpoints({**nowhere, "HF_ENDPOINT": "https://hub.example/", "HF_TOKEN": " t "})
-    assert own.hubs == ("https://hub.example", HUGGING_FACE, HUGGING_FACE_MIRROR)
-    assert own.token_for("https://hub.example/a") == "t"
-    assert own.token_for(f"{HUGGING_FACE}/a") is None
-    only = find_endpoints({**nowhere, "HF_ENDPOINT": "http://127.0.0.1:1", "CHATBELLE_MIRRORS": ""})
-    assert (only.hubs, only.modelscope) == (("http://127.0.0.1:1",), None)
-    assert find_endpoints({**nowhere, "HF_HUB_OFFLINE": "1"}).hubs == ()
-    (tmp_path / "token").write_text("stored\n")
-    assert find_endpoints(nowhere).token == "stored"
 
 
 def read_ahead(hub: LocalHub, data: bytes, **settings: int) -> ReadAhead:
