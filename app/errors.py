@@ -7,6 +7,7 @@ AppError
 ├── DemoMissing
 ├── OutputNotWritable
 ├── ModelNotFound
+├── ModelNotListed
 ├── ModelIsFolder
 ├── ModelFileUnclear
 ├── ModelFolderUnclear
@@ -64,6 +65,13 @@ class ModelNotFound(AppError):
     name: str
     folder: Path
     known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ModelNotListed(AppError):
+    """There is something at `path`, which is none of the models of this disk that are kept track of."""
+
+    path: Path
 
 
 @dataclass(eq=False)

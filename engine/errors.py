@@ -5,6 +5,7 @@ Errors carry fields, not sentences: the front ends turn them into zh-CN or en by
 EngineError
 ├── ModelFileError            the file named by `path` can't be used
 │   ├── ModelFileMissing
+│   ├── ModelFileEmpty
 │   ├── NotGguf
 │   ├── UnsupportedGgufVersion
 │   ├── DamagedHeader
@@ -52,6 +53,11 @@ class ModelFileMissing(ModelFileError):
     """There is no readable file at `path`; `reason` is the system's (missing, no permission, a folder)."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class ModelFileEmpty(ModelFileError):
+    """There is nothing in the file."""
 
 
 @dataclass(eq=False)

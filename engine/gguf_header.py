@@ -32,6 +32,7 @@ from typing import BinaryIO
 
 from engine.errors import (
     DamagedHeader,
+    ModelFileEmpty,
     ModelFileMissing,
     NotGguf,
     TruncatedModel,
@@ -128,8 +129,8 @@ class GgufHeader:
 def read_gguf_header(path: Path) -> GgufHeader:
     """Read and check the front of the GGUF file at `path`.
 
-    Raises ModelFileMissing, NotGguf, UnsupportedGgufVersion, DamagedHeader, and TruncatedModel when the
-    file ends before its header or its last tensor does.
+    Raises ModelFileMissing, ModelFileEmpty, NotGguf, UnsupportedGgufVersion, DamagedHeader, and
+    TruncatedModel when the file ends before its header or its last tensor does.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -255,6 +256,8 @@ class _HeaderReader:
         )
 
     def _read_version(self) -> int:
+        if not self._cursor.size_bytes:
+            raise ModelFileEmpty(self._path)
         magic = self._cursor.take(min(4, self._cursor.size_bytes))
         if magic != b"GGUF":
             raise NotGguf(self._path, magic.hex(" "))

@@ -122,10 +122,7 @@ def _greeting(info: ModelInfo, model: ChosenModel, shell: Shell) -> list[str]:
     }
     lines = [shell.texts.text("chat.model", **values)]
     if model.is_demo:
-        lines += [
-            shell.texts.text("chat.demo"),
-            shell.texts.text("chat.better_models", folder=shell.home.models),
-        ]
+        lines += [shell.texts.text("chat.demo"), shell.texts.text("chat.better_models")]
     return [*lines, shell.texts.text("chat.hint")]
 
 

@@ -17,12 +17,12 @@ from app.commands.model_tables import (
     local_table,
     places_table,
 )
-from app.errors import ModelNotFound
-from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.added_folders import folder_problem
+from app.models.finding import load_catalog, not_listed, open_entries, open_library
 from app.models.own_entries import add_entry, find_entry
 from app.models.report import catalog_report, entry_report, listing_report, local_report
-from app.shell import EXIT_OK, Shell
-from engine.models.fetch_errors import FetchError
+from app.shell import EXIT_FAILED, EXIT_OK, Shell
+from engine.models.fetch_errors import FetchError, NetworkForbidden, Offline
 from engine.models.machine import look_at_machine
 from engine.models.places import find_hf_cache
 
@@ -103,17 +103,22 @@ def _search_hub(query: str, shell: Shell) -> list[dict[str, Any]] | None:
 
     try:
         found = search(query, find_endpoints())
+    except Offline as error:
+        shell.terminal.note(shell.texts.text("models.search.unreachable", reason=error.reason))
+    except NetworkForbidden:
+        shell.terminal.note(shell.texts.text("models.search.forbidden"))
     except FetchError as error:
         shell.terminal.note(shell.texts.error(error))
-        return None
-    return [
-        {"name": result.name, "n_downloads": result.n_downloads, "is_gated": result.is_gated}
-        for result in found
-    ]
+    else:
+        return [
+            {"name": result.name, "n_downloads": result.n_downloads, "is_gated": result.is_gated}
+            for result in found
+        ]
+    return None
 
 
 def show_model(options: argparse.Namespace, shell: Shell) -> int:
-    """Everything about one model. Raises ModelNotFound."""
+    """Everything about one model. Raises ModelNotFound and ModelNotListed."""
     machine = look_at_machine()
     library = open_library(shell.home)
     local = library.find(options.name)
@@ -138,8 +143,7 @@ def _show_known(name: str, library: Library, machine: Machine, shell: Shell) -> 
     if own is not None:
         return entry_report(own)
     ids = [model.id for model in catalog.models]
-    names = (DEMO_NAME, *library.paths(), *ids, *(entry.name for entry in entries))
-    raise ModelNotFound(name, shell.home.models, names)
+    raise not_listed(name, shell.home, (*library.paths(), *ids, *(entry.name for entry in entries)))
 
 
 def add_source(options: argparse.Namespace, shell: Shell) -> int:
@@ -157,7 +161,12 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
     """Where models are looked for; adds or drops a folder first."""
     library = open_library(shell.home)
     if options.add is not None:
-        library.add_folder(options.add)
+        folder = options.add.expanduser()
+        problem = folder_problem(folder, shell.home.models)
+        if problem is not None:
+            shell.terminal.complain(shell.texts.text(problem, path=folder))
+            return EXIT_FAILED
+        library.add_folder(folder)
     if options.drop is not None:
         library.remove_folder(options.drop)
     report = {

@@ -18,6 +18,9 @@ _DETAILS = (
     + ("download_bytes", "form", "family", "architecture", "quantization", "n_parameters")
     + ("trained_context_tokens", "prompt_format", "license", "source", "sha256", "variants", "needs")
 )
+# How the catalog's forms are worded; what is not here is called as it is.
+_FORMS = {"hf": "models.form.hf", "gptq-pt": "convert.form.gptq", "private-container": "models.form.private"}
+_ENCRYPTED_FORMS = {"xor-hf": "hf", "xor-gptq": "gptq-pt"}
 _SIZES = ("size_bytes", "download_bytes")
 _COUNTS = ("n_parameters", "trained_context_tokens")
 
@@ -75,7 +78,7 @@ def details_table(texts: Texts, report: Mapping[str, Any]) -> Table:
     for key in _DETAILS:
         value = report.get(key)
         if value not in (None, "", []):
-            table.add_row(texts.text(f"models.field.{key}"), _value(key, value))
+            table.add_row(texts.text(f"models.field.{key}"), _value(texts, key, value))
     if report.get("fit"):
         table.add_row(texts.text("models.field.fit"), fit_text(texts, report["fit"]))
     for name, output in report.get("outputs", {}).items():
@@ -108,14 +111,24 @@ def fit_text(texts: Texts, fit: Mapping[str, Any] | None) -> str:
     return text
 
 
-def _value(key: str, value: Any) -> str:
+def _value(texts: Texts, key: str, value: Any) -> str:
     if key in _SIZES:
         return size_text(value)
     if key in _COUNTS:
         return f"{value:,}"
+    if key == "form":
+        return _form(texts, value)
     if key == "needs":
-        return _plain(", ".join(need["name"] for need in value))
+        return "\n".join(
+            _plain(texts.text(f"models.need.{need['kind']}", name=need["name"])) for need in value
+        )
     return _plain(", ".join(value) if isinstance(value, list) else value)
+
+
+def _form(texts: Texts, form: str) -> str:
+    if form in _ENCRYPTED_FORMS:
+        return texts.text("convert.form.plus_encrypted", form=_form(texts, _ENCRYPTED_FORMS[form]))
+    return texts.text(_FORMS[form]) if form in _FORMS else form.upper()
 
 
 def _table(texts: Texts, *keys: str) -> Table:

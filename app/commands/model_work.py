@@ -6,8 +6,7 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from app.errors import ModelNotFound
-from app.models.finding import DEMO_NAME, load_catalog, open_entries, open_library
+from app.models.finding import load_catalog, not_listed, open_entries, open_library
 from app.models.own_entries import find_entry
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from convert.i18n import size_text
@@ -68,7 +67,10 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
 
 
 def verify_model(options: argparse.Namespace, shell: Shell) -> int:
-    """Compute the hash and compare. Raises ModelNotFound, ModelChanged, and what a damaged file raises."""
+    """Compute the hash and compare.
+
+    Raises ModelNotFound, ModelNotListed, ModelChanged, and what a damaged file raises.
+    """
     from app.models.errands import Verify, carry_out
     from engine.models.endpoints import Endpoints
 
@@ -81,7 +83,10 @@ def verify_model(options: argparse.Namespace, shell: Shell) -> int:
 
 
 def remove_model(options: argparse.Namespace, shell: Shell) -> int:
-    """Remove a model, to the trash where there is one. Raises ModelNotFound and LibraryErrors."""
+    """Remove a model, to the trash where there is one.
+
+    Raises ModelNotFound, ModelNotListed and LibraryErrors.
+    """
     library = open_library(shell.home)
     if library.find(options.name) is None and (
         _forget(options, library, shell) or _drop_entry(options, shell)
@@ -149,7 +154,7 @@ def _agrees(options: argparse.Namespace, shell: Shell, key: str, model: LocalMod
 def _find(name: str, library: Library, shell: Shell) -> LocalModel:
     model = library.find(name)
     if model is None:
-        raise ModelNotFound(name, shell.home.models, (DEMO_NAME, *library.paths()))
+        raise not_listed(name, shell.home, library.paths())
     return model
 
 

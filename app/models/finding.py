@@ -6,11 +6,12 @@ cache of the Hugging Face hub. Finding opens no model file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from app.errors import ModelIsFolder, ModelNotFound
+from app.errors import AppError, ModelIsFolder, ModelNotFound, ModelNotListed
 from app.home import Home
 from engine.models.catalog import Catalog, parse_catalog
 from engine.models.library import Library
@@ -53,6 +54,12 @@ def find_model(name: str, home: Home) -> Path:
     if path.is_dir():
         raise ModelIsFolder(path)
     raise ModelNotFound(name, home.models, (DEMO_NAME, *known))
+
+
+def not_listed(name: str, home: Home, known: Iterable[str]) -> AppError:
+    """What to raise where `name` is none of the `known` models, although a file may be there."""
+    path = Path(name).expanduser()
+    return ModelNotListed(path) if path.exists() else ModelNotFound(name, home.models, tuple(known))
 
 
 def model_paths(home: Home) -> dict[str, Path]:

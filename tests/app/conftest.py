@@ -27,9 +27,11 @@ def home_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environ(home_folder: Path) -> dict[str, str]:
-    """The environment of a process under test: English, no colours, its own data folder."""
-    return {**os.environ, "CHATBELLE_HOME": str(home_folder), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+def environ(home_folder: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a process under test: English, no colours, no hub, its own data folder and trash."""
+    own = {"CHATBELLE_HOME": str(home_folder), "XDG_DATA_HOME": str(tmp_path / "share")}
+    no_hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "CHATBELLE_MIRRORS": ""}
+    return {**os.environ, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **own, **no_hub}
 
 
 @pytest.fixture

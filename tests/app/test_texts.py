@@ -16,7 +16,7 @@ import app.errors
 import engine.errors
 import engine.models.errors
 import engine.models.fetch_errors
-from app.errors import AppError, ClientNotFetched, ModelNotFound, PortInUse
+from app.errors import AppError, ClientNotFetched, ModelNotFound, ModelNotListed, PortInUse
 from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
@@ -29,6 +29,7 @@ _SAMPLES: dict[str, Any] = {
     "int": 123_456_789,
     "int | None": 512,
     "float": 0.5,
+    "bool": True,
     "Path": Path("模型") / "贝拉.gguf",
     "tuple[str, ...]": ("one", "two"),
     "tuple[int, ...]": (3, 4),
@@ -83,7 +84,7 @@ def test_every_text_is_in_its_language(key: str) -> None:
 def test_every_error_has_a_sentence(error: type[Any], language: Language) -> None:
     sentence = Texts(language).error(_sample(error))
 
-    assert sentence.endswith((".", "。", ".gguf"))
+    assert sentence.endswith((".", "。", ".gguf", ".gguf'"))
     assert "{" not in sentence
     if "path" in {field.name for field in fields(error)}:
         assert "贝拉.gguf" in sentence or "某物" in sentence
@@ -95,7 +96,8 @@ def test_a_window_names_no_command_and_no_option(error: type[Any], language: Lan
     sentence = WindowTexts(language).error(_sample(error))
 
     assert sentence
-    if error not in (PortInUse, ClientNotFetched):  # these end the start, in a terminal
+    # The first two end the start, in a terminal; only commands are given a model's path.
+    if error not in (PortInUse, ClientNotFetched, ModelNotListed):
         assert not re.search(r"--[a-z]|chatbelle |belle-convert", sentence)
 
 
@@ -155,6 +157,24 @@ def test_advice_without_a_smaller_context_names_other_ways() -> None:
 
     assert "--ctx" not in sentence
     assert "--ignore-memory" in sentence
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        (r"下载站|(?<!模型)站点|模型站(?!点)", "模型站点"),
+        ("校验值", "哈希值"),
+        ("基础模型", "基座模型"),
+        ("载入", "加载"),
+        (r"自带的?演示|应用自带", "内置"),
+    ],
+)
+def test_one_thing_has_one_name_in_chinese(word: str, instead: str) -> None:
+    readme = Path(__file__).parents[2] / "README.zh-CN.md"
+    texts = {key: catalog().template(key, "zh-CN") for key in catalog().keys("zh-CN")}
+    texts["README"] = readme.read_text(encoding="utf-8")
+
+    assert {key for key, text in texts.items() if re.search(word, text)} == set(), instead
 
 
 def test_the_converters_errors_speak_through_its_own_catalog() -> None:

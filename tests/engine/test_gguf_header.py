@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from builders.gguf_models import byte_vocabulary, write_model
 from engine.errors import (
     DamagedHeader,
+    ModelFileEmpty,
     ModelFileError,
     ModelFileMissing,
     NotGguf,
@@ -75,12 +76,18 @@ def test_the_fingerprint_follows_the_token_list(tmp_path: Path) -> None:
     assert len(first) == 32
 
 
-@pytest.mark.parametrize("content", [b"", b"GG", b"PK\x03\x04 zip", b"ggjt" + bytes(100)])
+@pytest.mark.parametrize("content", [b"GG", b"PK\x03\x04 zip", b"ggjt" + bytes(100)])
 def test_other_files_are_not_gguf(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(NotGguf) as caught:
         read_gguf_header(tmp_path / "x")
     assert caught.value.found == content[:4].hex(" ")
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(ModelFileEmpty):
+        read_gguf_header(tmp_path / "x")
 
 
 @pytest.mark.parametrize("version", [0, 1, 4, 0x03000000])

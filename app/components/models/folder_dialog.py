@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import flet as ft
@@ -11,6 +10,7 @@ from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
+from app.models.added_folders import folder_problem
 from app.views.context import ViewContext
 
 _WIDTH = 460
@@ -60,10 +60,4 @@ def ask_folder(context: ViewContext) -> None:
 
 def _problem(path: Path | None, models: Path) -> str | None:
     """The key of the sentence that says what is wrong with it."""
-    if path is None:
-        return "library.path.empty"
-    if not os.path.exists(path):  # also false for what is no name at all, or can't be looked at
-        return "library.path.missing"
-    if not os.path.isdir(path):
-        return "library.path.no_folder"
-    return "library.path.models" if path.absolute().is_relative_to(models) else None
+    return "library.path.empty" if path is None else folder_problem(path, models)

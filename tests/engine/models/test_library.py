@@ -12,7 +12,7 @@ import gguf
 import pytest
 
 from builders.gguf_models import write_model
-from engine.errors import DamagedHeader, NotGguf, TruncatedModel
+from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, TruncatedModel
 from engine.models import library as library_module
 from engine.models.adding import Added, Adding, add_gguf
 from engine.models.errors import (
@@ -174,7 +174,12 @@ def test_damaged_files_are_listed_with_the_reason(library: Library, tiny: Path, 
 
     problems = {model.name: type(model.problem) for model in library.look().models}
 
-    assert problems == {"cut": TruncatedModel, "zip": NotGguf, "empty": NotGguf, "count": DamagedHeader}
+    assert problems == {
+        "cut": TruncatedModel,
+        "zip": NotGguf,
+        "empty": ModelFileEmpty,
+        "count": DamagedHeader,
+    }
 
 
 def test_split_models_are_one(library: Library, tiny: Path, home: Path) -> None:

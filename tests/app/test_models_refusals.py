@@ -1,0 +1,202 @@
+"""What `chatbelle models` refuses, in words: where, why, and what to do next."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builders.processes import Run, document
+
+CHINESE = {"LC_ALL": "zh_CN.UTF-8"}
+
+
+def sentence(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a refusal ends with; nothing on stdout."""
+    assert result.returncode == 1, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_a_flipped_bit_ends_with_one_sentence(chatbelle: Run, tiny_model: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copyfile(tiny_model, tmp_path / "a.gguf"))
+    path = Path(document(chatbelle("models", "import", str(source), "--json"))["path"])
+    state = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-10] ^= 4
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    said = sentence(chatbelle("models", "verify", "a", "--json"))
+
+    expected, found = (hashlib.sha256(content).hexdigest() for content in (source.read_bytes(), data))
+    assert said == (
+        f"{path} is not what it should be: its SHA-256 is {found}, expected was {expected}."
+        " Get the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [
+        (["show", "nothing"], 1),
+        (["show", "demo"], 1),
+        (["verify", "nothing"], 1),
+        (["remove", "nothing", "--yes"], 1),
+        (["import", "nothing"], 1),
+        (["add", "nothing"], 1),
+        (["add", "./nothing"], 1),
+        (["add", "http://example.org/a.gguf"], 1),
+        (["add"], 2),
+        (["download", "chatbelle-int4"], 1),
+        (["download", "belle-llama-7b-2m-enc"], 1),
+        (["download", "belle-7b-2m"], 1),
+        (["download", "no source"], 1),
+        (["download", "belle-7b-2m", "--type", "q17"], 2),
+        (["import"], 2),
+        (["import", "x", "--link", "--in-place"], 2),
+        (["nonsense"], 2),
+    ],
+)
+def test_refusals_are_worded_and_leave_stdout_empty(
+    chatbelle: Run, arguments: list[str], exit_code: int
+) -> None:
+    result = chatbelle("models", *arguments, env={"LC_ALL": "zh_CN.UTF-8"})
+
+    assert result.returncode == exit_code, result.stderr
+    assert result.stdout == ""
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_is_no_model_of_the_library_is_to_be_imported_first(
+    chatbelle: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copyfile(tiny_model, tmp_path / "it's 新.gguf"))
+
+    for action in (["show"], ["verify"], ["remove", "--yes"]):
+        said = sentence(chatbelle("models", *action, str(source)))
+        assert said.startswith(f"{source} is not among your models.")
+        command = said.partition("first: ")[2]
+        assert shlex.split(command) == ["chatbelle", "models", "import", str(source)]
+
+    assert source.exists()
+    assert f"{source} 不在模型列表里" in sentence(chatbelle("models", "show", str(source), env=CHINESE))
+    assert "There is no model nothing" in sentence(chatbelle("models", "verify", "nothing"))
+
+
+def test_the_demo_is_not_offered_where_it_is_no_answer(chatbelle: Run) -> None:
+    for action in (["show"], ["verify"], ["remove", "--yes"]):
+        assert "demo" not in sentence(chatbelle("models", *action, "demo")).partition(". ")[2]
+
+
+def test_only_a_folder_that_is_there_is_added(chatbelle: Run, home_folder: Path, tmp_path: Path) -> None:
+    missing, file = tmp_path / "没有", tmp_path / "a file"
+    file.touch()
+    (home_folder / "models").mkdir(parents=True)
+
+    for folder, words in {
+        missing: f"There is nothing at {missing}.",
+        file: f"{file} is not a folder.",
+        home_folder / "models": f"{home_folder / 'models'} is in the models folder, which is listed already.",
+    }.items():
+        assert sentence(chatbelle("models", "where", "--add", str(folder))) == words
+    assert sentence(chatbelle("models", "where", "--add", str(missing), env=CHINESE)) == f"{missing} 不存在。"
+    assert document(chatbelle("models", "where", "--json"))["folders"] == []
+
+
+def test_a_folder_that_is_gone_can_be_dropped(chatbelle: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "外部"
+    folder.mkdir()
+    chatbelle("models", "where", "--add", str(folder))
+    folder.rmdir()
+
+    assert document(chatbelle("models", "where", "--drop", str(folder), "--json"))["folders"] == []
+
+
+def test_without_a_network_the_search_still_answers(chatbelle: Run) -> None:
+    result = chatbelle("models", "search", "gptq", "--json")
+    chinese = chatbelle("models", "search", "gptq", env=CHINESE)
+    forbidden = chatbelle("models", "search", "gptq", "--json", env={"HF_HUB_OFFLINE": "1"})
+
+    for each in (result, forbidden):
+        assert document(each)["hub"] is None
+        assert len(document(each)["catalog"]) == 3
+    assert re.fullmatch(
+        r"The hub can't be reached \(.+\), so only the catalog was searched\. Check the network or the proxy"
+        r" settings\.\n",
+        result.stderr,
+    )
+    assert chinese.stderr.startswith("连接不上模型站点（")
+    assert "下载" not in chinese.stderr
+    assert forbidden.stderr == (
+        "HF_HUB_OFFLINE forbids the network, so only the catalog was searched. Unset HF_HUB_OFFLINE and try"
+        " again.\n"
+    )
+
+
+def test_a_download_that_the_network_is_forbidden_for_says_so(chatbelle: Run) -> None:
+    result = chatbelle("models", "download", "belle-7b-2m", env=CHINESE | {"HF_HUB_OFFLINE": "1"})
+
+    assert "取消环境变量 HF_HUB_OFFLINE 后再试" in sentence(result)
+
+
+def test_what_is_empty_is_called_empty(chatbelle: Run, tmp_path: Path) -> None:
+    folder, file = tmp_path / "空 文件夹", tmp_path / "空.gguf"
+    folder.mkdir()
+    file.touch()
+
+    assert f"文件夹 {folder} 是空的" in sentence(chatbelle("models", "import", str(folder), env=CHINESE))
+    assert sentence(chatbelle("models", "import", str(file))).startswith(f"{file} is empty.")
+
+
+def test_a_command_that_is_advised_can_be_copied(chatbelle: Run, tmp_path: Path) -> None:
+    file = tmp_path / "no model.gguf"
+    file.write_bytes(b"PK\x03\x04")
+
+    for path in (file, tmp_path):
+        advice = sentence(chatbelle("chat", "--model", str(path), "hello")).partition("first: ")[2]
+        assert shlex.split(advice)[:3] == ["belle-convert", "to-gguf", str(path)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--json=3"], "--json 不接受值，却给出了 3"),
+        (["import", "x", "--link", "--in-place"], "--in-place 不能与 --link 同时使用"),
+        (["import", "x", "--t", "y"], "--t 不明确，可能是 --type, --tokenizer"),
+        (["import", "x", "--type"], "--type 需要一个值"),
+    ],
+)
+def test_wrong_usage_is_told_in_chinese(chatbelle: Run, arguments: list[str], words: str) -> None:
+    action = [] if arguments[0] == "import" else ["list"]
+    result = chatbelle("models", *action, *arguments, env=CHINESE)
+
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].endswith(words)
+
+
+def test_chinese_headings_have_chinese_colons(chatbelle: Run) -> None:
+    lines = chatbelle("models", "import", "--help", env=CHINESE).stdout.splitlines()
+
+    assert {"参数：", "选项："} <= set(lines)
+    assert not [line for line in lines if line.endswith(":")]
+    assert "Options:" in chatbelle("models", "--help").stdout
+
+
+def test_a_catalog_model_is_shown_in_words(chatbelle: Run) -> None:
+    gptq = chatbelle("models", "show", "belle-llama-7b-2m-gptq-enc", env=CHINESE).stdout
+    plain = chatbelle("models", "show", "belle-7b-2m").stdout
+
+    assert "GPTQ 量化，已加密" in gptq
+    assert "密钥文件 LLaMA-1 7B consolidated.00.pth" in gptq
+    assert "BelleGroup/BELLE-LLaMA-7B-2M-enc 的分词器（自动获取）" in gptq
+    assert "Hugging Face checkpoint" in plain
+    assert not re.search(r"xor-|gptq-pt|\bhf\b", gptq + plain)
