@@ -172,7 +172,7 @@ def test_a_chat_with_the_demo_says_what_it_is(chatbelle: Run) -> None:
     assert result.returncode == 0
     assert result.stdout == ""
     assert "built-in demo" in result.stderr
-    assert "belle-convert to-gguf" in result.stderr
+    assert "chatbelle models download BELLE-7B-2M" in result.stderr
 
 
 @needs_demo

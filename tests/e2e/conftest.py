@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from builders.disks import is_ci
 from builders.hub import LocalHub
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ BELLE = "BelleGroup/BELLE-7B-2M"
 
 
 def _missing(what: str) -> None:
-    if os.environ.get("CI") == "true":
+    if is_ci():
         pytest.fail(f"{what}; CI must have it")
     pytest.skip(what)
 
@@ -312,7 +313,7 @@ class App:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's path."""
-    pytest.importorskip("playwright") if os.environ.get("CI") != "true" else __import__("playwright")
+    __import__("playwright") if is_ci() else pytest.importorskip("playwright")
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
         _missing("Chromium is not installed")
