@@ -10,9 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import flet as ft
 
@@ -74,6 +75,7 @@ class Shell:
         # What was chosen for a conversion outlives the screen, which is made anew with the page.
         self._draft: Draft | None = None
         self._settings = self._service.settings.settings
+        self._saving = asyncio.Lock()
         self._build()
 
     @property
@@ -177,7 +179,7 @@ class Shell:
         """Show a conversation, or a new one, and remember it for the next start."""
         self._close_drawer()
         self._show_conversation(conversation_id, message_id)
-        self._context.run(self._remember, conversation_id)
+        self._context.run(partial(self._save, last_conversation=conversation_id))
 
     def open_settings(self) -> None:
         """Show the settings in place of the chat, which stays as it is behind them."""
@@ -247,8 +249,10 @@ class Shell:
         found = await self._context.in_thread(_find_conversation, self._service, last)
         return last if found else None
 
-    async def _remember(self, conversation_id: int | None) -> None:
-        await self._context.in_thread(self._service.settings.update, last_conversation=conversation_id)
+    async def _save(self, **changes: Any) -> None:
+        """Keep settings for the next start, in the order in which they were changed."""
+        async with self._saving:
+            await self._context.in_thread(self._service.settings.update, **changes)
 
     # The sidebar's place
 
@@ -269,7 +273,8 @@ class Shell:
             self._is_drawer_open = not self._is_drawer_open
         else:
             is_open = not self._settings.sidebar_open
-            self._settings = self._service.settings.update(sidebar_open=is_open)
+            self._settings = replace(self._settings, sidebar_open=is_open)
+            self._context.run(partial(self._save, sidebar_open=is_open))
         self._place()
         self._stack.update()
 

@@ -98,6 +98,7 @@ class SourceField(ft.Column):
         self._take(parse_typed_path(self._field.value or ""))
 
     def _take(self, path: Path | None) -> None:
+        path = path.absolute() if path is not None else None  # it is kept, and read from another folder
         if path != self._path:
             self._path = path
             self._on_path(path)

@@ -1,0 +1,62 @@
+"""The page's frame: what a click shows at once, and what is kept of it for the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from app.chat.service import ChatService
+from app.home import Home
+from app.models.service import ModelService
+from app.views.shell import Shell, Surroundings
+from engine.models.endpoints import Endpoints
+from fakes.chat_service import FakeChatService
+
+
+class SlowSettings:
+    """Settings whose way to the disk waits until `is_written` is set."""
+
+    def __init__(self, service: FakeChatService, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_written = threading.Event()
+        self.written: list[dict[str, Any]] = []
+        self._update = service.settings.update
+        monkeypatch.setattr(service.settings, "update", self.update)
+
+    def update(self, **changes: Any) -> Any:
+        assert self.is_written.wait(20)
+        self.written.append(changes)
+        return self._update(**changes)
+
+
+def _page() -> Any:
+    return SimpleNamespace(web=True, width=1280, platform=None)
+
+
+def test_the_sidebar_moves_while_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = FakeChatService(tmp_path, "")
+    models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
+    disk = SlowSettings(service, monkeypatch)
+
+    async def run() -> list[bool]:
+        around = Surroundings(cast(ChatService, service), models, tmp_path, "en", print, print)
+        shell = Shell(_page(), around)
+        monkeypatch.setattr(shell._stack, "update", lambda: None)  # noqa: SLF001 - it is on no page
+        seen = []
+        for _ in range(3):
+            shell.toggle_sidebar()
+            seen.append(shell._sidebar.visible)  # noqa: SLF001 - what a person sees
+        disk.is_written.set()
+        while len(disk.written) < 3:
+            await asyncio.sleep(0.01)
+        return seen
+
+    try:
+        assert asyncio.run(run()) == [False, True, False]
+    finally:
+        models.close()
+    assert disk.written == [{"sidebar_open": False}, {"sidebar_open": True}, {"sidebar_open": False}]
