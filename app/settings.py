@@ -50,7 +50,7 @@ class Settings:
     """All settings. `system` follows the operating system.
 
     font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
-    of a model in the library; None is the demo. sampling: of conversations whose persona says nothing else.
+    of one in the models folder; None is the demo. sampling: of conversations whose persona says nothing else.
     show_statistics: numbers under answers without being asked. load: how models are loaded.
     """
 

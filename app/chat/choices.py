@@ -11,13 +11,16 @@ from pathlib import Path
 from app.errors import ModelNotFound
 from app.home import Home
 from app.models.finding import DEMO_NAME, find_model, list_names, model_paths
+from engine.models.places import find_parts, strip_suffix
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
     """One entry of the model picker; `key` is what the settings remember.
 
-    path and size_bytes are None for the demo, which is made when it is first used.
+    key: the name of a file that lies in the models folder itself, else the path: the name of another one is
+    taken over by the next file of that name there. size_bytes: of all its files; None for the demo, like
+    path, since that is made when it is first used.
     """
 
     key: str
@@ -32,9 +35,9 @@ DEMO = ModelChoice(DEMO_NAME, DEMO_NAME, None, None, is_demo=True)
 
 def list_choices(home: Home, *others: str | None) -> tuple[ModelChoice, ...]:
     """The demo, then the library in order, then `others` (keys) that are files somewhere else."""
-    found = [DEMO, *(_from_library(name, path) for name, path in model_paths(home).items())]
+    found = [DEMO, *(_from_library(name, path, home) for name, path in model_paths(home).items())]
     for key in others:
-        if key is not None and all(key != choice.key for choice in found) and Path(key).is_file():
+        if key is not None and not any(_is_meant(key, choice) for choice in found) and Path(key).is_file():
             found.append(_from_path(key, Path(key)))
     return tuple(found)
 
@@ -44,8 +47,10 @@ def find_choice(key: str | None, home: Home) -> ModelChoice:
     if key is None or key == DEMO_NAME:
         return DEMO
     for choice in list_choices(home):
-        if choice.key == key:
+        if _is_meant(key, choice):
             return choice
+    if not Path(key).is_absolute():  # a name that is gone must not lead to another file of that name
+        raise ModelNotFound(key, home.models, (DEMO_NAME, *list_names(home)))
     return _from_path(key, find_model(key, home))
 
 
@@ -62,14 +67,19 @@ def require_file(choice: ModelChoice, home: Home) -> Path:
     return choice.path
 
 
-def _from_library(name: str, path: Path) -> ModelChoice:
+def _is_meant(key: str, choice: ModelChoice) -> bool:
+    return key in (choice.key, str(choice.path))
+
+
+def _from_library(name: str, path: Path, home: Home) -> ModelChoice:
     # The plain name "demo" means the built-in one.
-    return _from_path(str(path) if name == DEMO_NAME else name, path, name)
+    is_named_by_it = path.parent == home.models.absolute() and strip_suffix(path.name) == name != DEMO_NAME
+    return _from_path(name if is_named_by_it else str(path), path, name)
 
 
 def _from_path(key: str, path: Path, name: str | None = None) -> ModelChoice:
     try:
-        size_bytes = path.stat().st_size
+        size_bytes = sum(part.stat().st_size for part in find_parts(path).parts)
     except OSError:
         size_bytes = None
-    return ModelChoice(key, name or path.stem, path, size_bytes, is_demo=False)
+    return ModelChoice(key, name or strip_suffix(path.name), path, size_bytes, is_demo=False)

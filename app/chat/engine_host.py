@@ -50,7 +50,7 @@ class EngineHost:
         self._on_change = on_change
         self._on_bug = on_bug
         self._backend: Backend | None = None
-        self._loaded: tuple[str, LoadOptions] | None = None
+        self._loaded: tuple[str, Path | None, LoadOptions] | None = None
         self._lock = threading.Lock()
         self._state = EngineState()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
@@ -90,7 +90,7 @@ class EngineHost:
         the state is `failed` then.
         """
         info = self.state.info
-        if info is not None and self._loaded == (choice.key, options):
+        if info is not None and self._loaded == (choice.key, choice.path, options):
             return info
         self._loaded = None
         self.change(phase="loading", model=choice, info=None, error=None, progress=None)
@@ -99,7 +99,7 @@ class EngineHost:
         except (EngineError, AppError, ConvertError) as error:
             self.change(phase="failed", error=error, progress=None)
             raise
-        self._loaded = (choice.key, options)
+        self._loaded = (choice.key, choice.path, options)
         self.change(phase="ready", info=info, error=None, progress=None)
         if choice.path is not None and not choice.is_demo:
             open_library(self._home).note_used(choice.path)
@@ -117,7 +117,7 @@ class EngineHost:
         self._loaded = None
         self.change(phase="restarting", info=None, error=error)
         try:
-            info = self._load(choice, loaded[1])
+            info = self._load(choice, loaded[2])
         except (EngineError, AppError, ConvertError) as failure:
             self.change(phase="failed", error=failure)
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.chat.choices import DEMO
+from app.chat.choices import DEMO, find_choice
 from app.chat.events import AnswerEnded, AnswerGrew, EngineChanged, Problem, QueueChanged
 from app.chat.service import ChatService
 from app.demo_model import DEMO_SAMPLING
@@ -294,6 +294,69 @@ def test_choosing_a_model_loads_and_remembers_it(
     assert [event.state.progress for event in recorder.of(EngineChanged)] == [None, 0.5, None]
     with pytest.raises(ModelNotFound):
         service.choose_model("nothing")
+
+
+@pytest.fixture
+def added(home: Home, tmp_path: Path) -> Path:
+    """A model in a folder that a person added."""
+    path = tmp_path / "外接" / "belle.gguf"
+    path.parent.mkdir()
+    path.write_bytes(b"GGUF")
+    open_library(home).add_folder(path.parent)
+    return path
+
+
+def test_a_newcomer_of_the_same_name_is_loaded_when_it_is_chosen(
+    service: ChatService, home: Home, fake: FakeBackend, recorder: Recorder, added: Path
+) -> None:
+    service.choose_file(added)
+    recorder.wait(lambda: service.state.phase == "ready")
+    newcomer = home.models / "belle.gguf"
+    newcomer.write_bytes(b"GGUF, another one")
+
+    service.choose_file(newcomer)
+    recorder.wait(lambda: service.state.phase == "ready" and len(fake.loaded) == 2)
+
+    assert [path for path, _ in fake.loaded] == [added, newcomer]
+    assert service.state.model is not None
+    assert service.state.model.path == newcomer
+
+
+def test_what_the_settings_remember_never_comes_to_mean_another_file(
+    service: ChatService, home: Home, added: Path
+) -> None:
+    service.choose_file(added)
+    of_added = service.settings.settings.default_model
+    newcomer = home.models / "belle.gguf"
+    newcomer.write_bytes(b"GGUF, another one")
+    service.choose_file(newcomer)
+    of_newcomer = service.settings.settings.default_model
+
+    assert of_newcomer == "belle"
+    assert find_choice(of_added, home).path == added
+    assert find_choice(of_newcomer, home).path == newcomer
+    newcomer.unlink()
+    assert find_choice(of_added, home).path == added
+    with pytest.raises(ModelNotFound):
+        find_choice(of_newcomer, home)
+
+
+def test_files_of_one_name_within_the_models_folder_are_told_apart(service: ChatService, home: Home) -> None:
+    deep = home.make(home.models) / "深" / "belle.gguf"
+    deep.parent.mkdir()
+    deep.write_bytes(b"GGUF")
+    service.choose_file(deep)
+    (home.models / "belle.gguf").write_bytes(b"GGUF")
+
+    assert find_choice(service.settings.settings.default_model, home).path == deep
+    assert find_choice("belle", home).path == home.models / "belle.gguf"
+
+
+def test_a_split_model_has_the_size_of_all_its_files(service: ChatService, home: Home) -> None:
+    for number in (1, 2, 3):
+        (home.models / f"split-{number:05d}-of-00003.gguf").write_bytes(b"GGUF")
+
+    assert find_choice("split", home).size_bytes == 12
 
 
 def test_a_model_that_fails_is_a_problem_and_the_question_stays(
