@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -20,19 +20,20 @@ from app.models.asking import ask
 from app.models.hub_folder import HubFolder
 from app.models.hub_offers import repository_offers
 from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.split_set import claim_parts, discard_parts, is_first, part_names, release_parts
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
 from convert.recipes import AUTO, DEFAULT_TARGET
 from convert.resumable import discard_partial
-from engine.models.download import Downloaded, DownloadProgress, discard_part, download
+from engine.models.download import Downloaded, DownloadProgress, download
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.hub import Repository, resolve
+from engine.models.part_file import check_room
 from engine.models.ranges import ReadStopped
 from engine.models.transport import Patience
 
 _SUFFIX = ".gguf"
-_SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 # More would only wait for the network, with more of the model in memory.
 _MAX_THREADS = 8
 _WATCH_S = 0.2
@@ -68,12 +69,14 @@ def acquire(
     threads: int | None = None,
     patience: Patience | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    held: Callable[[Path], AbstractContextManager[object]] = nullcontext,
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     """Get `wish` into `folder`: progress, then one `WorkDone`.
 
     When `is_cancelled` returns true, or the generator is closed, it just ends, and what is done stays for the
     next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
-    may move in between. Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear` and `ModelFolderUnclear`.
+    may move in between. held: keeps other processes from a path that is converted to (`Library.held`).
+    Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear`, `ModelFolderUnclear`, and what `held` raises.
     """
     yield WorkProgress("ask", wish.repo)
     repository = ask(
@@ -86,7 +89,7 @@ def acquire(
     files = choose_files(repository, wish)
     output = folder / (wish.output_name or output_name(wish, files))
     yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)  # to be kept at once
-    run = _Run(wish, repository, output, endpoints, patience, is_cancelled)
+    run = _Run(wish, repository, output, endpoints, patience, is_cancelled, held)
     if files:
         yield from run.fetch(files)
     else:
@@ -131,14 +134,14 @@ def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
     if wish.file is not None:
         names = [wish.file]
     else:
-        firsts = [name for name in sorted(found) if _is_first(name)]
+        firsts = [name for name in sorted(found) if is_first(name)]
         wanted = re.compile(rf"(?<![a-z0-9]){re.escape(wish.target)}(?![a-z0-9_])", re.IGNORECASE)
         names = [name for name in firsts if wanted.search(name)] or firsts
         if not names:
             return ()
     if len(names) != 1 or names[0] not in found:
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))
-    parts = _parts(names[0])
+    parts = part_names(names[0])
     if any(part not in found for part in parts):
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))
     return tuple(found[part] for part in parts)
@@ -157,22 +160,7 @@ def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
 def discard(output: Path) -> None:
     """Remove what an unfinished `acquire` to `output` left."""
     discard_partial(output)
-    for part in _parts(output.name):
-        discard_part(output.with_name(part))
-
-
-def _is_first(name: str) -> bool:
-    match = _SPLIT.fullmatch(name)
-    return match is None or int(match["number"]) == 1
-
-
-def _parts(name: str) -> list[str]:
-    """All files of a split model; any other name is the only one."""
-    match = _SPLIT.fullmatch(name)
-    if match is None:
-        return [name]
-    suffix = name[-len(_SUFFIX) :]
-    return [f"{match['stem']}-{i:05d}-of-{match['count']}{suffix}" for i in range(1, int(match["count"]) + 1)]
+    discard_parts(output)
 
 
 @dataclass
@@ -185,14 +173,20 @@ class _Run:
     endpoints: Endpoints
     patience: Patience | None
     is_cancelled: Callable[[], bool]
+    held: Callable[[Path], AbstractContextManager[object]]
 
     def fetch(self, files: Sequence[RemoteFile]) -> Iterator[WorkProgress | WorkDone]:
-        """Download one file after the other."""
-        total_bytes = sum(file.size_bytes or 0 for file in files)
+        """Download one file after the other, once there is room for all."""
+        paths = [self.output]
+        if len(files) > 1:
+            paths = [self.output.with_name(Path(file.name).name) for file in files]
+        sizes = [file.size_bytes or 0 for file in files]
+        check_room(self.repository.name, dict(zip(paths, sizes, strict=True)))
+        claim_parts(self.output, paths)
+        total_bytes = sum(sizes)
         earlier_bytes = 0
         first: Downloaded | None = None
-        for file in files:
-            path = self.output if len(files) == 1 else self.output.with_name(Path(file.name).name)
+        for file, path in zip(files, paths, strict=True):
             done: Downloaded | None = None
             events = download(
                 file, path, self.endpoints, patience=self.patience, is_cancelled=self.is_cancelled
@@ -207,6 +201,7 @@ class _Run:
                 return
             earlier_bytes += done.size_bytes
             first = first or done
+        release_parts(self.output)
         if first is not None:
             commit = self.repository.commit
             yield WorkDone(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
@@ -249,6 +244,7 @@ class _Run:
         key = Path(wish.key) if wish.key else None
         checkpoint = opened.enter_context(open_checkpoint(folder, tokenizer, key, file=wish.file))
         plan = checkpoint.plan(wish.target, checkpoint.prompt(wish.prompt))
+        opened.enter_context(self.held(self.output))
         events = convert(
             plan,
             self.output,

@@ -110,7 +110,7 @@ def _get(
             if tokenizer is None:
                 return
             wish = replace(wish, tokenizer=str(tokenizer))
-        work = acquire(wish, library.folder, endpoints, is_cancelled=is_cancelled)
+        work = acquire(wish, library.folder, endpoints, is_cancelled=is_cancelled, held=library.held)
     with closing(work):
         for event in work:
             if isinstance(event, WorkDone):

@@ -22,7 +22,7 @@ import shutil
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -124,9 +124,7 @@ class PartFile:
     def check_space(self) -> None:
         """Raises `DownloadDiskFull` when the rest can't fit."""
         with self._reporting():
-            status = os.fstat(self._descriptor)
-            held_bytes = getattr(status, "st_blocks", 0) * 512 or len(self.claimed) * self.block_bytes
-            needed_bytes = max(0, self.size_bytes - held_bytes)
+            needed_bytes = _missing_bytes(self.path, self.size_bytes)
             free_bytes = shutil.disk_usage(self.path.parent).free
         if free_bytes < needed_bytes:
             raise DownloadDiskFull(self.name, self.destination, needed_bytes, free_bytes)
@@ -206,8 +204,9 @@ class PartFile:
             yield
         except OSError as error:
             if error.errno in _DISK_FULL:
+                needed_bytes = _missing_bytes(self.path, self.size_bytes)
                 free_bytes = shutil.disk_usage(self.path.parent).free
-                raise DownloadDiskFull(self.name, self.destination, self.size_bytes, free_bytes) from error
+                raise DownloadDiskFull(self.name, self.destination, needed_bytes, free_bytes) from error
             reason = error.strerror or str(error)
             raise DownloadNotWritable(self.name, self.destination, reason) from error
 
@@ -234,6 +233,35 @@ def part_path(destination: Path) -> Path:
 def record_path(destination: Path) -> Path:
     """Where it is written which of them are there."""
     return destination.with_name(f"{destination.name}.part.blocks")
+
+
+def check_room(name: str, sizes: Mapping[Path, int]) -> None:
+    """Raises `DownloadDiskFull` when what is missing of these files does not fit on the disk together.
+
+    sizes: bytes of each whole file, by its destination; all are in one folder. name: of all, for people.
+    """
+    needed_bytes = sum(
+        _missing_bytes(part_path(path), size_bytes)
+        for path, size_bytes in sizes.items()
+        if not os.path.lexists(path)
+    )
+    first = next(iter(sizes))
+    try:
+        free_bytes = shutil.disk_usage(first.parent).free
+    except OSError:  # no folder yet; the download makes it, and looks again
+        return
+    if free_bytes < needed_bytes:
+        raise DownloadDiskFull(name, first, needed_bytes, free_bytes)
+
+
+def _missing_bytes(part: Path, size_bytes: int) -> int:
+    """What the disk must still take of a file. Blocks come in any order: the length says too much."""
+    try:
+        status = os.stat(part)
+    except OSError:
+        return size_bytes
+    held_bytes = getattr(status, "st_blocks", 0) * 512 or status.st_size
+    return max(0, size_bytes - held_bytes)
 
 
 def discard_part(destination: Path) -> bool:

@@ -1,0 +1,88 @@
+"""The files of a split GGUF while they are fetched: `NAME-00001-of-00003.gguf` and so on.
+
+Beside the first, `<its name>.parts` lists those that were not there when the work began, a name a line: who
+gives it up removes what it brought and nothing else. Knows no network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from engine.models.download import discard_part
+from engine.models.fetch_errors import DownloadNotWritable
+from engine.models.part_file import part_path
+
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.IGNORECASE)
+
+
+def is_first(name: str) -> bool:
+    """Whether a model begins with the file of this name, split or not."""
+    match = _PART.fullmatch(name)
+    return match is None or int(match["number"]) == 1
+
+
+def part_names(name: str) -> list[str]:
+    """All files of a split model; any other name is the only one."""
+    match = _PART.fullmatch(name)
+    if match is None:
+        return [name]
+    stem, count, suffix = match["stem"], match["count"], match["suffix"]
+    return [f"{stem}-{number:05d}-of-{count}{suffix}" for number in range(1, int(count) + 1)]
+
+
+def claim_parts(output: Path, paths: Sequence[Path]) -> None:
+    """List what is going to be fetched; what an earlier run listed stays. Raises DownloadNotWritable."""
+    listing = _listing(output)
+    names = [path.name for path in paths if not os.path.lexists(path)]
+    if len(paths) == 1 or not names or listing.exists():
+        return
+    partial = listing.with_name(f"{listing.name}.new")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{name}\n" for name in names)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, listing)
+    except OSError as error:
+        raise DownloadNotWritable(output.name, output, error.strerror or str(error)) from error
+
+
+def release_parts(output: Path) -> None:
+    """The set is complete: it is nobody's to give up any more."""
+    with suppress(OSError):
+        _listing(output).unlink(missing_ok=True)
+
+
+def discard_parts(output: Path) -> None:
+    """Remove what is unfinished, and of an incomplete set the finished files that were listed.
+
+    Nothing more than the unfinished where another process is at one of them.
+    """
+    paths = [output.with_name(name) for name in part_names(output.name)]
+    for path in paths:
+        discard_part(path)
+    if any(part_path(path).exists() for path in paths):
+        return
+    if not all(path.exists() for path in paths):
+        listed = _listed(output)
+        for path in paths:
+            if path.name in listed:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+    release_parts(output)
+
+
+def _listed(output: Path) -> set[str]:
+    try:
+        return set(_listing(output).read_text("utf-8", "surrogateescape").splitlines())
+    except OSError:
+        return set()
+
+
+def _listing(output: Path) -> Path:
+    return output.with_name(f"{output.name}.parts")
