@@ -107,10 +107,19 @@ class Jobs:
         return self._jobs.get(job_id)
 
     def add(self, errand: Errand) -> str:
-        """Put an errand into the queue and return the job's id; an unfinished one is not added twice."""
+        """Put an errand into the queue and return the job's id; an unfinished one is not added twice.
+
+        One that has stopped goes on with another key, and one that did nothing yet with another tokenizer: as
+        a job of its own, the new errand would find the name of its result claimed.
+        """
         with self._changed:
-            known = (job for job in self._jobs.values() if _is_same(job.errand, errand))
-            job = next((job for job in known if job.state != "done"), None)
+            unfinished = [job for job in self.all if job.state != "done"]
+            job = next((job for job in unfinished if _is_same(job.errand, errand)), None)
+            if job is None:
+                job = next((job for job in unfinished if _can_take_over(job, errand)), None)
+                if job is not None:
+                    job = Job(replace(job.record, errand=_at_commit_of(job.errand, errand)))
+                    self._put(job)
             if job is None:
                 job = Job(JobRecord(secrets.token_hex(8), errand, "queued", time.time()))
                 self._put(job)
@@ -257,9 +266,28 @@ def _lane(errand: Errand) -> Lane:
 
 def _is_same(known: Errand, errand: Errand) -> bool:
     """Whether two errands are for one model; a known one's branch has become a commit."""
+    return known == _at_commit_of(known, errand)
+
+
+def _can_take_over(job: Job, errand: Errand) -> bool:
+    """Whether a stopped job is for the same files, and what it has done is good with what is given now."""
+    known = job.errand
+    if job.state not in ("paused", "failed") or not isinstance(known, Get) or not isinstance(errand, Get):
+        return False
+    if known.wish is None or errand.wish is None:
+        return False
+    known = replace(known, wish=replace(known.wish, key=errand.wish.key))
+    if not job.record.done_bytes:  # else it holds what the tokenizer became
+        wish = replace(known.wish, tokenizer=errand.wish.tokenizer)
+        known = replace(known, wish=wish, tokenizer_repo=errand.tokenizer_repo)
+    return _is_same(known, errand)
+
+
+def _at_commit_of(known: Errand, errand: Errand) -> Errand:
+    """`errand`, of the commit that is known already."""
     if isinstance(known, Get) and isinstance(errand, Get) and known.wish and errand.wish:
-        known = replace(known, wish=replace(known.wish, revision=errand.wish.revision))
-    return known == errand
+        return replace(errand, wish=replace(errand.wish, revision=known.wish.revision))
+    return errand
 
 
 def _with_progress(job: Job, progress: WorkProgress) -> Job:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NameClaimed
+from app.errors import ModelNotFound, NameClaimed
 from app.home import Home
 from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
@@ -364,6 +364,58 @@ def test_a_cancelled_job_leaves_alone_what_another_one_is_at(tmp_path: Path) -> 
     assert part.exists()
     jobs.cancel(second)
     assert not part.exists()
+    jobs.close()
+
+
+def test_a_stopped_job_goes_on_with_another_key(tmp_path: Path) -> None:
+    """As a second job, it would find the name of its result claimed by what the first has done."""
+
+    def work(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        assert isinstance(errand, Get)
+        assert errand.wish is not None
+        output = tmp_path / f"{errand.wish.target}-{errand.wish.tokenizer}.gguf"
+        yield WorkProgress("convert", "x", 1, 2, commit="c" * 40, output=output)
+        if errand.wish.key != "right":
+            raise ModelNotFound(str(errand.wish.key), tmp_path, ())
+        yield WorkDone(output, 2, None)
+
+    def get(key: str, **changes: str) -> Get:
+        return Get("a/one", "a/one", Wish("a/one", key=key, **changes))  # type: ignore[arg-type]
+
+    jobs = Jobs(tmp_path / "jobs", work)
+    first = jobs.add(get("wrong"))
+    assert jobs.wait(30)
+    assert first != jobs.add(get("wrong", target="q8_0"))
+    assert first != jobs.add(get("wrong", tokenizer="another"))
+    assert jobs.wait(30)
+
+    assert jobs.add(get("right")) == first
+    assert jobs.wait(30)
+
+    found = jobs.find(first)
+    assert found is not None
+    assert found.state == "done"
+    assert isinstance(found.errand, Get)
+    assert found.errand.wish == Wish("a/one", key="right", revision="c" * 40)
+    jobs.close()
+
+
+def test_a_stopped_job_that_did_nothing_yet_takes_a_tokenizer(tmp_path: Path) -> None:
+    def work(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        assert isinstance(errand, Get)
+        assert errand.wish is not None
+        if errand.wish.tokenizer is None:
+            raise ModelNotFound("tokenizer", tmp_path, ())
+        yield WorkDone(tmp_path / "x.gguf", 2, None)
+
+    jobs = Jobs(tmp_path / "jobs", work)
+    first = jobs.add(wish("a/one"))
+    assert jobs.wait(30)
+
+    assert jobs.add(Get("a/one", "a/one", Wish("a/one", tokenizer="/tokenizer"))) == first
+    assert jobs.wait(30)
+
+    assert [job.state for job in jobs.all] == ["done"]
     jobs.close()
 
 
