@@ -23,7 +23,7 @@ from engine.models.part_file import PartFile, discard_part
 from engine.models.transfer import FileHash, Transfer
 from engine.models.transport import AttemptFailed, Patience, Transport
 
-__all__ = ["DownloadProgress", "Downloaded", "discard_part", "download", "identify", "read_start"]
+__all__ = ["DownloadProgress", "Downloaded", "discard_part", "download", "read_start"]
 
 N_CONNECTIONS = 4
 _TICK_S = 0.1
@@ -69,33 +69,32 @@ def download(
     *,
     n_connections: int = N_CONNECTIONS,
     patience: Patience | None = None,
+    reached: set[str] | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Generator[DownloadProgress | Downloaded, None, None]:
     """Fetch `file` to `destination`: `DownloadProgress` values, then one `Downloaded`.
 
     When `is_cancelled` returns true, or the generator is closed, it just ends; what came so far stays beside
     `destination` for the next call (`discard_part` removes it). A finished `destination` with the right
-    bytes is taken as it is. Raises a `FetchError`.
+    bytes is taken as it is. reached: hosts that the same job's files came from, which are added to. Raises a
+    `FetchError`.
     """
     patience = patience or Patience()
+    reached = set() if reached is None else reached
     with ExitStack() as opened:
         transport = opened.enter_context(Transport(endpoints, patience, n_connections))
-        failover = Failover(file.name, endpoints.locations(file), patience)
+        failover = Failover(file.name, endpoints.locations(file), patience, reached)
         if file.size_bytes is None or not file.has_hash:
-            file = _identify(file, failover, transport)
+            identified = _identify(file, failover, transport, _Cancelled(is_cancelled))
+            if identified is None:
+                return
+            file = identified
         if os.path.lexists(destination):
             yield from _check_existing(file, destination, is_cancelled)
             return
         part = PartFile(destination, file.name, file.size_bytes or 0, _identity(file))
         opened.callback(part.close)
         yield from _Download(file, part, failover, transport, n_connections, is_cancelled).run()
-
-
-def identify(file: RemoteFile, endpoints: Endpoints, patience: Patience | None = None) -> RemoteFile:
-    """The same file with its size and hash, as the first source gives them; raises a `FetchError`."""
-    patience = patience or Patience()
-    with Transport(endpoints, patience) as transport:
-        return _identify(file, Failover(file.name, endpoints.locations(file), patience), transport)
 
 
 def read_start(
@@ -123,12 +122,14 @@ def read_start(
     return b""  # only when stopped
 
 
-def _identify(file: RemoteFile, failover: Failover, transport: Transport) -> RemoteFile:
-    never = Event()
+def _identify(
+    file: RemoteFile, failover: Failover, transport: Transport, cancelled: _Cancelled
+) -> RemoteFile | None:
+    """The same file with its size and hash, as the first source gives them; None when cancelled."""
     while True:
-        source = failover.pick(never)
-        if source is None:  # only when stopped
-            return file
+        source = failover.pick(cancelled)
+        if source is None:
+            return None
         started_s = time.monotonic()
         try:
             with transport.open_range(source.url, file, 0, 1) as reply:
@@ -146,6 +147,16 @@ def _identify(file: RemoteFile, failover: Failover, transport: Transport) -> Rem
             git_sha1=file.git_sha1 or (found_hash if is_hex and len(found_hash) == 40 else None),
             etag=etag or None,
         )
+
+
+class _Cancelled:
+    """A `Stop` that asks."""
+
+    def __init__(self, is_cancelled: Callable[[], bool]) -> None:
+        self.is_set = is_cancelled
+
+    def wait(self, timeout: float) -> None:
+        time.sleep(min(timeout, _TICK_S))
 
 
 def _identity(file: RemoteFile) -> str:

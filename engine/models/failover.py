@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Lock
+from typing import Protocol
 
 from engine.models.endpoints import host_of
 from engine.models.fetch_errors import (
@@ -31,17 +32,30 @@ _UNREACHABLE_S = 120.0
 _unreachable: dict[str, float] = {}
 
 
+class Stop(Protocol):
+    """What a wait ends at: a `threading.Event`, for example."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float) -> object:
+        """At most `timeout` seconds, less when it is set meanwhile."""
+
+
 @dataclass
 class Source:
-    """One address of a file and how it fared. rejected: why it is not asked again."""
+    """One address of a file and how it fared. rejected: why it is not asked again.
+
+    n_attempts: that failed since it worked; n_failures: those of them that count. failing_since_s: when the
+    first of them failed.
+    """
 
     url: str
+    n_attempts: int = 0
     n_failures: int = 0
+    failing_since_s: float | None = None
     failed_s: float = 0.0
     blocked_until_s: float = 0.0
     rejected: AttemptFailed | None = None
-    last: AttemptFailed | None = None
-    has_worked: bool = False
 
     @property
     def host(self) -> str:
@@ -52,12 +66,14 @@ class Source:
 class Failover:
     """The sources of one thing, `name`, which errors are about; for any number of threads.
 
-    clock: monotonic seconds.
+    reached: the hosts that bytes came from, which things of one job share: what has worked a moment ago is
+    out of reach for a while, and nothing to give up for. clock: monotonic seconds.
     """
 
     name: str
     urls: Sequence[str]
     patience: Patience
+    reached: set[str] = field(default_factory=set)
     clock: Callable[[], float] = time.monotonic
     _sources: list[Source] = field(init=False)
     _lock: Lock = field(default_factory=Lock)
@@ -67,7 +83,7 @@ class Failover:
         self._sources = [Source(url) for url in self.urls]
         self._sources.sort(key=lambda source: now_s - _unreachable.get(source.host, -1e9) < _UNREACHABLE_S)
 
-    def pick(self, stop: Event) -> Source | None:
+    def pick(self, stop: Stop) -> Source | None:
         """The first source that may be asked now, waiting for one if need be; None when `stop` was set.
 
         Raises a `FetchError` when none is left.
@@ -92,14 +108,14 @@ class Failover:
     def succeeded(self, source: Source) -> None:
         """Bytes came from it."""
         with self._lock:
-            source.has_worked = True
+            self.reached.add(source.host)
             _unreachable.pop(source.host, None)
-            source.n_failures = 0
+            source.n_attempts = source.n_failures = 0
+            source.failing_since_s = None
 
     def failed(self, source: Source, failure: AttemptFailed, started_s: float) -> None:
         """An attempt that began at `started_s` failed; several at once count as one failure."""
         with self._lock:
-            source.last = failure
             if failure.kind in ("refused", "missing", "contradicts", "unusable"):
                 source.rejected = failure
                 return
@@ -108,19 +124,26 @@ class Failover:
             source.failed_s = self.clock()
             if failure.kind == "unreachable":
                 _unreachable[source.host] = source.failed_s
-            source.n_failures += 1
-            wait_s = min(_LONGEST_BACKOFF_S, self.patience.backoff_s * 2 ** (source.n_failures - 1))
+            wait_s = min(_LONGEST_BACKOFF_S, self.patience.backoff_s * 2 ** min(source.n_attempts, 16))
             if failure.retry_after_s is not None:
                 wait_s = failure.retry_after_s
-            source.blocked_until_s = self.clock() + wait_s
-            # A machine without a network must hear so at once, one that loses it may get it back.
-            never_reached = failure.kind == "unreachable" and not source.has_worked
-            if (
-                never_reached
-                or source.n_failures >= self.patience.n_failures
-                or wait_s > self.patience.longest_wait_s
-            ):
+            source.n_attempts += 1
+            source.blocked_until_s = source.failed_s + wait_s
+            if self._gives_up(source, failure) or wait_s > self.patience.longest_wait_s:
                 source.rejected = failure
+
+    def _gives_up(self, source: Source, failure: AttemptFailed) -> bool:
+        """A machine without a network must hear so at once; one that loses it may get it back."""
+        if source.failing_since_s is None:
+            source.failing_since_s = source.failed_s
+        if failure.kind == "unreachable":
+            if source.host not in self.reached:
+                return True
+            others = [other for other in self._sources if other is not source and other.rejected is None]
+            if not others:
+                return source.failed_s - source.failing_since_s >= self.patience.outage_s
+        source.n_failures += 1
+        return source.n_failures >= self.patience.n_failures
 
     def distrust(self, hosts: set[str]) -> bool:
         """Leave out these hosts; false, and nothing done, where no other source would remain."""
@@ -137,7 +160,7 @@ class Failover:
         """What the first source said that was reached at all; one that has worked before says most."""
         if not self._sources:
             return NetworkForbidden(self.name)
-        asked = [source for source in self._sources if source.has_worked] or self._sources
+        asked = [source for source in self._sources if source.host in self.reached] or self._sources
         reached = [source for source in asked if not _is_unreachable(source)]
         if not reached:
             first = asked[0].rejected

@@ -87,7 +87,7 @@ def _variable(kind: str) -> str:
 def _is_exempt(parts: SplitResult, exceptions: str) -> bool:
     """Whether NO_PROXY names the host: itself, a domain above it, a pattern, or a block of addresses."""
     host = (parts.hostname or "").lower()
-    port = str(parts.port or _DEFAULT_PORTS.get(parts.scheme, ""))
+    port = str(parts.port or _DEFAULT_PORTS.get(parts.scheme))
     return any(_names(entry, host, port) for entry in re.split(r"[,;\s]+", exceptions.lower()) if entry)
 
 

@@ -40,11 +40,17 @@ class RangeReader:
     """Reads of one remote file of known size, asked again and elsewhere until they succeed."""
 
     def __init__(
-        self, file: RemoteFile, endpoints: Endpoints, transport: Transport, patience: Patience
+        self,
+        file: RemoteFile,
+        endpoints: Endpoints,
+        transport: Transport,
+        patience: Patience,
+        reached: set[str],
     ) -> None:
+        """reached: see `Failover`."""
         self.file = file
         self.fetched_bytes = 0
-        self._failover = Failover(file.name, endpoints.locations(file), patience)
+        self._failover = Failover(file.name, endpoints.locations(file), patience, reached)
         self._transport = transport
         self._stop = Event()
         self._replies: set[Reply] = set()
@@ -135,7 +141,10 @@ class ReadAhead:
         """files: each with its size."""
         patience = patience or Patience()
         self._transport = Transport(endpoints, patience, n_connections)
-        self._readers = {file.name: RangeReader(file, endpoints, self._transport, patience) for file in files}
+        reached: set[str] = set()
+        self._readers = {
+            file.name: RangeReader(file, endpoints, self._transport, patience, reached) for file in files
+        }
         self._window_bytes = window_bytes
         self._pool = ThreadPoolExecutor(n_connections, thread_name_prefix="read-ahead")
         self._lock = Lock()

@@ -37,8 +37,9 @@ _USER_AGENT = "chatbelle"
 class Patience:
     """When to give up (seconds). stall_s: without a byte; slow_s: the time in which `slow_bytes` must come.
 
-    n_failures: of one source in a row. backoff_s: the first pause after one; it doubles up to 15 s.
-    longest_wait_s: for a hub that asks to wait.
+    n_failures: of one source in a row. backoff_s: the first pause after one; it doubles up to 15 s. outage_s:
+    for how long the only source left, which has worked, may be out of reach. longest_wait_s: for a hub that
+    asks to wait.
     """
 
     connect_s: float = 10.0
@@ -47,6 +48,7 @@ class Patience:
     slow_bytes: int = 64 << 10
     n_failures: int = 6
     backoff_s: float = 0.5
+    outage_s: float = 300.0
     longest_wait_s: float = 300.0
 
 

@@ -125,6 +125,10 @@ class LocalHub:
     def close(self) -> None:
         self._close(self._servers)
 
+    def reopen(self) -> None:
+        """Come back at the same addresses."""
+        self._servers = [_Server(self, server.role, server.server_port) for server in self._servers]
+
     def _close(self, servers: Sequence[_Server]) -> None:
         for server in servers:
             server.shutdown()
@@ -144,8 +148,8 @@ class LocalHub:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: LocalHub, role: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, hub: LocalHub, role: str, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.hub = hub
         self.role = role
         self.connections: set[Any] = set()

@@ -18,7 +18,7 @@ import pytest
 from builders.disks import resize_disk
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import python_environment
-from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download, identify
+from engine.models.download import Downloaded, DownloadProgress, Rate, discard_part, download
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.fetch_errors import (
     ChecksumMismatch,
@@ -377,12 +377,6 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
     resize_disk(small_disk, "32m")
     fetch(file, path, hub)
     assert path.read_bytes() == DATA
-
-
-def test_sizes_and_hashes_are_asked_for(hub: LocalHub) -> None:
-    known = publish(hub)
-    found = identify(RemoteFile(REPO, hub.commit, NAME), Endpoints((hub.url,)), FAST)
-    assert (found.size_bytes, found.sha256) == (known.size_bytes, known.sha256)
 
 
 def test_rate_and_time_left() -> None:
