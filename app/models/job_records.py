@@ -60,9 +60,8 @@ def remove_record(folder: Path, job_id: str) -> None:
 
 
 def read_records(folder: Path) -> list[JobRecord]:
-    """The unfinished jobs of earlier runs, all of them paused; finished ones are forgotten.
-
-    What can't be read is left alone.
+    """The unfinished jobs of earlier runs, all of them paused; finished ones are forgotten, and verifications
+    that failed: the library remembers what they found. What can't be read is left alone.
     """
     found: list[JobRecord] = []
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
@@ -74,7 +73,8 @@ def read_records(folder: Path) -> list[JobRecord]:
             continue
         if not re.fullmatch(r"[0-9a-f]{16}", record.id) or path != _path(folder, record.id):
             continue
-        if record.state == "done":
+        is_failed_verification = record.state == "failed" and isinstance(record.errand, Verify)
+        if record.state == "done" or is_failed_verification:
             remove_record(folder, record.id)
         else:
             found.append(replace(record, state="paused"))

@@ -130,7 +130,7 @@ def details(row: ShelfRow, texts: Texts, moved_from: Path | None = None) -> tupl
     lines: list[tuple[str, str | None, bool]] = [
         ("problem", problem_text(row, texts), False),
         ("about", about_text(row, texts) or None, False),
-        ("fit", fit_sentence(row.fit, texts) if summary is not None else None, False),
+        ("fit", fit_sentence(row.fit, texts) if row.fit is not None else None, False),
         ("size_bytes", window_size(model.size_bytes), False),
         *_header_lines(summary, texts),
         ("prompt_format", prompt_text(model.prompt_format, texts) if model.prompt_format else None, False),

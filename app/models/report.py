@@ -47,7 +47,7 @@ def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str,
         "used_at": model.used_at,
         "moved_from": str(model.moved_from) if model.moved_from else None,
         "problem": _sentence(model.problem, texts),
-        "fit": fit_report(judge(summary.footprint, machine)) if summary else None,
+        "fit": fit_report(judge(summary.footprint, machine)) if summary and not model.problem else None,
     }
 
 

@@ -118,5 +118,6 @@ class ModelService:
 
     def _job_changed(self, job: Job) -> None:
         self._listeners.tell(JobChanged(job))
-        if job.state == "done":
+        # A verification that fails has found something out about the model.
+        if job.state == "done" or (job.state == "failed" and isinstance(job.errand, Verify)):
             self._listeners.tell(LibraryChanged())

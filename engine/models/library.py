@@ -148,11 +148,12 @@ class Library:
     ) -> Iterator[Hashing | Verified]:
         """Compute the model's hash and compare it with the one known: `Hashing` values, then one `Verified`.
 
-        Ends early when cancelled. Raises ModelChanged, ModelNotReadable, the subclasses of ModelFileError,
+        What was found is remembered either way: from then on, `look` tells of a damaged model. Ends early
+        when cancelled. Raises ModelChanged, ModelNotReadable, the subclasses of ModelFileError,
         ModelInUse, RecordsNotSaved and LibraryInUse.
         """
         with self.held(model.path):
-            if model.problem is not None:
+            if model.problem is not None and not isinstance(model.problem, ModelChanged):
                 raise model.problem
             state = _state(model.parts)
             digests: list[str] = []
@@ -171,6 +172,9 @@ class Library:
             if expected is not None and sha256 != expected:
                 raise ModelChanged(model.path, expected, sha256)
             if state is not None:
+                if state is not None:
+                    with suppress(EngineError):  # what is wrong with the file is worth more
+                        self._records.merge(model.path, state, sha256=sha256, expected_sha256=expected)
                 self._records.merge(model.path, state, sha256=sha256)
             yield Verified(sha256, is_confirmed=model.expected_sha256 is not None)
 

@@ -11,7 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from engine.errors import EngineError, ModelFileError
-from engine.models.errors import PartsMissing
+from engine.models.errors import ModelChanged, PartsMissing
 from engine.models.header_summary import HeaderSummary, summarize
 from engine.models.places import FoundModel, Place, strip_suffix
 from engine.models.records import FileState, Record
@@ -22,8 +22,9 @@ class LocalModel:
     """One model on this disk. name: unique in the list, what a person types.
 
     parts: its files in order. sha256: hexadecimal, None until it was computed for the file as it is now.
-    summary is None and problem says why where the file can't be used. moved_from: where it was before.
-    catalog_id: of the catalog's model it was made from, where that was recorded.
+    summary: None where a header can't be read. problem: why the file can't be used, None where it can.
+    moved_from: where it was before. catalog_id: of the catalog's model it was made from, where that was
+    recorded.
     """
 
     name: str
@@ -94,6 +95,10 @@ def describe(found: FoundModel, state: FileState, record: Record | None) -> tupl
             problem = error
         else:
             learned = Record(state.size_bytes, state.mtime_ns, summary=summary)
+    sha256 = known.sha256 if is_fresh else None
+    expected = known.expected_sha256 or found.sha256
+    if problem is None and sha256 is not None and expected is not None and sha256 != expected:
+        problem = ModelChanged(found.path, expected, sha256)
     model = LocalModel(
         name=found.name,
         parts=found.parts,
@@ -101,8 +106,8 @@ def describe(found: FoundModel, state: FileState, record: Record | None) -> tupl
         size_bytes=state.size_bytes,
         summary=summary,
         problem=problem,
-        sha256=known.sha256 if is_fresh else None,
-        expected_sha256=known.expected_sha256 or found.sha256,
+        sha256=sha256,
+        expected_sha256=expected,
         source=known.source or found.source,
         license=known.license or (summary.license if summary else None),
         prompt_format=known.prompt_format or (summary.prompt_format if summary else None),

@@ -11,6 +11,7 @@ import pytest
 
 from app.home import Home
 from app.i18n import Texts
+from app.models.events import LibraryChanged, ModelEvent
 from app.models.fit_texts import fit_sentence, fit_word
 from app.models.import_look import ImportLook, look_at_import
 from app.models.local_shelf import ShelfRow, disk_shares, read_shelf
@@ -143,6 +144,30 @@ def test_a_damaged_file_has_a_problem_and_no_verdict(service: ModelService) -> N
     assert "坏的.gguf" in (problem_text(damaged, Texts("zh-CN")) or "")
     assert about_text(damaged, Texts("en")) == ""
     assert details(damaged, Texts("en"))[0].label == "Problem"
+
+
+def test_a_model_that_fails_its_verification_is_marked_and_stays_so(home_folder: Path) -> None:
+    home = Home(home_folder)
+    service = ModelService(home, machine=machine)
+    path = write_model(home.make(home.models) / "贝拉.gguf")
+    service.library.note(path, expected_sha256="0" * 64)
+    told: list[ModelEvent] = []
+    service.subscribe(told.append)
+
+    service.verify(path)
+    assert service.jobs.wait(30)
+
+    assert [job.state for job in service.jobs.all] == ["failed"]
+    assert LibraryChanged() in told
+    service.close()
+    again = ModelService(home, machine=machine)
+    assert again.jobs.all == ()
+    damaged = row(again, "贝拉")
+    assert damaged.fit is None
+    assert "0" * 64 in (problem_text(damaged, Texts("zh-CN")) or "")
+    said = [line.value for line in details(damaged, Texts("en"))]
+    assert any("not what it should be: the file is damaged" in value for value in said)
+    again.close()
 
 
 def test_shares_of_the_disk_add_up_and_never_go_below_nothing(service: ModelService) -> None:

@@ -268,7 +268,7 @@ def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
     assert "In use" in app.text(f"local-{_row_of(app, 'tiny')}")
     _choose(app, "tiny", "Details")
     app.wait_for_label("local-details", "somebody/Tiny-GGUF/tiny.gguf")
-    assert "The hash is the one it was published with." in app.text("local-details")
+    assert "The hash is what it should be." in app.text("local-details")
     app.press("Close")
 
     _choose(app, "tiny", "Verify")

@@ -19,6 +19,7 @@ from app.models.in_use import chosen_model, is_in_use, refusal
 from app.models.local_shelf import ShelfRow
 from app.reveal import reveal
 from app.views.context import ViewContext
+from engine.models.errors import ModelChanged
 from engine.models.listing import LocalModel
 
 _LET_GO_S = 60.0
@@ -48,7 +49,7 @@ class LocalActions:
                     "library.action.reveal", ft.Icons.FOLDER_OPEN_OUTLINED, lambda: self.reveal(model.path)
                 )
             )
-        if model.problem is None:
+        if model.problem is None or isinstance(model.problem, ModelChanged):  # it may be whole again
             entries.append(
                 RowAction("library.action.verify", ft.Icons.VERIFIED_OUTLINED, lambda: self._verify(model))
             )

@@ -338,6 +338,33 @@ def test_a_flipped_bit_is_found(library: Library, tiny: Path, home: Path) -> Non
 
 def test_the_cache_tells_what_a_file_should_be(library: Library, tiny: Path, tmp_path: Path) -> None:
     link = write_cached(tmp_path / "hub", tiny)
+def test_a_damaged_model_is_told_as_one_until_it_is_whole_again(
+    library: Library, tiny: Path, home: Path
+) -> None:
+    path = put(tiny, home / "models" / "a.gguf")
+    whole, state = tiny.read_bytes(), path.stat()
+    expected = verify(library, "a").sha256  # known from nowhere else
+    damaged = whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
+    path.write_bytes(damaged)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(ModelChanged):
+        verify(library, "a")
+
+    found = library.look().models[0]
+    assert isinstance(found.problem, ModelChanged)
+    assert found.problem.expected_sha256 == expected
+    assert found.problem.found_sha256 == found.sha256 == hashlib.sha256(damaged).hexdigest()
+    assert found.summary is not None
+
+    path.write_bytes(whole)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert verify(library, "a").sha256 == expected
+    assert library.look().models[0].problem is None
+
+    path.write_bytes(damaged + b"\0")
+    assert library.look().models[0].problem is None  # another file: nobody has looked at it
+
+
     assert verify(library, "m").is_confirmed
 
     data = bytearray(tiny.read_bytes())
