@@ -133,7 +133,7 @@ def _identify(
         started_s = time.monotonic()
         try:
             with transport.open_range(source.url, file, 0, 1) as reply:
-                size_bytes, found_hash, etag = reply.total_bytes, reply.content_hash, reply.etag
+                size_bytes, found_hash, version = reply.total_bytes, reply.content_hash, reply.version
         except AttemptFailed as failure:
             failover.failed(source, failure, started_s)
             continue
@@ -145,7 +145,7 @@ def _identify(
             size_bytes=size_bytes,
             sha256=file.sha256 or (found_hash if is_hex and len(found_hash) == 64 else None),
             git_sha1=file.git_sha1 or (found_hash if is_hex and len(found_hash) == 40 else None),
-            etag=etag or None,
+            version=version or None,
         )
 
 
@@ -160,12 +160,16 @@ class _Cancelled:
 
 
 def _identity(file: RemoteFile) -> str:
-    """What makes two files the same, wherever they come from; without a hash only the same address does."""
+    """What makes two files the same, wherever they come from; without a hash only the same address does.
+
+    Where not even a version is known, nothing does: what is there may be of another one.
+    """
     if file.sha256 is not None:
         return f"sha256:{file.sha256.lower()}"
     if file.git_sha1 is not None:
         return f"git:{file.git_sha1.lower()}"
-    return f"{file.address or file.repo}@{file.revision}/{file.name} {file.etag}"
+    version = file.version or f"unknown {os.urandom(8).hex()}"
+    return f"{file.address or file.repo}@{file.revision}/{file.name} {version}"
 
 
 def _check_existing(

@@ -28,7 +28,7 @@ class RemoteFile:
     """One file of a repository, at one commit; what is not known is None and taken from the hub.
 
     name: its path in the repository, with `/`. sha256: hexadecimal, of files in Git LFS; git_sha1: Git's blob
-    hash of the others. etag: what the server calls this version, where there is no hash. modelscope:
+    hash of the others. version: the server's ETag or date of it, where there is no hash. modelscope:
     "owner/name@revision" where ModelScope has the same file. address: where it is fetched from instead of
     any hub.
     """
@@ -39,7 +39,7 @@ class RemoteFile:
     size_bytes: int | None = None
     sha256: str | None = None
     git_sha1: str | None = None
-    etag: str | None = None
+    version: str | None = None
     modelscope: str | None = None
     address: str | None = None
 

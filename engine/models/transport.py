@@ -68,9 +68,9 @@ class AttemptFailed(Exception):
 class Reply:
     """An open answer. start: of its first byte; total_bytes: of the whole file, None if it doesn't say.
 
-    etag: what the server that has the bytes calls this version; never a hash, even where it looks like one
-    (Xet storage tells its own, of 64 hexadecimal digits). content_hash: what a hub says of the content,
-    SHA-256 or Git's SHA-1 in hexadecimal, or "".
+    version: what tells the bytes there from others, a strong ETag or a date, or ""; never a hash, even where
+    it looks like one (Xet storage tells its own, of 64 hexadecimal digits). content_hash: what a hub says of
+    the content, SHA-256 or Git's SHA-1 in hexadecimal, or "".
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class Reply:
         self._response = response
         self._patience = patience
         self.status = response.status_code
-        self.etag = _plain_etag(response.headers.get("etag", ""))
+        etag = response.headers.get("etag", "").strip()
+        is_strong = bool(etag) and not etag.startswith("W/")
+        self.version = _plain_etag(etag) if is_strong else response.headers.get("last-modified", "")
         self.content_hash = _plain_etag(linked.get("x-linked-etag", "")).lower()
         if not self.content_hash and is_hubs_own:
-            self.content_hash = self.etag.lower()
+            self.content_hash = _plain_etag(etag).lower()
         self.start, self.total_bytes = _extent(response)
         linked_size = linked.get("x-linked-size", "")
         self.linked_bytes = int(linked_size) if linked_size.isdigit() else self.total_bytes
@@ -271,9 +273,9 @@ def _check_identity(reply: Reply, file: RemoteFile) -> None:
     for size_bytes in (reply.linked_bytes, reply.total_bytes):
         if None not in (size_bytes, file.size_bytes) and size_bytes != file.size_bytes:
             raise AttemptFailed("contradicts", f"{size_bytes} bytes instead of {file.size_bytes}")
-    # Without a hash, the ETag is all that tells one version from another.
-    if not file.has_hash and file.etag is not None and reply.etag != file.etag:
-        raise AttemptFailed("contradicts", f"ETag {reply.etag[:80]!r} instead of {file.etag[:80]!r}")
+    # Without a hash, this is all that tells one version from another.
+    if not file.has_hash and file.version is not None and reply.version != file.version:
+        raise AttemptFailed("contradicts", f"version {reply.version[:80]!r} instead of {file.version[:80]!r}")
     for length, expected in ((64, file.sha256), (40, file.git_sha1)):
         found = reply.content_hash
         if expected and re.fullmatch(rf"[0-9a-f]{{{length}}}", found) and found != expected.lower():

@@ -30,7 +30,8 @@ class Fault:
 
     status, headers: answered at once, without the file. stop_after: bytes of the body after which the
     connection is cut. bytes_per_s: no faster. flip_at: this byte of the file is wrong. no_ranges: the whole
-    file, whatever was asked. etag, size: told instead of the true ones.
+    file, whatever was asked. etag, size: told instead of the true ones; an empty etag is not told at all.
+    last_modified: told by the server that has the file.
     """
 
     status: int | None = None
@@ -41,6 +42,7 @@ class Fault:
     no_ranges: bool = False
     etag: str | None = None
     size: int | None = None
+    last_modified: str | None = None
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reply(416, b"", {"Content-Range": f"bytes */{total}"})
                 return
         self.send_response(status)
-        etag = fault.etag or (file.xet_hash if file.is_lfs else file.hash)
-        self.send_header("ETag", f'"{etag}"')
+        etag = f'"{file.xet_hash if file.is_lfs else file.hash}"'
+        if fault.etag is not None:
+            etag = fault.etag if fault.etag.startswith("W/") else fault.etag and f'"{fault.etag}"'
+        for name, value in (("ETag", etag), ("Last-Modified", fault.last_modified)):
+            if value:
+                self.send_header(name, value)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("X-Repo-Commit", self.server.hub.commit)
         if status == 206:

@@ -279,6 +279,12 @@ def leave_after(file: RemoteFile, path: Path, hub: LocalHub, n_bytes: int) -> No
     events.close()
 
 
+def asked_bytes(*hubs: LocalHub) -> int:
+    """How many bytes the storages were asked for."""
+    ranges = [(seen.range or "")[6:].split("-") for hub in hubs for seen in hub.file_requests("lfs")]
+    return sum(int(stop) - int(start) + 1 for start, stop in ranges)
+
+
 def test_a_left_download_goes_on_where_it_was(hub: LocalHub, tmp_path: Path) -> None:
     file, path = publish(hub), tmp_path / "a"
     hub.fault = always(Fault(bytes_per_s=6_000_000))
@@ -287,8 +293,45 @@ def test_a_left_download_goes_on_where_it_was(hub: LocalHub, tmp_path: Path) -> 
     hub.seen.clear()
     hub.fault = lambda seen: None
     fetch(file, path, hub)
-    ranges = [(seen.range or "")[6:].split("-") for seen in hub.file_requests("lfs")]
-    assert sum(int(stop) - int(start) + 1 for start, stop in ranges) < len(DATA) - (4 << 20) + 1
+    assert asked_bytes(hub) <= len(DATA) - (4 << 20)
+    assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("etag", "dates"),
+    [("", (None, None)), ('W/"a"', (None, None)), ("", ("Mon", "Tue")), ('W/"a"', ("Mon", "Tue"))],
+)
+def test_two_versions_are_never_mixed(
+    hub: LocalHub, tmp_path: Path, etag: str, dates: tuple[str | None, str | None]
+) -> None:
+    """Of an address without a hash, another file of the same size while it is left."""
+    other = random.Random(9).randbytes(len(DATA))
+    path = tmp_path / "a"
+    for data, date in zip((DATA, other), dates, strict=True):
+        entry = hub.add(REPO, NAME, data)
+        # The address stays the same.
+        hub.files[REPO, NAME] = replace(entry, hash="0" * 64)
+        file = RemoteFile("", "", NAME, address=f"{hub.lfs_url}/lfs/{'0' * 64}")
+        hub.fault = always(Fault(etag=etag, last_modified=date, bytes_per_s=6_000_000))
+        if data is DATA:
+            leave_after(file, path, hub, 9_000_000)
+            assert len(record_path(path).read_bytes().splitlines()) > 1
+    fetch(file, path, hub)
+    assert path.read_bytes() == other
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(), Fault(etag="", last_modified="Mon"), Fault(etag='W/"a"', last_modified="Mon")]
+)
+def test_the_same_version_goes_on(hub: LocalHub, tmp_path: Path, fault: Fault) -> None:
+    entry, path = hub.add(REPO, NAME, DATA), tmp_path / "a"
+    file = RemoteFile("", "", NAME, address=f"{hub.lfs_url}/lfs/{entry.hash}")
+    hub.fault = always(replace(fault, bytes_per_s=6_000_000))
+    leave_after(file, path, hub, 9_000_000)
+    hub.seen.clear()
+    hub.fault = always(fault)
+    fetch(file, path, hub)
+    assert asked_bytes(hub) <= len(DATA) - (4 << 20) + 1
     assert path.read_bytes() == DATA
 
 
