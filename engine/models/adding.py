@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -48,9 +47,10 @@ def add_gguf(
 ) -> Generator[Adding | Added, None, None]:
     """Add the GGUF at `source`, all files of a split one: `Adding` values, then one `Added`.
 
-    A cancelled or closed copy leaves nothing. "link" makes a second name for the same bytes, on one disk
-    only. Raises the subclasses of ModelFileError for what is no sound GGUF, PartsMissing, ModelNotAdded (a
-    file of that name is there), ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
+    A cancelled or closed copy leaves nothing; what a killed one left is removed by the next. "link" makes a
+    second name for the same bytes, on one disk only. Raises the subclasses of ModelFileError for what is no
+    sound GGUF, PartsMissing, ModelNotAdded (a file of that name is there), ModelNotReadable, ModelInUse,
+    RecordsNotSaved and LibraryInUse.
     """
     found = find_parts(source.absolute())
     if found.missing_parts:
@@ -81,12 +81,15 @@ def add_gguf(
 
 
 class _Placing:
-    """Files on their way into a folder, under temporary names until all are there."""
+    """Files on their way into a folder, under temporary names until all are there.
+
+    The names follow from the final ones, which this process holds: what lies there was left by a kill.
+    """
 
     def __init__(self, parts: tuple[Path, ...], folder: Path) -> None:
         self._parts = parts
         self._folder = folder
-        self._placed: list[tuple[Path, Path]] = []
+        self._placed: dict[Path, Path] = {}
         self.total_bytes = _size(parts)
         self.sha256 = ""
         for part in parts:
@@ -99,6 +102,8 @@ class _Placing:
 
     def copy(self) -> Iterator[int]:
         """Copy everything; yields the bytes done."""
+        for part in self._parts:
+            self._partial(part)  # before the disk is asked for room
         free_bytes = shutil.disk_usage(self._folder).free
         if free_bytes < self.total_bytes:
             raise ModelNotAdded(self._folder, os.strerror(errno.ENOSPC))
@@ -114,15 +119,14 @@ class _Placing:
     def link(self) -> None:
         """Give every file a second name."""
         for part in self._parts:
-            partial = self._partial(part)
             try:
-                os.link(part, partial)
+                os.link(part, self._partial(part))
             except OSError as error:
                 raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
 
     def publish(self) -> None:
         """Give all files their names, the one that is loaded last."""
-        for partial, target in reversed(self._placed):
+        for partial, target in reversed(self._placed.items()):
             try:
                 os.rename(partial, target)
             except OSError as error:
@@ -131,7 +135,7 @@ class _Placing:
 
     def clean(self) -> None:
         """Remove what was not published."""
-        for partial, _ in self._placed:
+        for partial in self._placed:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
@@ -142,6 +146,7 @@ class _Placing:
             raise ModelNotReadable(part, error.strerror or str(error)) from error
         with source:
             try:
+                # A new file: a killed run may have left a second name of somebody's model.
                 with self._partial(part).open("xb") as target:
                     while data := source.read(_CHUNK_BYTES):
                         target.write(data)
@@ -152,8 +157,16 @@ class _Placing:
                 raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
 
     def _partial(self, part: Path) -> Path:
-        partial = self._folder / f".{secrets.token_hex(6)}.partial"
-        self._placed.append((partial, self._folder / part.name))
+        """The temporary path, with nothing at it."""
+        name = hashlib.sha256(os.fsencode(part.name)).hexdigest()[
+            :24
+        ]  # the part's own may have no room for more
+        partial = self._folder / f".{name}.partial"
+        self._placed[partial] = self._folder / part.name
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
         return partial
 
 

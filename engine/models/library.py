@@ -39,7 +39,9 @@ class Hashing:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The finished verification. is_confirmed: the hash was known from elsewhere, and it is this one."""
+    """The finished verification. is_confirmed: it is the hash on record, which is the hub's or the catalog's,
+    or what we computed ourselves when we wrote the file.
+    """
 
     sha256: str
     is_confirmed: bool
@@ -116,10 +118,10 @@ class Library:
         expected_sha256: str | None = None,
         in_place: bool = False,
     ) -> None:
-        """Record where the model at `path` comes from; `in_place`: outside of every folder looked at.
+        """Record where the model at `path` comes from, and nothing of what was at this path before.
 
-        expected_sha256: of a model that is one file, computed while it was written. Raises ModelNotReadable,
-        RecordsNotSaved and LibraryInUse.
+        in_place: outside of every folder looked at. expected_sha256: of a model that is one file, computed
+        while it was written. Raises ModelNotReadable, RecordsNotSaved and LibraryInUse.
         """
         absolute = path.absolute()
         state = _state(find_parts(absolute).parts)
@@ -134,7 +136,7 @@ class Library:
             "sha256": expected_sha256,
         }
         known = {name: value for name, value in given.items() if value is not None}
-        self._records.merge(absolute, state, added_at=time.time(), in_place=in_place, **known)
+        self._records.begin(absolute, state, added_at=time.time(), in_place=in_place, **known)
 
     def note_used(self, path: Path) -> None:
         """Remember that the model at `path` is used now, if it is one of these; failing that is no harm."""
@@ -170,11 +172,11 @@ class Library:
             sha256 = _joined(digests)
             expected = model.expected_sha256 or model.sha256
             if expected is not None and sha256 != expected:
-                raise ModelChanged(model.path, expected, sha256)
-            if state is not None:
                 if state is not None:
                     with suppress(EngineError):  # what is wrong with the file is worth more
                         self._records.merge(model.path, state, sha256=sha256, expected_sha256=expected)
+                raise ModelChanged(model.path, expected, sha256)
+            if state is not None:
                 self._records.merge(model.path, state, sha256=sha256)
             yield Verified(sha256, is_confirmed=model.expected_sha256 is not None)
 

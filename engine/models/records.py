@@ -73,9 +73,16 @@ class Records:
         """Folders that a person added, in that order."""
         return _folders(self._store.read())
 
-    def put(self, path: Path, record: Record) -> None:
-        """Keep a record in place of the one there."""
-        self._store.change(lambda content: _models(content).update({str(path): asdict(record)}))
+    def begin(self, path: Path, state: FileState, **fields: Any) -> None:
+        """Record a file that was put there; of the same file it is only kept when it was used."""
+
+        def edit(content: dict[str, Any]) -> None:
+            known = _parse(content).get(path)
+            used_at = known.used_at if known is not None and known.fits(state) else None
+            record = Record(state.size_bytes, state.mtime_ns, used_at=used_at)
+            _models(content)[str(path)] = asdict(replace(record, **fields))
+
+        self._store.change(edit)
 
     def merge(self, path: Path, state: FileState, **changes: Any) -> None:
         """Change some fields of a record; one of another state of the file keeps only its origin."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import gguf
 import pytest
 
 from builders.gguf_models import write_model
+from builders.processes import python_environment
 from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, TruncatedModel
 from engine.models import library as library_module
 from engine.models.adding import Added, Adding, add_gguf
@@ -20,6 +22,7 @@ from engine.models.errors import (
     ModelChanged,
     ModelInUse,
     ModelNotAdded,
+    ModelNotReadable,
     PartsMissing,
     RecordsNotSaved,
 )
@@ -336,8 +339,6 @@ def test_a_flipped_bit_is_found(library: Library, tiny: Path, home: Path) -> Non
     assert caught.value.path == path
 
 
-def test_the_cache_tells_what_a_file_should_be(library: Library, tiny: Path, tmp_path: Path) -> None:
-    link = write_cached(tmp_path / "hub", tiny)
 def test_a_damaged_model_is_told_as_one_until_it_is_whole_again(
     library: Library, tiny: Path, home: Path
 ) -> None:
@@ -365,6 +366,8 @@ def test_a_damaged_model_is_told_as_one_until_it_is_whole_again(
     assert library.look().models[0].problem is None  # another file: nobody has looked at it
 
 
+def test_the_cache_tells_what_a_file_should_be(library: Library, tiny: Path, tmp_path: Path) -> None:
+    link = write_cached(tmp_path / "hub", tiny)
     assert verify(library, "m").is_confirmed
 
     data = bytearray(tiny.read_bytes())
@@ -466,6 +469,79 @@ def test_an_abandoned_copy_leaves_nothing(library: Library, tiny: Path, tmp_path
 
     assert list(add_gguf(source, library, is_cancelled=lambda: True)) == []
     assert leftovers(library.folder) == []
+
+
+def test_what_a_killed_copy_left_is_overwritten_by_the_next(
+    library: Library, tiny: Path, tmp_path: Path
+) -> None:
+    source = put(tiny, tmp_path / f"{'模' * 80}.gguf")  # 245 bytes: a name may have 255
+    command = "import os, sys; from pathlib import Path; from engine.models.adding import add_gguf;"
+    command += "from engine.models.library import Library;"
+    command += "run = add_gguf(Path(sys.argv[1]), Library(Path(sys.argv[2]), Path(sys.argv[3]))); next(run);"
+    command += "os.kill(os.getpid(), 9)"
+    for _ in range(2):
+        killed = [sys.executable, "-c", command, str(source), str(tmp_path / "data"), str(library.folder)]
+        assert subprocess.run(killed, env=python_environment(), check=False).returncode
+        assert len(leftovers(library.folder)) == 1
+
+    list(add_gguf(source, library))
+
+    assert leftovers(library.folder) == [source.name]
+
+
+def test_a_link_that_was_left_unfinished_does_not_lead_to_its_bytes(
+    library: Library, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second name of a person's model, left by a kill: writing through it would destroy the model."""
+    source = put(tiny, tmp_path / "a.gguf")
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.models.adding._Placing.publish", lambda self: self._placed.clear())
+        with pytest.raises(ModelNotReadable):  # nothing was published
+            list(add_gguf(source, library, "link"))
+    assert [path.samefile(source) for path in library.folder.iterdir()] == [True]
+
+    list(add_gguf(source, library))
+
+    assert source.read_bytes() == tiny.read_bytes()
+    assert leftovers(library.folder) == ["a.gguf"]
+    assert not (library.folder / "a.gguf").samefile(source)
+
+
+def test_another_file_of_the_same_name_inherits_nothing(library: Library, tiny: Path, tmp_path: Path) -> None:
+    """The first was deleted in the file manager, so nobody told the library."""
+    first = put(tiny, library.folder / "m.gguf")
+    library.note(
+        first,
+        source="hub",
+        license="MIT",
+        prompt_format="llama2",
+        catalog_id="BELLE-7B-2M",
+        expected_sha256="0" * 64,
+    )
+    library.note_used(first)
+    first.unlink()
+    source = put(tiny, tmp_path / "m.gguf")
+    source.write_bytes(source.read_bytes() + bytes(32))
+
+    list(add_gguf(source, library, "link"))
+
+    model = library.find("m")
+    assert model is not None
+    assert (model.source, model.license) == (str(source), None)
+    assert (model.prompt_format, model.sha256) == ("belle", None)  # as the header says
+    assert (model.catalog_id, model.expected_sha256, model.used_at) == (None, None, None)
+    assert verify(library, "m").sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def test_noting_the_same_file_again_keeps_when_it_was_used(library: Library, tiny: Path, home: Path) -> None:
+    path = put(tiny, library.folder / "a.gguf")
+    library.note(path, source="first", license="MIT")
+    library.note_used(path)
+    library.note(path, source="second")
+    model = library.find("a")
+    assert model is not None
+    assert (model.source, model.license) == ("second", None)
+    assert model.used_at is not None
 
 
 def test_a_split_model_may_stay_where_it_is(library: Library, tiny: Path, tmp_path: Path) -> None:
