@@ -1,6 +1,6 @@
 """The models on this disk as a screen shows them: grouped by place, each with its verdict, and the disk.
 
-Reads the disk once, through the library. Knows no screen and no engine; which model is loaded it is told.
+Reads the disk once, through the library. Knows no screen; which model is loaded it is told.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from app.chat.events import EngineState
+from app.models.next_machine import NOTHING_LOADED, loaded_file, machine_for_next
 from app.models.service import ModelService
 from engine.models.catalog import CatalogModel
 from engine.models.fit import Fit, Verdict, judge
-from engine.models.listing import Listing, LocalModel, MissingModel
+from engine.models.listing import LocalModel, MissingModel
 from engine.models.machine import Machine
 
 GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
@@ -77,12 +79,12 @@ class Shelf:
         return tuple(row for group in self.groups for row in group.rows)
 
 
-def read_shelf(models: ModelService, loaded: Path | None = None) -> Shelf:
-    """Look at the disk; `loaded` is the model whose memory the next one would take over."""
+def read_shelf(models: ModelService, state: EngineState = NOTHING_LOADED) -> Shelf:
+    """Look at the disk; state: what is loaded, whose memory the next model would take over."""
     listing = models.listing()
-    machine = models.machine()
+    machine, loaded = machine_for_next(models, state), loaded_file(state)
     library = models.library
-    rows = [_row(model, models, machine, _need(listing, loaded, machine), loaded) for model in listing.models]
+    rows = [_row(model, models, machine, loaded) for model in listing.models]
     return Shelf(
         groups=tuple(_groups(rows, library.folder, library.folders)),
         missing=listing.missing,
@@ -104,37 +106,24 @@ def disk_shares(folder: Path, models: Iterable[LocalModel]) -> DiskShares | None
     return DiskShares(models_bytes, used - models_bytes, disk.free)
 
 
-def _row(
-    model: LocalModel, models: ModelService, machine: Machine, loaded_bytes: int, loaded: Path | None
-) -> ShelfRow:
+def _row(model: LocalModel, models: ModelService, machine: Machine, loaded: Path | None) -> ShelfRow:
     return ShelfRow(
         model=model,
         entry=models.catalog.find(model.catalog_id) if model.catalog_id else None,
-        fit=_fit(model, machine, loaded_bytes, is_loaded=loaded in model.parts),
+        fit=_fit(model, machine, is_loaded=loaded in model.parts),
         part_bytes=tuple(_size(part) for part in model.parts),
         is_in_place=model.place == "folder" and not _is_below(model.path, models.library.folders),
     )
 
 
-def _fit(model: LocalModel, machine: Machine, loaded_bytes: int, *, is_loaded: bool) -> Fit | None:
+def _fit(model: LocalModel, machine: Machine, *, is_loaded: bool) -> Fit | None:
     if model.summary is None or model.problem is not None:
         return None
-    available = machine.available_bytes
-    if available is not None:
-        machine = replace(machine, available_bytes=available + loaded_bytes)
     fit = judge(model.summary.footprint, machine)
     if is_loaded and fit.verdict is Verdict.NO:  # it is there and answers; its own pages were counted twice
         machine = replace(machine, available_bytes=fit.need.total)
         fit = judge(model.summary.footprint, machine, fit.context_tokens)
     return fit
-
-
-def _need(listing: Listing, loaded: Path | None, machine: Machine) -> int:
-    """What becomes free when the loaded model goes; its file's pages count as available already."""
-    model = listing.at(loaded) if loaded is not None else None
-    if model is None or model.summary is None:
-        return 0
-    return judge(model.summary.footprint, machine).need.committed
 
 
 def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> Iterable[ShelfGroup]:

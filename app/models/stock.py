@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.chat.events import EngineState
 from app.models.errands import Get
 from app.models.jobs import Job
+from app.models.next_machine import NOTHING_LOADED, machine_for_next
 from app.models.offers import Offer, make_offers
 from app.models.service import ModelService
 from engine.models.catalog import CatalogModel
@@ -45,7 +47,7 @@ class Standing:
 class Stock:
     """offers: in the catalog's order. local: all models of this disk. standings: by catalog id.
 
-    free_bytes: on the models folder's disk, None where not known.
+    machine: without the model that is loaded. free_bytes: on the models folder's disk, None where not known.
     """
 
     offers: tuple[Offer, ...]
@@ -61,9 +63,10 @@ class Stock:
         return self.standings.get(model.id, Standing())
 
 
-def take_stock(service: ModelService) -> Stock:
-    """All of it as it is now; waits for the disk."""
-    machine = service.machine()
+
+def take_stock(service: ModelService, state: EngineState = NOTHING_LOADED) -> Stock:
+    """All of it as it is now; waits for the disk. state: what is loaded, and makes room for the next."""
+    machine = machine_for_next(service, state)
     local = service.listing().models
     return Stock(
         offers=make_offers(service.catalog, machine),

@@ -37,6 +37,7 @@ from app.models.inspection import (
     keep_choices,
 )
 from app.models.jobs import Job
+from app.models.next_machine import machine_for_next
 from app.views.context import ViewContext
 
 _WIDTH = 860
@@ -233,7 +234,10 @@ class ConvertView(ft.Container):
         n_looks = self._n_looks
         self._looking.visible = True
         refresh(self._looking)
-        found = await self._context.in_thread(inspect, given, self._context.models.machine)
+        state = self._context.service.state
+        found = await self._context.in_thread(
+            inspect, given, lambda: machine_for_next(self._context.models, state)
+        )
         if n_looks != self._n_looks:
             return
         self._looking.visible = False

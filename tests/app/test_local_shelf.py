@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.chat.choices import ModelChoice
+from app.chat.events import EngineState
 from app.home import Home
 from app.i18n import Texts
 from app.models.events import LibraryChanged, ModelEvent
@@ -25,6 +27,7 @@ from app.models.local_texts import (
     used_text,
 )
 from app.models.service import ModelService
+from builders.fake_backend import INFO
 from builders.gguf_models import write_model
 from builders.sparse_models import SparseShape, write_sparse_model
 from convert.i18n import LANGUAGES, Language
@@ -45,6 +48,11 @@ def service(home_folder: Path) -> ModelService:
     service = ModelService(Home(home_folder), machine=machine)
     service.library.folder.mkdir(parents=True)
     return service
+
+
+def ready_with(path: Path) -> EngineState:
+    """As the engine's state is while it has the model at `path`."""
+    return EngineState("ready", ModelChoice(str(path), path.stem, path, 1, is_demo=False), INFO)
 
 
 def row(service: ModelService, name: str) -> ShelfRow:
@@ -115,7 +123,7 @@ def test_the_memory_of_the_loaded_model_counts_for_the_next(home_folder: Path) -
     loaded = write_model(service.library.folder / "loaded.gguf")
     write_model(service.library.folder / "next.gguf", seed=1)
 
-    before, after = read_shelf(service), read_shelf(service, loaded)
+    before, after = read_shelf(service), read_shelf(service, ready_with(loaded))
 
     free = [each.fit.free_bytes or 0 for each in (*before.rows, *after.rows) if each.fit is not None]
     assert free[0] == free[1] == 30_000_000
@@ -127,7 +135,7 @@ def test_a_loaded_model_is_never_said_not_to_fit(home_folder: Path) -> None:
     service.library.folder.mkdir(parents=True)
     path = write_sparse_model(service.library.folder / "huge.gguf", HUGE)
 
-    alone, loaded = read_shelf(service).rows[0].fit, read_shelf(service, path).rows[0].fit
+    alone, loaded = read_shelf(service).rows[0].fit, read_shelf(service, ready_with(path)).rows[0].fit
 
     assert alone is not None
     assert loaded is not None

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from app.chat.choices import ModelChoice
+from app.chat.events import EngineState
 from app.home import Home
 from app.models.service import ModelService
 from app.models.stock import Stock, take_stock
+from builders.fake_backend import INFO
 from builders.gguf_models import write_model
 from builders.hub import LocalHub
+from builders.sparse_models import SparseShape, write_sparse_model
+from engine.memory import estimate
 from engine.models.endpoints import Endpoints
+from engine.models.header_summary import summarize
+from engine.models.machine import Machine
 
+BLOOM_7B = SparseShape("bloom", 4096, 32, 30, 16384, 250880)
 MODEL = "belle-7b-2m"
 REPO = "BelleGroup/BELLE-7B-2M"
 
@@ -61,6 +70,32 @@ def test_a_damaged_model_is_not_here(tmp_path: Path) -> None:
 
     assert len(stock.local) == 1
     assert _stock_of(stock, MODEL) == ([], False)
+
+
+def test_what_is_recommended_does_not_depend_on_what_is_loaded(tmp_path: Path) -> None:
+    home = Home(tmp_path / "数据")
+    path = write_sparse_model(home.make(home.models) / "belle.gguf", BLOOM_7B)
+    info = replace(INFO, context_tokens=2048)
+    loaded = EngineState("ready", ModelChoice("belle", "belle", path, None, is_demo=False), info)
+    taken = estimate(summarize(path).footprint, info.context_tokens).committed
+    free_bytes = 5_900_000_000
+    service = ModelService(home, endpoints=lambda: Endpoints(()), machine=lambda: _machine(free_bytes))
+    crowded = ModelService(
+        home, endpoints=lambda: Endpoints(()), machine=lambda: _machine(free_bytes - taken)
+    )
+
+    before, after, uncorrected = take_stock(service), take_stock(crowded, loaded), take_stock(crowded)
+    service.close()
+    crowded.close()
+
+    assert after.machine == before.machine
+    assert after.offers == before.offers
+    chosen = [next(offer.chosen for offer in stock.offers) for stock in (before, uncorrected)]
+    assert chosen[0] != chosen[1]
+
+
+def _machine(available_bytes: int) -> Machine:
+    return Machine(16_000_000_000, available_bytes, 8, None, 35_000_000_000)
 
 
 def test_an_unfinished_job_is_under_way_until_it_is_cancelled(tmp_path: Path) -> None:

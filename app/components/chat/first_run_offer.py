@@ -43,7 +43,8 @@ class FirstRunOffer(ft.Container):
 
     async def load(self) -> None:
         """Look at what is here, and at the work under way."""
-        self._stock = await self._context.in_thread(take_stock, self._context.models)
+        context = self._context
+        self._stock = await context.in_thread(take_stock, context.models, context.service.state)
         getting = [job for job in self._context.models.jobs.all if is_getting(job)]
         if getting:
             self._job_id = getting[-1].id

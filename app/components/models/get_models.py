@@ -52,7 +52,9 @@ class GetModels(ft.Container):
 
     async def load(self) -> None:
         """Read what can be shown without a network."""
-        self._stock = await self._context.in_thread(take_stock, self._context.models)
+        self._stock = await self._context.in_thread(
+            take_stock, self._context.models, self._context.service.state
+        )
         self._show(self._stock)
 
     def on_model_event(self, event: ModelEvent) -> None:

@@ -64,9 +64,7 @@ class LocalModels(ft.ListView):
     async def load(self) -> None:
         """Look at the disk and show what is there."""
         context = self._context
-        state = context.service.state
-        loaded = state.model.path if state.model is not None and state.phase == "ready" else None
-        shelf = await context.in_thread(read_shelf, context.models, loaded)
+        shelf = await context.in_thread(read_shelf, context.models, context.service.state)
         self._chosen = await context.in_thread(chosen_model, context.service)
         self._shelf = shelf
         self._disk.show(shelf.disk)
