@@ -82,7 +82,8 @@ class BlockQueue:
         """What is left of a run is missing again."""
         with self.changed:
             for block in range(run.block, run.end):
-                self._states[block] = _MISSING
+                if self._states[block] == _ACTIVE:  # and not done by another thread meanwhile
+                    self._states[block] = _MISSING
             self._first_missing = min(self._first_missing, run.block)
             self.changed.notify_all()
 

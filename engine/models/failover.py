@@ -20,11 +20,13 @@ from engine.models.fetch_errors import (
     NetworkSettingInvalid,
     NotOnHub,
     Offline,
+    RangesNotServed,
     SourceContradicts,
     SourcesFailed,
 )
 from engine.models.transport import AttemptFailed, Patience
 
+_FINAL = ("refused", "missing", "contradicts", "rangeless", "unusable")
 _LONGEST_BACKOFF_S = 15.0
 # A hub behind a wall takes the whole connection timeout to say nothing: that is asked of a person once, not
 # for every file. Monotonic seconds by host.
@@ -116,7 +118,7 @@ class Failover:
     def failed(self, source: Source, failure: AttemptFailed, started_s: float) -> None:
         """An attempt that began at `started_s` failed; several at once count as one failure."""
         with self._lock:
-            if failure.kind in ("refused", "missing", "contradicts", "unusable"):
+            if failure.kind in _FINAL:
                 source.rejected = failure
                 return
             if started_s < source.failed_s:
@@ -175,6 +177,8 @@ class Failover:
             return NotOnHub(self.name, source.host)
         if failure.kind == "contradicts":
             return SourceContradicts(self.name, source.host, failure.reason)
+        if failure.kind == "rangeless":
+            return RangesNotServed(self.name, source.host)
         if failure.kind == "busy":
             return HubTooBusy(self.name, source.host, round(failure.retry_after_s or 0))
         return SourcesFailed(self.name, source.host, failure.reason)

@@ -11,6 +11,7 @@ FetchError                `name` is the file, or the repository, that was asked 
 ├── HubTooBusy
 ├── SourceContradicts
 ├── SourcesFailed
+├── RangesNotServed
 ├── HubAnswerInvalid
 ├── SearchRefused
 ├── AddressNotGguf
@@ -91,6 +92,13 @@ class SourcesFailed(FetchError):
 
     host: str
     reason: str
+
+
+@dataclass(eq=False)
+class RangesNotServed(FetchError):
+    """`host` only sends the whole file, where parts of it are needed."""
+
+    host: str
 
 
 @dataclass(eq=False)

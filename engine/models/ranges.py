@@ -79,6 +79,8 @@ class RangeReader:
         start, stop = offset + len(data), offset + size
         try:
             with self._transport.open_range(source.url, self.file, start, stop) as reply:
+                if reply.status == 200 and offset > 0:  # each read would cost all that is before it
+                    raise AttemptFailed("rangeless", "the whole file instead of a range")
                 with self._lock:
                     self._replies.add(reply)
                 try:

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Event, Lock
+from threading import Event, Lock, get_ident
 from typing import TYPE_CHECKING
 
 from engine.models.block_queue import BlockQueue, Run
@@ -80,6 +80,7 @@ class Transfer:
         self._replies: set[Reply] = set()
         self._lock = Lock()
         self._partial_bytes: dict[int, int] = {}
+        self._only_thread: int | None = None
         self._futures: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(self._n_connections + 1, thread_name_prefix="download")
 
@@ -151,16 +152,21 @@ class Transfer:
                 self._queue.changed.notify_all()
 
     def _work(self) -> None:
-        while (run := self._queue.take()) is not None:
+        while not self._is_surplus() and (run := self._queue.take()) is not None:
             try:
-                while run.block < run.end and (source := self._failover.pick(self._stop)) is not None:
+                while run.block < run.end and not self._is_surplus():
+                    source = self._failover.pick(self._stop)
+                    if source is None:
+                        return
                     self._attempt(run, source)
             finally:
                 with self._lock:
-                    self._partial_bytes.pop(run.end, None)
+                    self._partial_bytes.pop(id(run), None)
                 self._queue.give_back(run)
-            if self._stop.is_set():
-                return
+
+    def _is_surplus(self) -> bool:
+        """Whether another thread reads the file through, from a server that knows no ranges."""
+        return self._only_thread not in (None, get_ident())
 
     def _attempt(self, run: Run, source: Source) -> None:
         started_s = time.monotonic()
@@ -170,12 +176,34 @@ class Transfer:
                 self._transport.open_range(source.url, self._file, run.offset, stop) as reply,
                 _Registered(reply, self._replies, self._lock),
             ):
-                self._receive(reply, run, source)
-            if run.block < run.end and not self._stop.is_set():
+                is_whole = reply.status == 200 and (run.offset > 0 or stop < self._part.size_bytes)
+                if is_whole:
+                    self._read_through(reply, run, source)
+                else:
+                    self._receive(reply, run, source)
+            if run.block < run.end and not self._stop.is_set() and not self._is_surplus():
                 raise AttemptFailed("broken", f"the answer ended at {run.offset} instead of {stop}")
         except AttemptFailed as failure:
             if not self._stop.is_set():
                 self._failover.failed(source, failure, started_s)
+
+    def _read_through(self, reply: Reply, run: Run, source: Source) -> None:
+        """Take from the whole file what is missing: asked for each run, it would come again and again.
+
+        Only one thread does so; the others end.
+        """
+        with self._lock:
+            self._only_thread = self._only_thread or get_ident()
+        if self._is_surplus():
+            return
+        whole = Run(0, self._part.n_blocks, 0)
+        try:
+            self._receive(reply, whole, source)
+        finally:
+            with self._lock:
+                self._partial_bytes.pop(id(whole), None)
+        if whole.block == whole.end:
+            run.block = run.end
 
     def _receive(self, reply: Reply, run: Run, source: Source) -> None:
         """Store what comes, in pieces large enough for the locks and the calls around them not to matter."""
@@ -204,16 +232,18 @@ class Transfer:
         while data and run.block < run.end:
             offset, size = self._part.extent(run.block)
             piece = data[: offset + size - run.offset]
-            self._part.write(run.offset, piece)
+            is_missing = not self._queue.is_done(run.block)
+            if is_missing:
+                self._part.write(run.offset, piece)
             run.crc = zlib.crc32(piece, run.crc)
             run.offset += len(piece)
             data = data[len(piece) :]
-            with self._lock:
-                self._partial_bytes[run.end] = run.offset - offset
-            if run.offset == offset + size:
+            is_full = run.offset == offset + size
+            if is_missing and is_full:
                 self._part.finish_block(run.block, run.crc)
-                with self._lock:
-                    self._partial_bytes[run.end] = 0
+            with self._lock:
+                self._partial_bytes[id(run)] = run.offset - offset if is_missing and not is_full else 0
+            if is_full:
                 self._queue.finish(run.block)
                 run.block += 1
                 run.crc = 0

@@ -24,7 +24,9 @@ import httpx
 from engine.models.endpoints import Endpoints, RemoteFile, origin
 from engine.models.proxies import ProxiedTransport, ProxySettingInvalid
 
-FailureKind = Literal["unreachable", "broken", "busy", "refused", "missing", "contradicts", "unusable"]
+FailureKind = Literal[
+    "unreachable", "broken", "busy", "refused", "missing", "contradicts", "rangeless", "unusable"
+]
 
 _MAX_REDIRECTS = 6
 _REDIRECTS = (301, 302, 303, 307, 308)

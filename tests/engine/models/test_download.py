@@ -34,7 +34,7 @@ from engine.models.fetch_errors import (
     SourcesFailed,
 )
 from engine.models.part_file import part_path, record_path
-from engine.models.transport import Patience
+from engine.models.transport import Patience, Reply
 
 REPO, NAME = "BelleGroup/BELLE", "模型 q4.gguf"
 FAST = Patience(connect_s=2, stall_s=1, slow_s=1, n_failures=3, backoff_s=0.01, longest_wait_s=5)
@@ -149,10 +149,44 @@ def test_connections_that_always_end_early_still_get_there(hub: LocalHub, tmp_pa
     assert (tmp_path / "a").read_bytes() == DATA
 
 
-def test_a_server_without_ranges_is_read_through(hub: LocalHub, tmp_path: Path) -> None:
-    hub.fault = always(Fault(no_ranges=True))
-    fetch(publish(hub), tmp_path / "a", hub, n_connections=2)
-    assert (tmp_path / "a").read_bytes() == DATA
+@pytest.mark.parametrize("n_broken", [0, 1])
+def test_a_server_without_ranges_is_read_through_once(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_broken: int
+) -> None:
+    """Not for every part of the file from its beginning: many times the file would come."""
+    data = random.Random(5).randbytes(60_000_000)
+    file = publish(hub, data)
+    broken = [Fault(no_ranges=True, stop_after=30_000_000)] * n_broken
+    hub.fault = lambda seen: (
+        None if seen.server == "hub" else broken.pop() if broken else Fault(no_ranges=True)
+    )
+    n_came = 0
+    chunks = Reply.chunks
+
+    def counted(self: Reply) -> Iterator[bytes]:
+        nonlocal n_came
+        for chunk in chunks(self):
+            n_came += len(chunk)
+            yield chunk
+
+    monkeypatch.setattr(Reply, "chunks", counted)
+    fetch(file, tmp_path / "a", hub)
+    assert (tmp_path / "a").read_bytes() == data
+    assert n_came < len(data) * (1 + n_broken) + (8 << 20)
+
+
+def test_what_is_there_is_kept_where_the_next_server_knows_no_ranges(
+    hub: LocalHub, mirror: LocalHub, tmp_path: Path
+) -> None:
+    """And a server that knows them takes over in the middle."""
+    file, path = publish(hub), tmp_path / "a"
+    publish(mirror)
+    hub.fault = always(Fault(bytes_per_s=6_000_000))
+    leave_after(file, path, hub, 9_000_000)
+    hub.fault = at_times(*[Fault(no_ranges=True, stop_after=5_000_000)] * 4, then=Fault(status=404))
+    fetch(file, path, hub, mirror)
+    assert path.read_bytes() == DATA
+    assert asked_bytes(mirror) <= len(DATA) - (4 << 20)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from builders.hub import Fault, LocalHub
 from builders.processes import python_environment
-from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.endpoints import Endpoints
 from engine.models.failover import Failover
 from engine.models.fetch_errors import (
     HubAnswerInvalid,
@@ -24,7 +24,6 @@ from engine.models.fetch_errors import (
     SourceContradicts,
 )
 from engine.models.hub import is_repo_name, resolve, search
-from engine.models.ranges import Extent, ReadAhead, ReadStopped
 from engine.models.transport import Patience
 
 REPO = "BelleGroup/BELLE-7B-2M"
@@ -140,62 +139,3 @@ def test_a_login_page_is_no_answer(hub: LocalHub, monkeypatch: pytest.MonkeyPatc
 def test_names_that_are_no_repositories(name: str) -> None:
     assert not is_repo_name(name)
     assert is_repo_name(REPO)
-
-
-def read_ahead(hub: LocalHub, data: bytes, **settings: int) -> ReadAhead:
-    file = hub.add(REPO, "model.bin", data)
-    remote = RemoteFile(REPO, hub.commit, "model.bin", file.size_bytes, file.hash)
-    return ReadAhead([remote], Endpoints((hub.url,)), FAST, **settings)
-
-
-def test_expected_reads_are_joined_and_made_once(hub: LocalHub) -> None:
-    data = os.urandom(1_000_000)
-    extents = [Extent("model.bin", start, 100_000) for start in range(0, 1_000_000, 100_000)]
-    with read_ahead(hub, data) as ahead:
-        ahead.expect(extents)
-        for extent in extents:
-            assert ahead.read_at("model.bin", extent.offset, 100_000) == data[extent.offset :][:100_000]
-        assert ahead.fetched_bytes == 1_000_000
-    assert len(hub.file_requests("lfs")) == 1
-
-
-def test_expected_reads_with_little_between_them_are_one_request(hub: LocalHub) -> None:
-    data = os.urandom(1_000_000)
-    starts = (5, 1_100, 2_500, 900_000, 901_000, 10)
-    with read_ahead(hub, data) as ahead:
-        ahead.expect(Extent("model.bin", start, 1_000) for start in starts)
-        for start in reversed(starts):
-            assert ahead.read_at("model.bin", start, 1_000) == data[start : start + 1_000]
-        assert ahead.fetched_bytes == 3_495 + 2_000 + 1_000
-        assert ahead._held_bytes == 0  # noqa: SLF001
-    assert len(hub.file_requests("lfs")) == 3
-
-
-def test_the_window_bounds_what_is_held_and_order_does_not_matter(hub: LocalHub) -> None:
-    data = os.urandom(2_000_000)
-    extents = [Extent("model.bin", start, 80_000) for start in range(1_900_000, -1, -100_000)]
-    with read_ahead(hub, data, window_bytes=320_000) as ahead:
-        ahead.expect(extents)
-        swapped = [*extents[3:6], *extents[:3], extents[-1], *extents[6:-1]]
-        for extent in swapped:
-            assert ahead.read_at("model.bin", extent.offset, 80_000) == data[extent.offset :][:80_000]
-            assert ahead._held_bytes <= 320_000  # noqa: SLF001
-        assert ahead.fetched_bytes == 1_600_000
-
-
-def test_small_reads_nobody_expected_are_kept(hub: LocalHub) -> None:
-    data = os.urandom(300_000)
-    with read_ahead(hub, data) as ahead:
-        for start in (*range(0, 200_000, 5_000), 0, 299_970):
-            assert ahead.read_at("model.bin", start, 30) == data[start : start + 30]
-        assert ahead.read_at("model.bin", 65_530, 20) == data[65_530:65_550]
-    assert len(hub.file_requests("lfs")) <= 6
-
-
-def test_closing_ends_reads_that_wait(hub: LocalHub) -> None:
-    ahead = read_ahead(hub, os.urandom(300_000))
-    hub.fault = lambda seen: Fault(bytes_per_s=10) if seen.server == "lfs" else None
-    ahead.expect([Extent("model.bin", 0, 300_000)])
-    ahead.close()
-    with pytest.raises(ReadStopped):
-        ahead.read_at("model.bin", 0, 300_000)
