@@ -59,6 +59,14 @@ class Stock:
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
     def standing(self, model: CatalogModel) -> Standing:
+    @property
+    def has_own(self) -> bool:
+        """Whether this person has a model to chat with. In the hub's cache are other programs' models: one
+        counts when it was used here.
+        """
+        sound = (model for model in self.local if model.problem is None)
+        return any(model.place != "hf-cache" or model.used_at is not None for model in sound)
+
         """Of one model."""
         return self.standings.get(model.id, Standing())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from app.chat.choices import ModelChoice
 from app.chat.events import EngineState
 from app.home import Home
@@ -70,6 +72,27 @@ def test_a_damaged_model_is_not_here(tmp_path: Path) -> None:
 
     assert len(stock.local) == 1
     assert _stock_of(stock, MODEL) == ([], False)
+
+
+def test_only_sound_models_of_this_person_count_as_having_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--some--Model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    cached = write_model(snapshot / "cached.gguf")
+    home = Home(tmp_path / "数据")
+    (home.make(home.models) / "broken.gguf").write_bytes(b"GGUF")
+    service = ModelService(home, endpoints=lambda: Endpoints(()))
+
+    unused = take_stock(service)
+    service.library.note_used(cached)
+    used = take_stock(service)
+    service.close()
+
+    assert len(unused.local) == 2
+    assert not unused.has_own
+    assert used.has_own
 
 
 def test_what_is_recommended_does_not_depend_on_what_is_loaded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""While there is nothing but the demo: the model to get on this machine in one click, and how far it is.
+"""While a person has nothing but the demo: the model to get on this machine in one click, and how far it is.
 
 Follows the model service by itself; whoever shows it says only whether the demo is in use.
 """
@@ -80,7 +80,7 @@ class FirstRunOffer(ft.Container):
 
     def _show(self) -> None:
         stock, job = self._stock, self._job()
-        has_models = stock is None or bool(stock.local)
+        has_models = stock is None or stock.has_own
         self.visible = self._is_demo and (job is not None or self._ready is not None or not has_models)
         if not self.visible:
             self._shown = ()
