@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event, Lock
 from types import TracebackType
@@ -30,6 +30,8 @@ _N_CONNECTIONS = 6
 _MAX_HELD = 256
 _SMALL_BYTES = 64 << 10
 _N_SMALL_BLOCKS = 128
+_STOP_S = 2.0
+_LOOK_S = 0.2
 
 
 class ReadStopped(Exception):
@@ -149,6 +151,8 @@ class ReadAhead:
         }
         self._window_bytes = window_bytes
         self._pool = ThreadPoolExecutor(n_connections, thread_name_prefix="read-ahead")
+        self._running: set[Future[bytes]] = set()
+        self._closed = Event()
         self._lock = Lock()
         self._upcoming: deque[Extent] = deque()
         self._held: dict[Extent, _Request] = {}
@@ -161,10 +165,11 @@ class ReadAhead:
         return sum(reader.fetched_bytes for reader in self._readers.values())
 
     def expect(self, extents: Iterable[Extent]) -> None:
-        """The reads to come, in this order; replaces what was expected before."""
+        """The reads to come, in this order; replaces what was expected before. Nothing after `close`."""
         with self._lock:
-            self._upcoming = deque(extent for extent in extents if extent.size)
-            self._fill()
+            if not self._closed.is_set():
+                self._upcoming = deque(extent for extent in extents if extent.size)
+                self._fill()
 
     def read_at(self, name: str, offset: int, size: int) -> bytes:
         """Exactly `size` bytes; raises a `FetchError`, or `ReadStopped` after `close`."""
@@ -174,7 +179,7 @@ class ReadAhead:
         if request is None or request.future is None:
             return self._read_unexpected(extent)
         try:
-            data = request.future.result()
+            data = self._wait_for(request.future)
         except CancelledError as error:
             raise ReadStopped from error
         finally:
@@ -189,10 +194,13 @@ class ReadAhead:
     def close(self) -> None:
         """Drop everything and end all reads; harmless when repeated."""
         with self._lock:
+            self._closed.set()
             self._upcoming.clear()
         for reader in self._readers.values():
             reader.stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._transport.abort()
+        wait(list(self._running), _STOP_S)
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -216,6 +224,14 @@ class ReadAhead:
                 self._held[extent] = request
             reader = self._readers[request.extents[0].name]
             request.future = self._pool.submit(reader.read_at, request.offset, request.size)
+            self._running.add(request.future)
+            request.future.add_done_callback(self._running.discard)
+
+    def _wait_for(self, future: Future[bytes]) -> bytes:
+        while not wait([future], _LOOK_S).done:
+            if self._closed.is_set():  # a thread that is connecting can't be interrupted
+                raise ReadStopped
+        return future.result()
 
     def _next_request(self) -> _Request | None:
         extents: list[Extent] = []

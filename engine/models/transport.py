@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import httpx
 
@@ -115,11 +116,7 @@ class Reply:
         stream = self._response.extensions.get("network_stream")
         connection = stream.get_extra_info("socket") if stream is not None else None
         if isinstance(connection, socket.socket):
-            try:
-                # Not the method of an encrypted one, which would change it under the reader's hands.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                return  # it ended by itself
+            _end(connection)
 
 
 class Transport:
@@ -129,6 +126,8 @@ class Transport:
         self._endpoints = endpoints
         self._patience = patience
         self._resolved: dict[str, tuple[str, Mapping[str, str]]] = {}
+        self._connections: WeakSet[socket.socket] = WeakSet()
+        self._is_ended = False
         self._lock = Lock()
         timeout = httpx.Timeout(patience.stall_s, connect=patience.connect_s)
         limits = httpx.Limits(max_connections=n_connections + 4, max_keepalive_connections=n_connections)
@@ -172,8 +171,17 @@ class Transport:
         finally:
             response.close()
 
+    def abort(self) -> None:
+        """End what waits in other threads, for an answer too; nothing can be asked any more."""
+        with self._lock:
+            self._is_ended = True
+            connections = list(self._connections)
+        for connection in connections:
+            _end(connection)
+
     def close(self) -> None:
-        """Close all connections; harmless when repeated."""
+        """Close all connections, those in use as well; harmless when repeated."""
+        self.abort()
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -243,7 +251,10 @@ class Transport:
             token = self._endpoints.token_for(url)
             if token is not None:
                 sent["Authorization"] = f"Bearer {token}"
-            request = self._client.build_request("GET", url, headers=sent)
+            if self._is_ended:
+                raise AttemptFailed("broken", "closed")
+            extensions = {"trace": self._note_connection}
+            request = self._client.build_request("GET", url, headers=sent, extensions=extensions)
             return self._client.send(request, stream=True)
         except ProxySettingInvalid as error:
             raise AttemptFailed("unusable", error.setting) from error
@@ -251,6 +262,31 @@ class Transport:
             raise AttemptFailed("unreachable", _reason(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise AttemptFailed("broken", _reason(error)) from error
+        except RuntimeError as error:
+            if not self._client.is_closed:
+                raise
+            raise AttemptFailed("broken", "closed") from error
+
+    def _note_connection(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by httpx as a request goes on: https://www.encode.io/httpcore/extensions/"""
+        if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            return
+        connection = info["return_value"].get_extra_info("socket")
+        if isinstance(connection, socket.socket):
+            with self._lock:
+                self._connections.add(connection)
+                is_ended = self._is_ended
+            if is_ended:
+                _end(connection)
+
+
+def _end(connection: socket.socket) -> None:
+    """Let whoever reads from it read its end."""
+    try:
+        # Not the method of an encrypted one, which would change it under the reader's hands.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    except OSError:
+        return  # it ended by itself
 
 
 def _check_status(response: httpx.Response) -> None:

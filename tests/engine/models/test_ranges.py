@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from threading import Event, Thread
 
 import pytest
 
-from builders.hub import Fault, LocalHub
+from builders.hub import Fault, LocalHub, Seen
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.fetch_errors import RangesNotServed
 from engine.models.ranges import Extent, ReadAhead, ReadStopped
@@ -75,6 +76,50 @@ def test_closing_ends_reads_that_wait(hub: LocalHub) -> None:
     ahead.close()
     with pytest.raises(ReadStopped):
         ahead.read_at("model.bin", 0, 300_000)
+
+
+def test_closing_ends_reads_whose_answer_never_begins(hub: LocalHub) -> None:
+    """Expected ones and others, in other threads; the hub accepts, and says nothing."""
+    asked, answered = Event(), Event()
+
+    def say_nothing(seen: Seen) -> None:
+        if seen.server == "lfs":
+            asked.set()
+            answered.wait()
+
+    data = os.urandom(1_000_000)
+    hub.fault = say_nothing
+    ended: list[str] = []
+
+    def read(offset: int) -> None:
+        try:
+            ahead.read_at("model.bin", offset, 100_000)
+        except ReadStopped:
+            ended.append("stopped")
+
+    ahead = read_ahead(hub, data, patience=Patience(stall_s=600))
+    ahead.expect([Extent("model.bin", 0, 100_000)])
+    threads = [Thread(target=read, args=(offset,), daemon=True) for offset in (0, 500_000)]
+    try:
+        for thread in threads:
+            thread.start()
+        assert asked.wait(60)
+        ahead.close()
+        for thread in threads:
+            thread.join(60)
+        assert ended == ["stopped"] * 2
+    finally:
+        answered.set()
+
+
+def test_nothing_is_expected_after_the_end(hub: LocalHub) -> None:
+    ahead = read_ahead(hub, os.urandom(300_000))
+    ahead.close()
+    ahead.expect([Extent("model.bin", 0, 300_000)])
+    with pytest.raises(ReadStopped):
+        ahead.read_at("model.bin", 0, 300_000)
+    assert hub.seen == []
+    ahead.close()
 
 
 def test_a_server_without_ranges_is_refused(hub: LocalHub) -> None:

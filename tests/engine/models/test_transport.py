@@ -109,3 +109,13 @@ def test_a_storage_that_breaks_off_is_asked_of_the_hub_again(hub: LocalHub) -> N
     assert failed.value.kind == "broken"
     assert data == DATA[:10]
     assert [seen.server for seen in hub.file_requests()] == ["hub", "lfs"] * 2
+
+
+def test_nothing_is_asked_after_the_end(hub: LocalHub) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    (url,) = Endpoints((hub.url,)).locations(file)
+    transport = Transport(Endpoints((hub.url,)), FAST)
+    transport.close()
+    with pytest.raises(AttemptFailed), transport.open_range(url, file, 0, 10):
+        pass
+    assert hub.seen == []
