@@ -33,7 +33,7 @@ def _main() -> None:
     context_tokens = int(sys.argv[2])
     options = LoadOptions(context_tokens=context_tokens, threads=2, prompt_format="belle", ignore_memory=True)
     backend.load(Path(sys.argv[1]), options)
-    prompt = "ab" * min(300, context_tokens // 3)
+    prompt = "ab" * min(300, (context_tokens - 64) // 2)  # a token a letter
     for _ in backend.chat([Message("user", prompt)], Sampling(max_tokens=1)):
         pass
     after = _taken()

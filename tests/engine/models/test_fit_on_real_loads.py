@@ -20,11 +20,14 @@ TOLERANCE = 0.10
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts memory by /proc")
 
+# Two of them twice: what a context takes, and what there is without much of one.
 LOADS = {
     "bloom": (SparseShape("bloom", 1024, 16, 4, 4096, 16_000), 4096),
+    "bloom at 512": (SparseShape("bloom", 1024, 16, 4, 4096, 16_000), 512),
     "belle-vocabulary": (SparseShape("bloom", 512, 8, 4, 2048, 250_880, "Q6_K", n_merges=250_000), 2048),
     "llama": (SparseShape("llama", 1024, 16, 8, 2816, 32_000, "Q4_K"), 2048),
     "grouped": (SparseShape("llama", 1024, 16, 4, 2816, 32_000, "F16", n_kv_heads=4), 8192),
+    "grouped at 512": (SparseShape("llama", 1024, 16, 4, 2816, 32_000, "F16", n_kv_heads=4), 512),
 }
 
 
