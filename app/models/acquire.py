@@ -186,10 +186,16 @@ class _Run:
         total_bytes = sum(sizes)
         earlier_bytes = 0
         first: Downloaded | None = None
+        reached: set[str] = set()
         for file, path in zip(files, paths, strict=True):
             done: Downloaded | None = None
             events = download(
-                file, path, self.endpoints, patience=self.patience, is_cancelled=self.is_cancelled
+                file,
+                path,
+                self.endpoints,
+                patience=self.patience,
+                reached=reached,
+                is_cancelled=self.is_cancelled,
             )
             with closing(events):
                 for event in events:

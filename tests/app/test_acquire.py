@@ -329,6 +329,26 @@ def test_gguf_files_are_fetched_as_they_are(
     assert {event.n_tensors for event in progress} == {0}
 
 
+def test_a_set_outlasts_an_outage_between_its_files(models: Path) -> None:
+    parts = [os.urandom(3_000_000), os.urandom(2_000_000)]
+    is_gone = is_back = False
+    with LocalHub() as hub:
+        for i, data in enumerate(parts, 1):
+            hub.add(REPO, f"x-0000{i}-of-00002.gguf", data)
+        work = acquire(Wish(REPO), models, Endpoints((hub.url,)), patience=Patience(backoff_s=1))
+        for event in work:
+            if not isinstance(event, WorkProgress):
+                continue
+            if event.done_bytes == len(parts[0]) and not is_gone:
+                hub.close()
+                is_gone = True
+            elif is_gone and event.waiting_s and not is_back:
+                hub.reopen()
+                is_back = True
+    assert is_back
+    assert [path.read_bytes() for path in sorted(models.glob("*.gguf"))] == parts
+
+
 def test_what_is_unclear_is_asked(tmp_path: Path) -> None:
     with LocalHub() as hub:
         for name in ("a.gguf", "b.gguf", "c-00001-of-00002.gguf"):
