@@ -271,7 +271,7 @@ def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
     app.press("Close")
 
     _choose(app, "tiny", "Verify")
-    app.wait_for_label("job-1", "is exactly as it was published")
+    app.wait_for_label("job-1", "is undamaged")
     damaged = bytearray(published.read_bytes())
     damaged[-100] ^= 1
     (home / "models" / "tiny.gguf").write_bytes(damaged)
