@@ -102,6 +102,10 @@ class ChatService:
         """What can be chosen: the demo first, then the models folder, then a file from elsewhere."""
         return list_choices(self.home, self.settings.settings.default_model)
 
+    def chosen_model(self) -> ModelChoice:
+        """The model that the settings name, where it is (still) there, or the demo."""
+        return self._planner.choice(Overrides())
+
     def choose_model(self, key: str) -> None:
         """Use a model from now on and load it in the background, after the answer that is running.
 

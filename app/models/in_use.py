@@ -9,20 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from app.chat.choices import DEMO, ModelChoice, find_choice
+from app.chat.choices import ModelChoice
 from app.chat.events import EngineState
 from app.chat.service import ChatService
-from app.errors import ModelIsFolder, ModelNotFound
 
 
 def chosen_model(service: ChatService) -> ModelChoice:
     """The model that answers, or that would: from the settings. May wait for the disk."""
-    if service.state.model is not None:
-        return service.state.model
-    try:
-        return find_choice(service.settings.settings.default_model, service.home)
-    except (ModelNotFound, ModelIsFolder):
-        return DEMO
+    return service.state.model or service.chosen_model()
 
 
 def is_in_use(state: EngineState, files: Collection[Path]) -> bool:

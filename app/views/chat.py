@@ -33,7 +33,7 @@ from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
-from app.views.chat_reading import Carried, Reading, chosen_model, queued_in, read_conversation, with_draft
+from app.views.chat_reading import Carried, Reading, queued_in, read_conversation, with_draft
 from app.views.context import ViewContext
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class ChatView(ft.Container):
                 )
             except ConversationMissing:
                 self._context.notify(self._context.t("chat.missing"))
-        self._chosen_model = await self._context.in_thread(chosen_model, self._service)
+        self._chosen_model = await self._context.in_thread(self._service.chosen_model)
         if this_load != self._n_loads:
             return
         self._is_loaded, self._has_left = True, False

@@ -17,7 +17,6 @@ from convert.i18n import Language
 from engine.types import Sampling
 
 if TYPE_CHECKING:
-    from app.chat.choices import ModelChoice
     from app.chat.service import ChatService
 
 
@@ -107,13 +106,6 @@ def behaviour(service: ChatService, overrides: Overrides, language: Language) ->
     chosen = overrides.persona or service.settings.settings.persona
     persona = next((each for each in personas if each.id == chosen), personas[0])
     return Behaviour(personas, persona, overrides)
-
-
-def chosen_model(service: ChatService) -> ModelChoice:
-    """The model that the settings name, where it is (still) there, or the demo."""
-    models = service.models()
-    key = service.settings.settings.default_model
-    return next((choice for choice in models if choice.key == key), models[0])
 
 
 def persona_sampling(service: ChatService, now: Behaviour) -> Sampling:

@@ -10,13 +10,18 @@ import flet as ft
 
 from app.components.basics.dialogs import ask_confirmation
 from app.components.basics.identified import identified
+from app.components.basics.refresh import refresh
 from app.components.settings.about_section import about_section
 from app.components.settings.data_section import DataSection
 from app.components.settings.personas_section import PersonasSection
 from app.components.settings.sampling_defaults import SamplingKnobs
 from app.components.settings.settings_section import row, section
+from app.i18n import window_size
+from app.models.candidates import Candidate, read_candidates
+from app.models.fit_texts import fit_word
 from app.settings import Settings
 from app.views.context import ViewContext
+from engine.models.fit import Verdict
 
 _WIDTH = 760
 _FONT_STEPS = 13  # 0.7 to 2.0 by tenths
@@ -41,6 +46,11 @@ class SettingsView(ft.Container):
         self._on_shortcuts = on_shortcuts
         self._on_quit = on_quit
         self._data = DataSection(context, folder)
+        self._models = ft.Dropdown(
+            on_select=context.guard(
+                lambda event: context.in_thread(context.service.choose_model, event.control.value)
+            )
+        )
         self._sections = ft.Column(scroll=ft.ScrollMode.AUTO, expand=True)
         self._fill()
         super().__init__(
@@ -50,8 +60,30 @@ class SettingsView(ft.Container):
         )
 
     async def load(self) -> None:
-        """Read the numbers that are on disk."""
+        """Read what is on disk: models and numbers."""
+        await self._load_models()
         await self._data.load()
+
+    async def _load_models(self) -> None:
+        """Offer the models; the one that the settings name is chosen, loaded or not."""
+        context, service = self._context, self._context.service
+        candidates = await context.in_thread(read_candidates, service, context.models)
+        chosen = await context.in_thread(service.chosen_model)
+        self._models.options = [self._model_option(candidate) for candidate in candidates]
+        self._models.value = chosen.key
+        refresh(self._models)
+
+    def _model_option(self, candidate: Candidate) -> ft.DropdownOption:
+        """With its size, and with what speaks against it."""
+        t, choice, row = self._context.t, candidate.choice, candidate.row
+        facts = [t("settings.demo_model") if choice.is_demo else choice.name]
+        if choice.size_bytes is not None:
+            facts.append(window_size(choice.size_bytes))
+        if not candidate.is_usable:
+            facts.append(t("library.unusable"))
+        elif row is not None and row.fit is not None and row.fit.verdict is Verdict.NO:
+            facts.append(fit_word(row.fit, self._context.texts))
+        return ft.DropdownOption(choice.key, text=" · ".join(facts), disabled=not candidate.is_usable)
 
     def _header(self) -> ft.Control:
         t, guard = self._context.t, self._context.guard
@@ -157,7 +189,7 @@ class SettingsView(ft.Container):
             on_select=context.guard(lambda event: self._save(persona=event.control.value)),
         )
         return [
-            row(context.t("settings.model"), self._models()),
+            row(context.t("settings.model"), identified(self._models, "default-model")),
             row(context.t("settings.persona"), persona),
             knobs,
             ft.Row(
@@ -165,21 +197,6 @@ class SettingsView(ft.Container):
                 alignment=ft.MainAxisAlignment.END,
             ),
         ]
-
-    def _models(self) -> ft.Control:
-        context, service = self._context, self._context.service
-        state = service.state
-        options = [
-            ft.DropdownOption(each.key, text=context.t("settings.demo_model") if each.is_demo else each.name)
-            for each in service.models()
-        ]
-        return ft.Dropdown(
-            value=state.model.key if state.model else None,
-            options=options,
-            on_select=context.guard(
-                lambda event: context.in_thread(service.choose_model, event.control.value)
-            ),
-        )
 
     def _bottom(self) -> ft.Control:
         t, guard = self._context.t, self._context.guard

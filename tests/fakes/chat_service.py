@@ -78,6 +78,9 @@ class FakeChatService:
     def models(self) -> tuple[ModelChoice, ...]:
         return DEMO, BELLE
 
+    def chosen_model(self) -> ModelChoice:
+        return self.state.model or DEMO
+
     def choose_model(self, key: str) -> None:
         model = next(choice for choice in self.models() if choice.key == key)
         self.set_state(phase="ready", model=model, error=None)

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import flet as ft
 
 from app.components.basics.identified import identified
-from app.components.basics.look import DIALOG_INSET, UNIT
+from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
+from app.components.models.fit_badge import fit_badge, unusable_badge
 from app.i18n import window_size
+from app.models.candidates import Candidate, read_candidates
+from app.models.in_use import chosen_model
+from app.models.local_texts import problem_text
 from app.views.context import ModelsSection, ViewContext
 
 if TYPE_CHECKING:
@@ -20,16 +24,16 @@ _WIDTH = 480
 
 async def choose_model(context: ViewContext) -> None:
     """Ask which model is to answer; loading begins at once and in the background."""
-    models = await context.in_thread(context.service.models)
-    current = context.service.state.model
+    candidates = await context.in_thread(read_candidates, context.service, context.models)
+    current = await context.in_thread(chosen_model, context.service)
 
     async def choose(choice: ModelChoice) -> None:
         context.close_dialog(dialog)
         await context.in_thread(context.service.choose_model, choice.key)
 
     tiles = [
-        identified(_tile(context, choice, current, choose), f"model-{index}")
-        for index, choice in enumerate(models)
+        identified(_tile(context, candidate, current, choose), f"model-{index}")
+        for index, candidate in enumerate(candidates)
     ]
     dialog = ft.AlertDialog(
         title=ft.Text(context.t("chat.models.title")),
@@ -52,25 +56,49 @@ async def choose_model(context: ViewContext) -> None:
 
 def _tile(
     context: ViewContext,
-    choice: ModelChoice,
-    current: ModelChoice | None,
-    choose: object,
+    candidate: Candidate,
+    current: ModelChoice,
+    choose: Callable[[ModelChoice], object],
 ) -> ft.Control:
-    is_current = current is not None and current.key == choice.key
+    choice = candidate.choice
+    is_current = (current.key, current.path) == (choice.key, choice.path)
     name = context.t("chat.models.demo") if choice.is_demo else choice.name
-    about = context.t("chat.models.demo_about") if choice.is_demo else _about(choice)
+    icon = ft.Icons.RADIO_BUTTON_CHECKED if is_current else ft.Icons.RADIO_BUTTON_UNCHECKED
     return ft.ListTile(
-        leading=ft.Icon(ft.Icons.RADIO_BUTTON_CHECKED if is_current else ft.Icons.RADIO_BUTTON_UNCHECKED),
+        leading=ft.Icon(icon if candidate.is_usable else ft.Icons.BLOCK),
         title=ft.Text(name, max_lines=2, overflow=ft.TextOverflow.ELLIPSIS),
-        subtitle=ft.Text(about, max_lines=2, overflow=ft.TextOverflow.ELLIPSIS) if about else None,
+        subtitle=_about(context, candidate),
         selected=is_current,
         content_padding=ft.Padding.symmetric(horizontal=UNIT),
-        on_click=context.guard(lambda: choose(choice)),  # type: ignore[operator]
+        on_click=context.guard(lambda: choose(choice)) if candidate.is_usable else None,
     )
 
 
-def _about(choice: ModelChoice) -> str:
-    return window_size(choice.size_bytes) if choice.size_bytes is not None else ""
+def _about(context: ViewContext, candidate: Candidate) -> ft.Control | None:
+    """How it does on this machine and its size; of one that can't be used, also why."""
+    choice, row = candidate.choice, candidate.row
+    if choice.is_demo:
+        return _line(context.t("chat.models.demo_about"))
+    size = window_size(choice.size_bytes) if choice.size_bytes is not None else ""
+    if row is None:
+        return _line(size) if size else None
+    problem = problem_text(row, context.texts)
+    mark = fit_badge(context, row.fit) if problem is None else unusable_badge(context)
+    facts = ft.Row(
+        [mark, muted_text(size)],
+        wrap=True,
+        spacing=UNIT,
+        run_spacing=4,
+        vertical_alignment=ft.CrossAxisAlignment.CENTER,
+    )
+    lines: list[ft.Control] = [facts]
+    if problem is not None:
+        lines.append(muted_text(problem))
+    return ft.Container(ft.Column(lines, spacing=4, tight=True), padding=ft.Padding.only(top=4))
+
+
+def _line(text: str) -> ft.Control:
+    return ft.Text(text, max_lines=2, overflow=ft.TextOverflow.ELLIPSIS)
 
 
 def _places(context: ViewContext, close: Callable[[], None]) -> ft.Control:

@@ -9,7 +9,7 @@ from app.models.fit_texts import fit_sentence, fit_word
 from app.views.context import ViewContext
 from engine.models.fit import Fit, Verdict
 
-__all__ = ["badge", "fit_badge", "fit_sentence"]
+__all__ = ["badge", "fit_badge", "fit_sentence", "unusable_badge"]
 
 _LOOKS: dict[Verdict, tuple[ft.IconData, ft.ColorValue, ft.ColorValue]] = {
     Verdict.WELL: (
@@ -31,6 +31,16 @@ def fit_badge(context: ViewContext, fit: Fit | None) -> ft.Control:
     """The verdict in two words; None is "not known"."""
     icon, background, foreground = _LOOKS[fit.verdict] if fit is not None else _UNKNOWN
     return badge(fit_word(fit, context.texts), icon, background, foreground, fit_sentence(fit, context.texts))
+
+
+def unusable_badge(context: ViewContext) -> ft.Control:
+    """Something is wrong with the file."""
+    return badge(
+        context.t("library.unusable"),
+        ft.Icons.BROKEN_IMAGE_OUTLINED,
+        ft.Colors.ERROR_CONTAINER,
+        ft.Colors.ON_ERROR_CONTAINER,
+    )
 
 
 def badge(

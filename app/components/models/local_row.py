@@ -11,7 +11,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
-from app.components.models.fit_badge import badge, fit_badge
+from app.components.models.fit_badge import fit_badge, unusable_badge
 from app.i18n import Texts, window_size
 from app.models.local_shelf import ShelfRow
 from app.models.local_texts import about_text, facts, problem_text
@@ -69,19 +69,10 @@ class LocalRow(ft.Container):
         dress(self, is_in_use=is_in_use)
 
     def _facts(self, texts: Texts) -> ft.Control:
-        row = self._row
-        marks: list[ft.Control] = [] if row.model.problem is not None else [fit_badge(self._context, row.fit)]
-        if row.model.problem is not None:
-            marks.append(
-                badge(
-                    self._context.t("library.unusable"),
-                    ft.Icons.BROKEN_IMAGE_OUTLINED,
-                    ft.Colors.ERROR_CONTAINER,
-                    ft.Colors.ON_ERROR_CONTAINER,
-                )
-            )
+        row, context = self._row, self._context
+        mark = unusable_badge(context) if row.model.problem is not None else fit_badge(context, row.fit)
         return ft.Row(
-            [*marks, muted_text(" · ".join(facts(row, texts)))],
+            [mark, muted_text(" · ".join(facts(row, texts)))],
             wrap=True,
             spacing=UNIT,
             run_spacing=4,

@@ -8,6 +8,7 @@ from pathlib import Path
 import flet as ft
 
 from app.components.basics.identified import identified
+from app.components.basics.refresh import refresh
 from app.components.settings.settings_section import note, row
 from app.history.backup import BACKUPS_KEPT
 from app.views.context import ViewContext
@@ -72,7 +73,7 @@ class DataSection(ft.Column):
             self._backups.value = context.t(
                 "settings.backups_text", kept=BACKUPS_KEPT, n=len(backups), newest=newest
             )
-        self.update()
+        refresh(self)
 
     async def _back_up(self) -> None:
         await self._context.in_thread(self._context.service.history.backups.make)
