@@ -276,11 +276,11 @@ def _can_take_over(job: Job, errand: Errand) -> bool:
         return False
     if known.wish is None or errand.wish is None:
         return False
-    known = replace(known, wish=replace(known.wish, key=errand.wish.key))
+    wish = replace(known.wish, key=errand.wish.key)
     if not job.record.done_bytes:  # else it holds what the tokenizer became
-        wish = replace(known.wish, tokenizer=errand.wish.tokenizer)
-        known = replace(known, wish=wish, tokenizer_repo=errand.tokenizer_repo)
-    return _is_same(known, errand)
+        wish = replace(wish, tokenizer=errand.wish.tokenizer)
+        known = replace(known, tokenizer_repo=errand.tokenizer_repo)
+    return _is_same(replace(known, wish=wish), errand)
 
 
 def _at_commit_of(known: Errand, errand: Errand) -> Errand:

@@ -31,7 +31,8 @@ class Standing:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for standings that look the same in a list: progress does not matter there."""
-        return (tuple(model.path for model in self.here), self.state)
+        job_id = self.job.id if self.job is not None else None
+        return (tuple(model.path for model in self.here), self.state, job_id)
 
     @property
     def state(self) -> Literal["under_way", "paused", "failed"] | None:
@@ -58,7 +59,6 @@ class Stock:
     is_offline: bool = False
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
-    def standing(self, model: CatalogModel) -> Standing:
     @property
     def has_own(self) -> bool:
         """Whether this person has a model to chat with. In the hub's cache are other programs' models: one
@@ -67,9 +67,13 @@ class Stock:
         sound = (model for model in self.local if model.problem is None)
         return any(model.place != "hf-cache" or model.used_at is not None for model in sound)
 
+    def standing(self, model: CatalogModel) -> Standing:
         """Of one model."""
         return self.standings.get(model.id, Standing())
 
+    def offer(self, model: CatalogModel | None) -> Offer | None:
+        """The offer of a model of the catalog."""
+        return next((offer for offer in self.offers if offer.model is model), None)
 
 
 def take_stock(service: ModelService, state: EngineState = NOTHING_LOADED) -> Stock:

@@ -65,24 +65,56 @@ class CatalogRow(ft.Container):
         model = self._offer.model
         if not model.can_be_used:
             return muted_text(t("get.unusable"), text_align=ft.TextAlign.END)
-        again = identified(ft.TextButton(t("get.again"), on_click=guard(self._on_get)), f"get-{model.id}")
-        if self._standing.state is not None:
-            return _state(t(f"get.{self._standing.state}"), _STATES[self._standing.state])
-        if self._standing.here:
-            path = self._standing.here[0].path
-            chat = ft.FilledTonalButton(t("job.chat"), on_click=guard(lambda: self._context.use_model(path)))
-            return ft.Column(
-                [
-                    _state(t("get.here"), ft.Icons.CHECK),
-                    identified(chat, f"get-chat-{model.id}"),
-                    again,
-                ],
-                spacing=4,
-                tight=True,
-                horizontal_alignment=ft.CrossAxisAlignment.END,
+        if not self._standing.here and self._standing.job is None:
+            button = ft.FilledTonalButton(t("get.get"), icon=ft.Icons.DOWNLOAD, on_click=guard(self._on_get))
+            return identified(button, f"get-{model.id}", t("get.get_label", name=model.name))
+        return ft.Column(
+            [*self._here(), *self._under_way(), *self._again()],
+            spacing=4,
+            tight=True,
+            horizontal_alignment=ft.CrossAxisAlignment.END,
+        )
+
+    def _here(self) -> list[ft.Control]:
+        """To chat with what is here, whatever becomes of the rest."""
+        if not self._standing.here:
+            return []
+        context, path = self._context, self._standing.here[0].path
+        chat = ft.FilledTonalButton(
+            context.t("job.chat"), on_click=context.guard(lambda: context.use_model(path))
+        )
+        return [
+            _state(context.t("get.here"), ft.Icons.CHECK),
+            identified(chat, f"get-chat-{self._offer.model.id}"),
+        ]
+
+    def _under_way(self) -> list[ft.Control]:
+        """What the job does, and the way on where it has stopped."""
+        t, guard, state, job = self._context.t, self._context.guard, self._standing.state, self._standing.job
+        if state is None or job is None:
+            return []
+        rows = [_state(t(f"get.{state}"), _STATES[state])]
+        if state != "under_way":
+            is_failed = state == "failed"
+            resume = ft.FilledTonalButton(
+                t("jobs.again" if is_failed else "strip.resume"),
+                icon=ft.Icons.REFRESH if is_failed else ft.Icons.PLAY_ARROW,
+                on_click=guard(lambda: self._resume(job.id)),
             )
-        button = ft.FilledTonalButton(t("get.get"), icon=ft.Icons.DOWNLOAD, on_click=guard(self._on_get))
-        return identified(button, f"get-{model.id}", t("get.get_label", name=model.name))
+            rows.append(identified(resume, f"get-resume-{self._offer.model.id}"))
+        return rows
+
+    def _again(self) -> list[ft.Control]:
+        """Another type; of what has stopped, also the same with another key file."""
+        state = self._standing.state
+        if state == "under_way":
+            return []
+        text = self._context.t("get.again" if state is None else "get.choose_again")
+        button = ft.TextButton(text, on_click=self._context.guard(self._on_get))
+        return [identified(button, f"get-{self._offer.model.id}")]
+
+    async def _resume(self, job_id: str) -> None:
+        await self._context.in_thread(self._context.models.jobs.resume, job_id)
 
 
 def facts_row(context: ViewContext, offer: Offer) -> ft.Control:

@@ -15,7 +15,8 @@ from app.components.basics.look import UNIT
 from app.components.basics.refresh import refresh
 from app.components.models.catalog_list import CatalogList
 from app.components.models.get_dialog import ask_get, begin
-from app.components.models.hub_search import HubSearch, ask_about
+from app.components.models.hub_question import HubQuestion
+from app.components.models.hub_search import HubSearch
 from app.components.models.own_entries import OwnEntries
 from app.components.models.recommended_card import RecommendedCard
 from app.models.events import JobChanged, ModelEvent
@@ -33,8 +34,9 @@ class GetModels(ft.Container):
         self._offline = _offline_banner(context)
         self._recommended = RecommendedCard(context, self._get_at_once, self._ask)
         self._catalog = CatalogList(context, self._ask)
-        self._hub = HubSearch(context, self._ask)
-        self._own = OwnEntries(context)
+        self._question = HubQuestion(context)
+        self._hub = HubSearch(context, self._ask, self._question.ask)
+        self._own = OwnEntries(context, self._question.ask, self.load)
         t = context.t
         column = ft.Column(
             [
@@ -75,6 +77,7 @@ class GetModels(ft.Container):
         self._offline.visible = stock.is_offline
         self._recommended.show(stock)
         self._catalog.show(stock)
+        self._hub.show(stock)
         self._own.show(stock)
         refresh(self)
 
@@ -83,7 +86,7 @@ class GetModels(ft.Container):
 
     def _ask(self, offer: Offer) -> None:
         if offer.model.is_set:
-            self._context.run(ask_about, self._context, offer.model.repo)
+            self._question.ask(offer.model.repo)
         elif self._stock is not None:
             ask_get(self._context, offer, self._stock)
 

@@ -26,17 +26,6 @@ from engine.models.hub import Repository
 from engine.models.machine import Machine
 
 
-def ask_repository(
-    context: ViewContext,
-    repository: Repository,
-    offers: Sequence[HubOffer],
-    free_bytes: int | None,
-    machine: Machine,
-) -> None:
-    """Ask which of them to get."""
-    context.open_dialog(HubDialog(context, repository, offers, free_bytes, machine))
-
-
 class HubDialog(ft.AlertDialog):
     """Says what the choice takes, and begins when the person says so."""
 

@@ -9,23 +9,32 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.models.hub_dialog import ask_repository
-from app.i18n import EXPECTED_ERRORS, ExpectedError
-from app.models.hub_offers import kind_of, license_of, repository_offers
-from app.models.offers import Offer, make_offers
+from app.components.models.catalog_row import facts_row
+from app.components.models.hub_question import show_hub_error
+from app.i18n import EXPECTED_ERRORS
+from app.models.hub_offers import kind_of, license_of
+from app.models.offers import Offer
+from app.models.stock import Stock
 from app.views.context import ViewContext
-from engine.models.fetch_errors import Offline
 from engine.models.hub import SearchResult
 
 _LONGEST_QUERY = 200
 
 
 class HubSearch(ft.Column):
-    """on_get is given the offer of a result that the catalog knows; others are asked about here."""
+    """on_get is given the offer of a result that the catalog knows, on_ask the name of another repository.
 
-    def __init__(self, context: ViewContext, on_get: Callable[[Offer], object]) -> None:
+    `show` follows the stock.
+    """
+
+    def __init__(
+        self, context: ViewContext, on_get: Callable[[Offer], object], on_ask: Callable[[str], object]
+    ) -> None:
         self._context = context
         self._on_get = on_get
+        self._on_ask = on_ask
+        self._stock: Stock | None = None
+        self._found: tuple[SearchResult, ...] | None = None
         self._is_busy = False
         t = context.t
         self._query = ft.TextField(
@@ -59,39 +68,40 @@ class HubSearch(ft.Column):
             horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
         )
 
+    def show(self, stock: Stock) -> None:
+        """Show what was found beside what is known of it; the caller updates."""
+        self._stock = stock
+        self._fill()
+
     async def _search(self) -> None:
         query = (self._query.value or "").strip()
         if not query or self._is_busy:
             return
-        found: tuple[SearchResult, ...] | None = None
-        with _Busy(self):
-            try:
-                found = await self._context.in_thread(self._context.models.search, query)
-            except EXPECTED_ERRORS as error:
-                self._show_error(error)
-        if found is not None:
-            self._show(found)
+        self._set_busy(True)
+        try:
+            self._found = await self._context.in_thread(self._context.models.search, query)
+        except EXPECTED_ERRORS as error:
+            show_hub_error(self._error, error, self._context)
+            self._error_box.visible = True
+        finally:
+            self._set_busy(False)
+        self._fill()
         refresh(self)
 
-    async def _get(self, result: SearchResult) -> None:
-        models = self._context.models
-        known = models.catalog.find(result.name)
-        if known is not None:
-            machine = await self._context.in_thread(models.machine)
-            offers = make_offers(models.catalog, machine)
-            self._on_get(next(offer for offer in offers if offer.model is known))
-            return
-        if self._is_busy:
-            return
-        with _Busy(self):
-            try:
-                await ask_about(self._context, result.name)
-            except EXPECTED_ERRORS as error:
-                self._show_error(error)
-        refresh(self)
+    def _get(self, result: SearchResult) -> None:
+        offer = self._offer_of(result)
+        if offer is not None:
+            self._on_get(offer)
+        else:
+            self._on_ask(result.name)
 
-    def _show(self, found: tuple[SearchResult, ...]) -> None:
-        self._error_box.visible = False
+    def _offer_of(self, result: SearchResult) -> Offer | None:
+        return self._stock.offer(self._context.models.catalog.find(result.name)) if self._stock else None
+
+    def _fill(self) -> None:
+        found = self._found
+        if found is None:
+            return
         if not found:
             self._results.controls = [muted_text(self._context.t("get.hub.none"))]
             return
@@ -111,70 +121,44 @@ class HubSearch(ft.Column):
 
     def _row(self, number: int, result: SearchResult) -> ft.Control:
         t, guard = self._context.t, self._context.guard
-        known = self._context.models.catalog.find(result.name)
-        if known is not None:
-            about = known.about.in_language(self._context.language)
-        else:
-            about = t(f"get.hub.kind.{kind_of(result)}")
-        facts = [t("get.hub.downloads", n=result.n_downloads)]
-        license_id = license_of(result)
-        if license_id is not None:
-            facts.append(t("get.license", license=license_id))
-        if result.is_gated:
-            facts.append(t("get.hub.gated"))
-        texts = ft.Column(
-            [
-                selectable(ft.Text(result.name, theme_style=ft.TextThemeStyle.TITLE_SMALL)),
-                ft.Text(about, color=ft.Colors.ON_SURFACE_VARIANT),
-                muted_text(" · ".join(facts)),
-            ],
-            spacing=4,
-            tight=True,
-            expand=True,
-        )
         get = ft.FilledTonalButton(
             t("get.get"), icon=ft.Icons.DOWNLOAD, on_click=guard(lambda: self._get(result))
         )
         label = t("get.get_label", name=result.name)
-        row = ft.Row([texts, identified(get, f"hub-get-{number}", label)], spacing=12)
+        offer = self._offer_of(result)
+        button = identified(get, f"hub-get-{number}", label, visible=offer is None or offer.model.can_be_used)
+        row = ft.Row([self._texts(result, offer), button], spacing=12)
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
-    def _show_error(self, error: ExpectedError) -> None:
-        if isinstance(error, Offline):
-            self._error.value = self._context.t("get.hub.offline")
-            self._error.tooltip = error.reason
-        else:
-            self._error.value = self._context.texts.error(error)
-            self._error.tooltip = None
-        self._error_box.visible = True
+    def _texts(self, result: SearchResult, offer: Offer | None) -> ft.Control:
+        """What the catalog knows of it, else what the hub says."""
+        context, t = self._context, self._context.t
+        facts = [t("get.hub.downloads", n=result.n_downloads)]
+        license_id = license_of(result)
+        if license_id is not None and offer is None:
+            facts.append(t("get.license", license=license_id))
+        if result.is_gated:
+            facts.append(t("get.hub.gated"))
+        about = t(f"get.hub.kind.{kind_of(result)}")
+        lines: list[ft.Control] = [
+            selectable(ft.Text(result.name, theme_style=ft.TextThemeStyle.TITLE_SMALL)),
+            ft.Text(
+                about if offer is None else offer.model.about.in_language(context.language),
+                color=ft.Colors.ON_SURFACE_VARIANT,
+            ),
+            muted_text(" · ".join(facts)),
+        ]
+        if offer is not None:
+            lines.append(facts_row(context, offer))
+        if offer is not None and not offer.model.can_be_used:
+            lines.append(muted_text(t("get.unusable")))
+        return ft.Column(lines, spacing=4, tight=True, expand=True)
 
-    def set_busy(self, is_busy: bool) -> None:
-        """Show whether the hub is being asked."""
+    def _set_busy(self, is_busy: bool) -> None:
+        """Show whether the hub is being searched."""
         self._is_busy = is_busy
         self._ring.visible = is_busy
         self._button.disabled = is_busy
         if is_busy:
             self._error_box.visible = False
         refresh(self)
-
-
-class _Busy:
-    """While the hub is asked."""
-
-    def __init__(self, owner: HubSearch) -> None:
-        self._owner = owner
-
-    def __enter__(self) -> None:
-        self._owner.set_busy(True)
-
-    def __exit__(self, *unused: object) -> None:
-        self._owner.set_busy(False)
-
-
-async def ask_about(context: ViewContext, repo: str) -> None:
-    """Ask the hub for a repository's files, and the person which to get. Raises FetchErrors."""
-    repository = await context.in_thread(context.models.repository, repo)
-    free_bytes = await context.in_thread(context.models.library.free_bytes)
-    machine = await context.in_thread(context.models.machine)
-    offers = repository_offers(repository)
-    ask_repository(context, repository, offers, free_bytes, machine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import flet as ft
@@ -9,8 +10,8 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
+from app.components.models.catalog_row import facts_row
 from app.components.models.get_dialog import begin
-from app.components.models.hub_search import ask_about
 from app.i18n import EXPECTED_ERRORS
 from app.models.own_entries import add_entry
 from app.models.stock import Stock
@@ -25,10 +26,21 @@ _ICONS = {
 
 
 class OwnEntries(ft.Column):
-    """`show` follows the stock."""
+    """`show` follows the stock; on_ask is given a repository to ask the hub about.
 
-    def __init__(self, context: ViewContext) -> None:
+    on_change is called when other entries are on the stock.
+    """
+
+    def __init__(
+        self,
+        context: ViewContext,
+        on_ask: Callable[[str], object],
+        on_change: Callable[[], Awaitable[object]],
+    ) -> None:
         self._context = context
+        self._on_ask = on_ask
+        self._on_change = on_change
+        self._stock: Stock | None = None
         t = context.t
         self._source = ft.TextField(
             hint_text=t("get.own.hint"),
@@ -56,10 +68,8 @@ class OwnEntries(ft.Column):
 
     def show(self, stock: Stock) -> None:
         """Show what was added; the caller updates."""
-        self._show(stock.entries)
-
-    def _show(self, entries: tuple[UserEntry, ...]) -> None:
-        self._rows.controls = [self._row(number, entry) for number, entry in enumerate(entries)]
+        self._stock = stock
+        self._rows.controls = [self._row(number, entry) for number, entry in enumerate(stock.entries)]
 
     async def _add(self) -> None:
         text = (self._source.value or "").strip()
@@ -72,15 +82,12 @@ class OwnEntries(ft.Column):
             self._say(self._context.texts.error(error))
             return
         self._source.value = ""
-        await self._read_again()
+        refresh(self._source)
+        await self._on_change()
 
     async def _remove(self, entry: UserEntry) -> None:
         await self._context.in_thread(self._context.models.entries.remove, entry.source)
-        await self._read_again()
-
-    async def _read_again(self) -> None:
-        self._show(await self._context.in_thread(self._context.models.entries.all))
-        refresh(self)
+        await self._on_change()
 
     async def _get(self, entry: UserEntry) -> None:
         """A path is for the conversion, which also adds GGUFs; of a repository, the hub is asked first."""
@@ -88,10 +95,7 @@ class OwnEntries(ft.Column):
             self._context.open_convert(Path(entry.source))
             return
         if entry.kind == "hub" and entry.file is None:
-            try:
-                await ask_about(self._context, entry.repo or entry.source)
-            except EXPECTED_ERRORS as error:
-                self._say(self._context.texts.error(error))
+            self._on_ask(entry.repo or entry.source)
             return
         await begin(self._context, entry.source)
 
@@ -106,21 +110,25 @@ class OwnEntries(ft.Column):
         row = ft.Row(
             [
                 ft.Icon(_ICONS[entry.kind], size=18, color=ft.Colors.ON_SURFACE_VARIANT),
-                ft.Column(
-                    [
-                        ft.Text(entry.name, theme_style=ft.TextThemeStyle.TITLE_SMALL),
-                        selectable(muted_text(t(f"get.own.{entry.kind}", source=entry.source))),
-                    ],
-                    spacing=2,
-                    tight=True,
-                    expand=True,
-                ),
+                self._texts(entry),
                 identified(get, f"own-get-{number}"),
                 identified(remove, f"own-remove-{number}"),
             ],
             spacing=12,
         )
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=UNIT)), f"own-{number}")
+
+    def _texts(self, entry: UserEntry) -> ft.Control:
+        lines: list[ft.Control] = [
+            ft.Text(entry.name, theme_style=ft.TextThemeStyle.TITLE_SMALL),
+            selectable(muted_text(self._context.t(f"get.own.{entry.kind}", source=entry.source))),
+        ]
+        is_repository = entry.kind == "hub" and entry.file is None
+        if is_repository and entry.repo is not None and self._stock is not None:
+            offer = self._stock.offer(self._context.models.catalog.find(entry.repo))
+            if offer is not None:
+                lines.append(facts_row(self._context, offer))
+        return ft.Column(lines, spacing=2, tight=True, expand=True)
 
     def _say(self, text: str | None) -> None:
         self._source.error = text

@@ -55,8 +55,6 @@ class RecommendedCard(ft.Container):
         )
         standing = stock.standing(offer.model)
         rows = [self._title(context.t("get.recommended")), name, ft.Text(reason_text(offer, texts))]
-        if standing.state is not None:
-            return [*rows, ft.Text(context.t(f"get.recommended.{standing.state}"))]
         if standing.here:
             path = standing.here[0].path
             chat = ft.FilledButton(
@@ -66,6 +64,8 @@ class RecommendedCard(ft.Container):
             )
             here = ft.Text(context.t("get.recommended.here"), color=ft.Colors.ON_SECONDARY_CONTAINER)
             return [*rows, here, ft.Row([identified(chat, "get-chat-recommended")])]
+        if standing.state is not None:
+            return [*rows, ft.Text(context.t(f"get.recommended.{standing.state}"))]
         return [*rows, *self._what_it_takes(offer, stock), self._buttons(offer, stock)]
 
     def _what_it_takes(self, offer: Offer, stock: Stock) -> list[ft.Control]:
