@@ -163,6 +163,9 @@ def discard_partial(output: Path) -> bool:
     """Remove an unfinished conversion; false where there is none, or a process is at it."""
     try:
         descriptor = os.open(partial_path(output), os.O_RDWR)
+    except FileNotFoundError:
+        _remove_journal(output)  # a kill between the output's name and the journal's end
+        return False
     except OSError:
         return False
     try:

@@ -160,6 +160,14 @@ def test_damage_that_earlier_tensors_may_share_keeps_nothing(
     assert sorted(os.listdir(tmp_path)) == ([] if is_shared else kept)
 
 
+def test_a_kill_at_the_very_end_leaves_a_journal_that_can_be_discarded(plan: Plan, tmp_path: Path) -> None:
+    output = tmp_path / "a.gguf"
+    stop_after(plan, output, 5)
+    partial_path(output).rename(output)
+    assert not discard_partial(output)
+    assert os.listdir(tmp_path) == ["a.gguf"]
+
+
 def test_two_processes_do_not_write_the_same_output(plan: Plan, tmp_path: Path) -> None:
     output = tmp_path / "a.gguf"
     with ResumableOutput(output, plan, "a@1", force=False):
