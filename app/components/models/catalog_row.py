@@ -31,20 +31,7 @@ class CatalogRow(ft.Container):
         self._offer = offer
         self._standing = standing
         self._on_get = on_get
-        row = ft.ResponsiveRow(
-            [
-                ft.Container(self._texts(), col={"xs": 12, "sm": 9}),
-                ft.Container(
-                    self._actions(),
-                    col={"xs": 12, "sm": 3},
-                    alignment=ft.Alignment.CENTER_RIGHT,
-                ),
-            ],
-            spacing=2 * UNIT,
-            run_spacing=UNIT,
-            vertical_alignment=ft.CrossAxisAlignment.CENTER,
-        )
-        super().__init__(identified(row, f"catalog-{offer.model.id}"))
+        super().__init__(identified(row_layout(self._texts(), self._actions()), f"catalog-{offer.model.id}"))
 
     def _texts(self) -> ft.Control:
         context, model = self._context, self._offer.model
@@ -115,6 +102,19 @@ class CatalogRow(ft.Container):
 
     async def _resume(self, job_id: str) -> None:
         await self._context.in_thread(self._context.models.jobs.resume, job_id)
+
+
+def row_layout(texts: ft.Control, actions: ft.Control) -> ft.Control:
+    """What it is, and what can be done beside it; below it where there is no room."""
+    return ft.ResponsiveRow(
+        [
+            ft.Container(texts, col={"xs": 12, "sm": 9}),
+            ft.Container(actions, col={"xs": 12, "sm": 3}, alignment=ft.Alignment.CENTER_RIGHT),
+        ],
+        spacing=2 * UNIT,
+        run_spacing=UNIT,
+        vertical_alignment=ft.CrossAxisAlignment.CENTER,
+    )
 
 
 def facts_row(context: ViewContext, offer: Offer) -> ft.Control:

@@ -9,7 +9,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.models.catalog_row import facts_row
+from app.components.models.catalog_row import facts_row, row_layout
 from app.components.models.hub_question import show_hub_error
 from app.i18n import EXPECTED_ERRORS
 from app.models.hub_offers import kind_of, license_of
@@ -127,7 +127,7 @@ class HubSearch(ft.Column):
         label = t("get.get_label", name=result.name)
         offer = self._offer_of(result)
         button = identified(get, f"hub-get-{number}", label, visible=offer is None or offer.model.can_be_used)
-        row = ft.Row([self._texts(result, offer), button], spacing=12)
+        row = row_layout(self._texts(result, offer), button)
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
     def _texts(self, result: SearchResult, offer: Offer | None) -> ft.Control:
@@ -152,7 +152,7 @@ class HubSearch(ft.Column):
             lines.append(facts_row(context, offer))
         if offer is not None and not offer.model.can_be_used:
             lines.append(muted_text(t("get.unusable")))
-        return ft.Column(lines, spacing=4, tight=True, expand=True)
+        return ft.Column(lines, spacing=4, tight=True)
 
     def _set_busy(self, is_busy: bool) -> None:
         """Show whether the hub is being searched."""

@@ -10,7 +10,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.models.catalog_row import facts_row
+from app.components.models.catalog_row import facts_row, row_layout
 from app.components.models.get_dialog import begin
 from app.i18n import EXPECTED_ERRORS
 from app.models.own_entries import add_entry
@@ -107,12 +107,15 @@ class OwnEntries(ft.Column):
         remove = ft.IconButton(
             ft.Icons.DELETE_OUTLINE, tooltip=t("get.own.remove"), on_click=guard(lambda: self._remove(entry))
         )
+        actions = ft.Row(
+            [identified(get, f"own-get-{number}"), identified(remove, f"own-remove-{number}")],
+            spacing=4,
+            alignment=ft.MainAxisAlignment.END,
+        )
         row = ft.Row(
             [
                 ft.Icon(_ICONS[entry.kind], size=18, color=ft.Colors.ON_SURFACE_VARIANT),
-                self._texts(entry),
-                identified(get, f"own-get-{number}"),
-                identified(remove, f"own-remove-{number}"),
+                ft.Container(row_layout(self._texts(entry), actions), expand=True),
             ],
             spacing=12,
         )
@@ -128,7 +131,7 @@ class OwnEntries(ft.Column):
             offer = self._stock.offer(self._context.models.catalog.find(entry.repo))
             if offer is not None:
                 lines.append(facts_row(self._context, offer))
-        return ft.Column(lines, spacing=2, tight=True, expand=True)
+        return ft.Column(lines, spacing=2, tight=True)
 
     def _say(self, text: str | None) -> None:
         self._source.error = text
