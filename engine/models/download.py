@@ -20,8 +20,9 @@ from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.failover import Failover
 from engine.models.fetch_errors import ChecksumMismatch, DownloadNotWritable, HubAnswerInvalid
 from engine.models.part_file import PartFile, discard_part
+from engine.models.reply import AttemptFailed, Patience
 from engine.models.transfer import FileHash, Transfer
-from engine.models.transport import AttemptFailed, Patience, Transport
+from engine.models.transport import Transport
 
 __all__ = ["DownloadProgress", "Downloaded", "discard_part", "download", "read_start"]
 

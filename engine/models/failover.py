@@ -24,7 +24,7 @@ from engine.models.fetch_errors import (
     SourceContradicts,
     SourcesFailed,
 )
-from engine.models.transport import AttemptFailed, Patience
+from engine.models.reply import AttemptFailed, Patience
 
 _FINAL = ("refused", "missing", "contradicts", "rangeless", "unusable")
 _LONGEST_BACKOFF_S = 15.0

@@ -65,7 +65,7 @@ class HubRefused(FetchError):
 
 @dataclass(eq=False)
 class NotOnHub(FetchError):
-    """No source has it; `host` is the first that said so (404)."""
+    """No source has it, or shows it without a token; `host` is the first that said so."""
 
     host: str
 

@@ -19,7 +19,8 @@ from urllib.parse import quote, urlencode
 from engine.models.endpoints import Endpoints, RemoteFile, host_of
 from engine.models.failover import Failover
 from engine.models.fetch_errors import HubAnswerInvalid, HubRefused, NotOnHub, SearchRefused
-from engine.models.transport import AttemptFailed, Patience, Transport
+from engine.models.reply import AttemptFailed, Patience
+from engine.models.transport import Transport
 
 _MAX_ANSWER_BYTES = 32 << 20
 _MAX_FILES = 20_000
@@ -80,8 +81,9 @@ def resolve(
         raise HubAnswerInvalid(repo, host, "sha")
     if not isinstance(siblings, list) or len(siblings) > _MAX_FILES:
         raise HubAnswerInvalid(repo, host, "siblings")
-    files = tuple(_read_file(repo, commit, entry, modelscope, host) for entry in siblings)
-    return Repository(repo, commit, files, bool(answer.get("gated")), _license(answer))
+    files = [_read_file(repo, commit, entry, modelscope, host) for entry in siblings]
+    usable = tuple(file for file in files if file is not None)
+    return Repository(repo, commit, usable, bool(answer.get("gated")), _license(answer))
 
 
 def search(
@@ -111,7 +113,7 @@ def _ask(name: str, path: str, endpoints: Endpoints, patience: Patience | None) 
                 raise HubAnswerInvalid(name, "", "no answer")
             started_s = time.monotonic()
             try:
-                data, _ = transport.get(source.url, _MAX_ANSWER_BYTES)
+                data = transport.get(source.url, _MAX_ANSWER_BYTES)
                 return json.loads(data), host_of(source.url)
             except AttemptFailed as failure:
                 failover.failed(source, failure, started_s)
@@ -119,10 +121,13 @@ def _ask(name: str, path: str, endpoints: Endpoints, patience: Patience | None) 
                 failover.failed(source, AttemptFailed("contradicts", "the answer is no JSON"), started_s)
 
 
-def _read_file(repo: str, commit: str, entry: Any, modelscope: str | None, host: str) -> RemoteFile:
+def _read_file(repo: str, commit: str, entry: Any, modelscope: str | None, host: str) -> RemoteFile | None:
+    """None for a name that no system may have to write: one log of a training spoils no model."""
     name = entry.get("rfilename") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or not _is_safe_path(name):
+    if not isinstance(name, str):
         raise HubAnswerInvalid(repo, host, f"the file name {str(name)[:200]!r}")
+    if not _is_safe_path(name):
+        return None
     lfs = entry.get("lfs")
     size_bytes, sha256 = entry.get("size"), None
     if isinstance(lfs, dict):

@@ -18,7 +18,8 @@ from typing import Self
 
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.failover import Failover, Source
-from engine.models.transport import AttemptFailed, Patience, Reply, Transport
+from engine.models.reply import AttemptFailed, Patience, Reply
+from engine.models.transport import Transport
 
 WINDOW_BYTES = 48 << 20
 """What may lie in memory before it is wanted."""

@@ -17,7 +17,8 @@ from engine.models.block_queue import BlockQueue, Run
 from engine.models.endpoints import RemoteFile
 from engine.models.failover import Failover, Source
 from engine.models.part_file import PartFile
-from engine.models.transport import AttemptFailed, Reply, Transport
+from engine.models.reply import AttemptFailed, Reply
+from engine.models.transport import Transport
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -2,8 +2,9 @@
 
 Two servers, as there: the hub at 127.0.0.1 answers `/api/models…` and `/<owner>/<name>/resolve/<revision>/…`;
 files in Git LFS are redirected, with `X-Linked-*` headers, to a second server under another host name and
-port, whose ETag is no hash of the content (Xet's, of which nothing else is spoken here). ModelScope's paths
-(`/models/…`) are served as well. Every request is kept in `seen`.
+port, whose ETag is no hash of the content (Xet's, of which nothing else is spoken here); other files to a
+relative address on the hub itself. What is missing is refused with 401, as if it were private. ModelScope's
+paths (`/models/…`) are served as well. Every request is kept in `seen`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 _PIECE_BYTES = 256 << 10
+_RESOLVE = re.compile(r"(?:/models)?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
+_RESOLVED = re.compile(r"/api/resolve-cache/models/(?P<repo>[^/]+/[^/]+)/(?P<revision>[^/]+)/(?P<name>.+)")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Fault:
     status, headers: answered at once, without the file. stop_after: bytes of the body after which the
     connection is cut. bytes_per_s: no faster. flip_at: this byte of the file is wrong. no_ranges: the whole
     file, whatever was asked. etag, size: told instead of the true ones; an empty etag is not told at all.
-    last_modified: told by the server that has the file.
+    last_modified: told by the server that has the file. is_page: the page of a network that wants a login.
     """
 
     status: int | None = None
@@ -43,6 +46,7 @@ class Fault:
     etag: str | None = None
     size: int | None = None
     last_modified: str | None = None
+    is_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,23 +204,49 @@ class _Handler(BaseHTTPRequestHandler):
         seen = Seen(self.server.role, self.command, path, file.name if file else "", headers)
         hub.seen.append(seen)
         fault = hub.fault(seen) or Fault()
-        if fault.status is not None:
+        if fault.is_page:
+            self._reply_with_page()
+        elif fault.status is not None:
             self._reply(fault.status, b"", fault.headers)
         elif file is not None and file.is_lfs and self.server.role == "hub":
             self._redirect(file, fault)
+        elif file is not None and _RESOLVE.fullmatch(path) and not path.startswith("/models/"):
+            self._redirect_within(file)
         elif file is not None:
             self._send_file(file, fault)
         elif path.startswith("/api/models"):
             self._interface(path, parse_qs(parts.query))
         else:
-            self._reply(404, b"", {"X-Error-Code": "EntryNotFound"})
+            self._refuse(_RESOLVE.fullmatch(path))
 
     def _find_file(self, path: str) -> HubFile | None:
+        files = self.server.hub.files
         if self.server.role == "lfs":
             wanted = path.rpartition("/")[2]
-            return next((file for file in self.server.hub.files.values() if file.hash == wanted), None)
-        match = re.fullmatch(r"(?:/models)?/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
-        return self.server.hub.files.get((match[1], match[2])) if match else None
+            return next((file for file in files.values() if file.hash == wanted), None)
+        match = _RESOLVE.fullmatch(path) or _RESOLVED.fullmatch(path)
+        if match is None or not self._has_revision(path, match["revision"]):
+            return None
+        return files.get((match["repo"], match["name"]))
+
+    def _has_revision(self, path: str, revision: str) -> bool:
+        branch = "master" if path.startswith("/models/") else "main"
+        return revision in (branch, self.server.hub.commit)
+
+    def _refuse(self, match: re.Match[str] | None) -> None:
+        """A repository that nobody may see is refused alike."""
+        if match is None:
+            self._reply(404, b"", {})
+        elif not any(repo == match["repo"] for repo, _ in self.server.hub.files):
+            self._reply(401, b"", {"X-Error-Code": "RepoNotFound"})
+        else:
+            has_revision = self._has_revision(match.string, match["revision"])
+            self._reply(404, b"", {"X-Error-Code": "EntryNotFound" if has_revision else "RevisionNotFound"})
+
+    def _redirect_within(self, file: HubFile) -> None:
+        commit = self.server.hub.commit
+        place = quote(f"/api/resolve-cache/models/{file.repo}/{commit}/{file.name}")
+        self._reply(307, b"", {"Location": f"{place}?etag=%22{file.hash}%22", "X-Repo-Commit": commit})
 
     def _redirect(self, file: HubFile, fault: Fault) -> None:
         hub = self.server.hub
@@ -300,10 +330,12 @@ class _Handler(BaseHTTPRequestHandler):
             found = [self._summary(repo) for repo in repos if words in repo.lower()]
             self._json(found[: int(query.get("limit", ["100"])[0])])
         elif match[1] in repos and match[2] in (None, "main", hub.commit):
-            self._json(self._summary(match[1]) | {"siblings": self._siblings(match[1])})
+            siblings = self._siblings(match[1], has_blobs=query.get("blobs") == ["true"])
+            self._json(self._summary(match[1]) | {"siblings": siblings})
+        elif match[1] in repos:
+            self._reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         else:
-            code = "RevisionNotFound" if match[1] in repos else "RepoNotFound"
-            self._reply(404, b"{}", {"X-Error-Code": code})
+            self._reply(401, b"{}", {"X-Error-Code": "RepoNotFound"})
 
     def _summary(self, repo: str) -> dict[str, Any]:
         return {
@@ -319,14 +351,16 @@ class _Handler(BaseHTTPRequestHandler):
             "cardData": {"license": "apache-2.0"},
         }
 
-    def _siblings(self, repo: str) -> list[dict[str, Any]]:
+    def _siblings(self, repo: str, *, has_blobs: bool) -> list[dict[str, Any]]:
         found = []
         for (owner, name), file in sorted(self.server.hub.files.items()):
             if owner != repo:
                 continue
-            blob = file.hash if not file.is_lfs else hashlib.sha1(file.hash.encode()).hexdigest()
-            entry: dict[str, Any] = {"rfilename": name, "size": file.size_bytes, "blobId": blob}
-            if file.is_lfs:
+            entry: dict[str, Any] = {"rfilename": name}
+            if has_blobs:
+                blob = file.hash if not file.is_lfs else hashlib.sha1(file.hash.encode()).hexdigest()
+                entry |= {"size": file.size_bytes, "blobId": blob}
+            if has_blobs and file.is_lfs:
                 entry["lfs"] = {"sha256": file.hash, "size": file.size_bytes, "pointerSize": 134}
             found.append(entry)
         return found
@@ -341,3 +375,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
+
+    def _reply_with_page(self) -> None:
+        """As a captive portal answers whatever is asked: of no length that is told."""
+        page = b"<html>Welcome</html>"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page))

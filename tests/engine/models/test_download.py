@@ -34,7 +34,7 @@ from engine.models.fetch_errors import (
     SourcesFailed,
 )
 from engine.models.part_file import part_path, record_path
-from engine.models.transport import Patience, Reply
+from engine.models.reply import Patience, Reply
 
 REPO, NAME = "BelleGroup/BELLE", "模型 q4.gguf"
 FAST = Patience(connect_s=2, stall_s=1, slow_s=1, n_failures=3, backoff_s=0.01, longest_wait_s=5)

@@ -15,7 +15,7 @@ from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.failover import Failover, Source
 from engine.models.fetch_errors import FetchError, Offline, SourcesFailed
 from engine.models.ranges import ReadAhead
-from engine.models.transport import AttemptFailed, Patience
+from engine.models.reply import AttemptFailed, Patience
 
 FIRST, SECOND = "https://first.example/a", "https://second.example/a"
 PATIENCE = Patience(n_failures=4, backoff_s=1, outage_s=200)

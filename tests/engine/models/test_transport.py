@@ -11,7 +11,9 @@ import pytest
 from builders.hub import Fault, HubFile, LocalHub
 from engine.models.download import Downloaded, download
 from engine.models.endpoints import Endpoints, RemoteFile
-from engine.models.transport import AttemptFailed, Patience, Transport
+from engine.models.fetch_errors import HubRefused, NotOnHub, SourceContradicts
+from engine.models.reply import AttemptFailed, Patience
+from engine.models.transport import Transport
 
 REPO, NAME = "BelleGroup/BELLE", "模型.gguf"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)
@@ -119,3 +121,44 @@ def test_nothing_is_asked_after_the_end(hub: LocalHub) -> None:
     with pytest.raises(AttemptFailed), transport.open_range(url, file, 0, 10):
         pass
     assert hub.seen == []
+
+
+@pytest.mark.parametrize("code", ["RepoNotFound", "RevisionNotFound", "EntryNotFound"])
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_is_missing_is_not_called_refused(hub: LocalHub, tmp_path: Path, status: int, code: str) -> None:
+    """https://huggingface.co answers 401 for what may be private."""
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    hub.fault = lambda seen: Fault(status=status, headers={"X-Error-Code": code})
+    with pytest.raises(NotOnHub):
+        fetch(file, tmp_path / "a", hub)
+
+
+@pytest.mark.parametrize("code", [None, "GatedRepo"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_refused_is_not_called_missing(
+    hub: LocalHub, tmp_path: Path, status: int, code: str | None
+) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    hub.fault = lambda seen: Fault(status=status, headers={"X-Error-Code": code} if code else {})
+    with pytest.raises(HubRefused):
+        fetch(file, tmp_path / "a", hub)
+
+
+def test_a_page_of_unknown_length_is_no_part_of_a_file(hub: LocalHub, tmp_path: Path) -> None:
+    """The login page of a hotel's network, instead of the first answers."""
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    pages = [Fault(is_page=True)] * 2
+    hub.fault = lambda seen: pages.pop() if pages else None
+    fetch(file, tmp_path / "a", hub)
+    assert (tmp_path / "a").read_bytes() == DATA
+    ranges = [(seen.range or "")[6:].split("-") for seen in hub.file_requests("lfs")]
+    assert sum(int(stop) - int(start) + 1 for start, stop in ranges) == len(DATA)
+
+
+def test_a_small_file_is_known_by_what_the_hub_itself_answers(hub: LocalHub, tmp_path: Path) -> None:
+    """After a redirect that stays at the hub."""
+    entry = hub.add(REPO, "config.json", b'{"a": 1}')
+    fetch(RemoteFile(REPO, hub.commit, "config.json"), tmp_path / "a", hub)
+    wrong = RemoteFile(REPO, hub.commit, "config.json", entry.size_bytes, git_sha1="0" * 40)
+    with pytest.raises(SourceContradicts):
+        fetch(wrong, tmp_path / "b", hub)
