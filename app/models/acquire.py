@@ -12,11 +12,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event, Thread
-from typing import Self
 
 from app.errors import ModelFileUnclear, ModelFolderUnclear
-from app.models.asking import ask
+from app.models.asking import CancelWatch, ask
 from app.models.hub_folder import HubFolder
 from app.models.hub_offers import repository_offers
 from app.models.progress import Pace, WorkDone, WorkProgress
@@ -36,7 +34,6 @@ from engine.models.transport import Patience
 _SUFFIX = ".gguf"
 # More would only wait for the network, with more of the model in memory.
 _MAX_THREADS = 8
-_WATCH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +232,7 @@ class _Run:
                 self.repository, self.endpoints, subfolder=self.wish.subfolder, patience=self.patience
             )
             opened.callback(folder.close)
-            watch = opened.enter_context(_Watch(self.is_cancelled, folder.stop))
+            watch = opened.enter_context(CancelWatch(self.is_cancelled, folder.stop))
             try:
                 yield from self._convert(folder, n_threads, opened)
             except ReadStopped:
@@ -286,29 +283,3 @@ class _Run:
         key_bytes = Path(self.wish.key).stat().st_size if self.wish.key else 0
         place = f"{self.wish.subfolder}/{self.wish.file or ''}"
         return f"{self.repository.name}@{self.repository.commit} {place} {digest.hexdigest()} {key_bytes}"
-
-
-class _Watch:
-    """Calls `stop` once `is_cancelled` says so, while another thread waits for bytes."""
-
-    def __init__(self, is_cancelled: Callable[[], bool], stop: Callable[[], None]) -> None:
-        self.has_fired = False
-        self._is_cancelled = is_cancelled
-        self._stop = stop
-        self._ended = Event()
-        self._thread = Thread(target=self._run, name="acquire-watch", daemon=True)
-
-    def _run(self) -> None:
-        while not self._ended.wait(_WATCH_S):
-            if self._is_cancelled():
-                self.has_fired = True
-                self._stop()
-                return
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._ended.set()
-        self._thread.join()
