@@ -368,7 +368,7 @@ def look(browser: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     failed = getattr(request.node, "failed_call", False)
     folder = Path(os.environ.get("E2E_SCREENSHOTS") or tmp_path)
     for number, app in enumerate(apps):
-        if failed:
+        if failed and not app.page.is_closed():
             folder.mkdir(parents=True, exist_ok=True)
             app.screenshot(folder / f"{request.node.name}-{number}.png")
         app.page.context.close()

@@ -10,9 +10,10 @@ from typing import Any
 
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
-from builders.ggml_files import write_llama_ggml
+from builders.ggml_files import write_bloomz_ggml, write_llama_ggml
 from builders.gguf_models import write_model
 from builders.gptq import write_gptq
+from builders.lora import write_adapter
 from builders.meta_files import write_meta
 from builders.tokenizers import write_llama_tokenizer
 from builders.torch_zip import write_torch_zip
@@ -80,6 +81,13 @@ def test_every_form_becomes_a_model_and_one_of_them_chats(
     meta = sources / "7B 原始"
     write_meta(meta, llama)
     write_llama_tokenizer(meta, 520)
+    bloomz = sources / "旧 bloomz" / "ggml-model-q4_0.bin"
+    bloomz.parent.mkdir()
+    write_bloomz_ggml(bloomz, bloom)
+    adapter = sources / "适配器 lora"
+    adapter.mkdir()
+    base = write_bloom(sources / "基座")
+    write_adapter(adapter, base.weights, ["query_key_value"])
     gguf = sources / "成品 model.gguf"
     write_model(gguf)
     app = look(start(), height=TALL)
@@ -88,16 +96,18 @@ def test_every_form_becomes_a_model_and_one_of_them_chats(
     _convert(app, sources / "加密 enc", "PyTorch checkpoint, encrypted", {"key-file": key})
     _convert(app, gptq, "quantized with GPTQ", {"tokenizer-path": sources / "分词器 bloom"})
     _convert(app, ggml, "ggml file of 2023")
+    _convert(app, bloomz, "bloomz.cpp file of 2023", {"tokenizer-path": sources / "分词器 bloom"})
     _convert(app, f'"{meta}"', "Meta's own LLaMA files")
+    _convert(app, adapter, "with a LoRA adapter merged in", {"base-path": base.folder})
     _convert(app, gguf, "It needs no conversion")
     _convert(app, safetensors, "Hugging Face checkpoint (safetensors)")
 
     names = sorted(path.stem for path in (home / "models").iterdir())
-    assert len(names) == 7
+    assert len(names) == 9
     app.click("convert-show")
-    app.page.set_viewport_size({"width": 1280, "height": 2_600})
-    app.wait_for(lambda: app.has("local-7"), "seven models")
-    rows = [app.text(f"local-{number}") for number in range(1, 8)]
+    app.page.set_viewport_size({"width": 1280, "height": 3_200})
+    app.wait_for(lambda: app.has("local-9"), "nine models")
+    rows = [app.text(f"local-{number}") for number in range(1, 10)]
     assert all(any(name in row for row in rows) for name in names)
     app.page.set_viewport_size({"width": 1280, "height": TALL})
     app.click("convert")
