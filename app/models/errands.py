@@ -22,7 +22,7 @@ from app.models.progress import Pace, WorkDone, WorkProgress
 from app.models.tokenizer_folder import fetch_tokenizer
 from engine.models.download import Downloaded, download, read_start
 from engine.models.endpoints import Endpoints, RemoteFile, host_of
-from engine.models.fetch_errors import AddressNotGguf
+from engine.models.fetch_errors import AddressEmpty, AddressNotGguf
 from engine.models.library import Library, Verified
 
 _MAGIC = b"GGUF"
@@ -80,7 +80,8 @@ def carry_out(
 ) -> Work:
     """Do it: `WorkProgress` values, then one `WorkDone`; just ends when cancelled.
 
-    Raises what `acquire`, `import_model` and `Library.verify` raise, ModelNotFound, and AddressNotGguf.
+    Raises what `acquire`, `import_model` and `Library.verify` raise, ModelNotFound, AddressEmpty
+    and AddressNotGguf.
     """
     library = open_library(home)
     match errand:
@@ -134,6 +135,8 @@ def _fetch_address(errand: Get, folder: Path, endpoints: Endpoints, is_cancelled
     start = ask(lambda: read_start(file, endpoints, len(_MAGIC)), is_cancelled)
     if start is None:
         return
+    if not start:
+        raise AddressEmpty(errand.title, host_of(errand.address or ""))
     if start != _MAGIC:
         raise AddressNotGguf(errand.title, host_of(errand.address or ""), start.hex(" "))
     for event in download(file, output, endpoints, is_cancelled=is_cancelled):

@@ -14,6 +14,7 @@ FetchError                `name` is the file, or the repository, that was asked 
 ├── RangesNotServed
 ├── HubAnswerInvalid
 ├── SearchRefused
+├── AddressEmpty
 ├── AddressNotGguf
 └── PartError             the file can't be written to `path`
     ├── ChecksumMismatch
@@ -112,6 +113,13 @@ class HubAnswerInvalid(FetchError):
 @dataclass(eq=False)
 class SearchRefused(FetchError):
     """The hub at `host` answers no search (401, 403, 404); `name` is the query."""
+
+    host: str
+
+
+@dataclass(eq=False)
+class AddressEmpty(FetchError):
+    """There is nothing that `host` has at the address of `name`."""
 
     host: str
 

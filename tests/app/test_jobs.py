@@ -21,7 +21,7 @@ from app.models.progress import WorkDone, WorkProgress
 from builders.gguf_models import write_model
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
-from engine.models.fetch_errors import AddressNotGguf, NotOnHub
+from engine.models.fetch_errors import AddressEmpty, AddressNotGguf, NotOnHub
 
 
 def wish(repo: str) -> Get:
@@ -117,6 +117,21 @@ def test_what_an_address_has_is_refused_by_its_first_bytes_if_it_is_no_gguf(
     assert failed.error.found == start[:4].hex(" ")
     assert failed.error.host == hub.lfs_url.removeprefix("http://")
     assert asked == ["bytes=0-3"]
+    assert os.listdir(fixture.home.models) == []
+
+
+def test_an_address_that_answers_with_nothing_is_refused(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        file = hub.add("a/one", "one.gguf", b"")
+        hub.fault = lambda seen: Fault(no_ranges=True)
+        fixture = Fixture(tmp_path, hub)
+        jobs = fixture.open()
+        jobs.add(Get("空", "https://…", address=f"{hub.lfs_url}/lfs/{file.hash}"))
+        assert jobs.wait(30)
+        (failed,) = jobs.all
+        jobs.close()
+
+    assert isinstance(failed.error, AddressEmpty)
     assert os.listdir(fixture.home.models) == []
 
 
