@@ -23,6 +23,7 @@ from app.settings_file import SettingsError
 from convert.errors import ConvertError, NotEnoughDisk, OutputExists
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
+from engine.models.fetch_errors import NetworkForbidden
 
 _SAMPLES: dict[str, Any] = {
     "str": "某物",
@@ -99,6 +100,14 @@ def test_a_window_names_no_command_and_no_option(error: type[Any], language: Lan
     # The first two end the start, in a terminal; only commands are given a model's path.
     if error not in (PortInUse, ClientNotFetched, ModelNotListed):
         assert not re.search(r"--[a-z]|chatbelle |belle-convert", sentence)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_search_that_is_forbidden_is_not_called_a_download(language: Language) -> None:
+    said = WindowTexts(language).error(NetworkForbidden("贝拉"))
+
+    assert "HF_HUB_OFFLINE" in said
+    assert "贝拉" not in said
 
 
 def test_every_sentence_of_a_window_belongs_to_an_error() -> None:
