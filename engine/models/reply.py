@@ -23,7 +23,7 @@ FailureKind = Literal[
     "unreachable", "broken", "busy", "refused", "missing", "contradicts", "rangeless", "unusable"
 ]
 
-# What hubs call things that are not there, or not for everybody: https://huggingface.co answers 401 then.
+# What hubs call things that are not there, or not for everybody: the public one answers 401 then.
 _MISSING_CODES = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
 
 
