@@ -11,6 +11,7 @@ AppError
 ├── ModelIsFolder
 ├── ModelFileUnclear
 ├── ModelFolderUnclear
+├── ModelHere
 ├── FolderNotReadable
 ├── NameClaimed
 ├── PortInUse
@@ -71,6 +72,14 @@ class ModelNotFound(AppError):
 class ModelNotListed(AppError):
     """There is something at `path`, which is none of the models of this disk that are kept track of."""
 
+    path: Path
+
+
+@dataclass(eq=False)
+class ModelHere(AppError):
+    """The model `name` was got before: it is at `path`."""
+
+    name: str
     path: Path
 
 

@@ -7,27 +7,28 @@ when it is called again with the same wish. Knows no catalog, no queue and no sc
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.errors import ModelFileUnclear, ModelFolderUnclear
+from app.errors import ModelFileUnclear, ModelFolderUnclear, ModelHere
 from app.models.asking import CancelWatch, ask
+from app.models.fetching import Fetching, Finished
 from app.models.hub_folder import HubFolder
 from app.models.hub_offers import repository_offers
 from app.models.progress import Pace, WorkDone, WorkProgress
-from app.models.split_set import claim_parts, discard_parts, is_first, part_names, release_parts
+from app.models.split_set import discard_parts, is_first, part_names
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
 from convert.recipes import AUTO, DEFAULT_TARGET
 from convert.resumable import discard_partial
-from engine.models.download import Downloaded, DownloadProgress, download
 from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.free_names import unlike_names
 from engine.models.hub import Repository, resolve
-from engine.models.part_file import check_room
 from engine.models.ranges import ReadStopped
 from engine.models.transport import Patience
 
@@ -67,13 +68,21 @@ def acquire(
     patience: Patience | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
     held: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+    output: Path | None = None,
+    is_claimed: Callable[[Path], bool] = lambda path: False,
+    is_result: Callable[[Path], bool] = lambda path: False,
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     """Get `wish` into `folder`: progress, then one `WorkDone`.
 
     When `is_cancelled` returns true, or the generator is closed, it just ends, and what is done stays for the
     next call (`discard` removes it). Give the `commit` of the progress as the next call's revision: a branch
     may move in between. held: keeps other processes from a path that is converted to (`Library.held`).
-    Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear`, `ModelFolderUnclear`, and what `held` raises.
+
+    output: that of an earlier call's progress. Without it, a free name is found: the wish's own, else one
+    with the repository's name, else with a number; a file that has the right bytes already is the result.
+    is_claimed: whether a path is meant for something else; is_result: whether what is there was converted
+    from the same source. Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear`, `ModelFolderUnclear`,
+    `ModelHere`, and what `held` raises.
     """
     yield WorkProgress("ask", wish.repo)
     repository = ask(
@@ -84,13 +93,24 @@ def acquire(
         return
     wish = locate(wish, repository)
     files = choose_files(repository, wish)
-    output = folder / (wish.output_name or output_name(wish, files))
+    own = wish.output_name or output_name(wish, files)
+    names = (folder / name for name in unlike_names(own, wish.repo.rpartition("/")[2]))
+    unclaimed = (path for path in names if not is_claimed(path))
+    fetching = Fetching(repository, files, endpoints, patience, is_cancelled)
+    finished: Finished = {}
+    if output is None and files:
+        found = yield from fetching.find_place(unclaimed)
+        if found is None:
+            return
+        output, finished = found
+    elif output is None:
+        output = _free_place(wish, unclaimed, is_result)
     yield WorkProgress("ask", wish.repo, commit=repository.commit, output=output)  # to be kept at once
-    run = _Run(wish, repository, output, endpoints, patience, is_cancelled, held)
     if files:
-        yield from run.fetch(files)
-    else:
-        yield from run.convert(min(threads or default_threads(), _MAX_THREADS))
+        yield from fetching.run(output, finished)
+        return
+    conversion = _Conversion(wish, repository, output, endpoints, patience, is_cancelled, held)
+    yield from conversion.run(min(threads or default_threads(), _MAX_THREADS))
 
 
 def locate(wish: Wish, repository: Repository) -> Wish:
@@ -154,6 +174,16 @@ def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
     return "-".join(part for part in parts if part) + _SUFFIX
 
 
+def _free_place(wish: Wish, names: Iterator[Path], is_result: Callable[[Path], bool]) -> Path:
+    """The first of endless names that is free. Raises `ModelHere` where one before it is the result."""
+    for path in names:
+        if not os.path.lexists(path):
+            break
+        if is_result(path):
+            raise ModelHere(wish.repo, path)
+    return path
+
+
 def discard(output: Path) -> None:
     """Remove what an unfinished `acquire` to `output` left."""
     discard_partial(output)
@@ -161,8 +191,8 @@ def discard(output: Path) -> None:
 
 
 @dataclass
-class _Run:
-    """One call of `acquire`, from the point where the commit is known."""
+class _Conversion:
+    """A checkpoint of a commit, on its way to `output`."""
 
     wish: Wish
     repository: Repository
@@ -172,60 +202,7 @@ class _Run:
     is_cancelled: Callable[[], bool]
     held: Callable[[Path], AbstractContextManager[object]]
 
-    def fetch(self, files: Sequence[RemoteFile]) -> Iterator[WorkProgress | WorkDone]:
-        """Download one file after the other, once there is room for all."""
-        paths = [self.output]
-        if len(files) > 1:
-            paths = [self.output.with_name(Path(file.name).name) for file in files]
-        sizes = [file.size_bytes or 0 for file in files]
-        check_room(self.repository.name, dict(zip(paths, sizes, strict=True)))
-        claim_parts(self.output, paths)
-        total_bytes = sum(sizes)
-        earlier_bytes = 0
-        first: Downloaded | None = None
-        reached: set[str] = set()
-        for file, path in zip(files, paths, strict=True):
-            done: Downloaded | None = None
-            events = download(
-                file,
-                path,
-                self.endpoints,
-                patience=self.patience,
-                reached=reached,
-                is_cancelled=self.is_cancelled,
-            )
-            with closing(events):
-                for event in events:
-                    if isinstance(event, Downloaded):
-                        done = event
-                    else:
-                        yield self._fetching(event, earlier_bytes, max(total_bytes, event.total_bytes))
-            if done is None:
-                return
-            earlier_bytes += done.size_bytes
-            first = first or done
-        release_parts(self.output)
-        if first is not None:
-            commit = self.repository.commit
-            yield WorkDone(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
-
-    def _fetching(self, event: DownloadProgress, earlier_bytes: int, total_bytes: int) -> WorkProgress:
-        done_bytes = earlier_bytes + event.done_bytes
-        left_s = (total_bytes - done_bytes) / event.bytes_per_s if event.bytes_per_s > 0 else None
-        return WorkProgress(
-            phase=event.phase,
-            item=event.name,
-            done_bytes=done_bytes,
-            total_bytes=total_bytes,
-            bytes_per_s=event.bytes_per_s,
-            left_s=left_s,
-            commit=self.repository.commit,
-            output=self.output,
-            host=event.host,
-            waiting_s=event.waiting_s,
-        )
-
-    def convert(self, n_threads: int) -> Iterator[WorkProgress | WorkDone]:
+    def run(self, n_threads: int) -> Iterator[WorkProgress | WorkDone]:
         """Convert while the weights come; nothing but the result touches the disk."""
         with ExitStack() as opened:
             folder = HubFolder(

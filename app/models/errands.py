@@ -7,6 +7,7 @@ anew). Knows no queue and no screen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from app.models.tokenizer_folder import fetch_tokenizer
 from engine.models.download import Downloaded, download, read_start
 from engine.models.endpoints import Endpoints, RemoteFile, host_of
 from engine.models.fetch_errors import AddressEmpty, AddressNotGguf
+from engine.models.free_names import unlike_names
 from engine.models.library import Library, Verified
 
 _MAGIC = b"GGUF"
@@ -34,8 +36,8 @@ Work = Generator[WorkProgress | WorkDone, None, None]
 class Get:
     """Get a model: `wish` from a hub, or the one file at `address`.
 
-    title, source: for people. tokenizer_repo: whose tokenizer must be fetched first. The rest is recorded
-    with the model, where it is known.
+    title, source: for people. tokenizer_repo: whose tokenizer must be fetched first. output_name: of the
+    result's (first) file, once it was settled. The rest is recorded with the model, where it is known.
     """
 
     title: str
@@ -46,6 +48,7 @@ class Get:
     license: str | None = None
     prompt_format: str | None = None
     catalog_id: str | None = None
+    output_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +79,48 @@ Errand = Get | Import | Verify
 
 
 def carry_out(
-    errand: Errand, home: Home, endpoints: Endpoints, is_cancelled: Callable[[], bool] = lambda: False
+    errand: Errand,
+    home: Home,
+    endpoints: Endpoints,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    is_claimed: Callable[[Path], bool] = lambda path: False,
 ) -> Work:
     """Do it: `WorkProgress` values, then one `WorkDone`; just ends when cancelled.
 
-    Raises what `acquire`, `import_model` and `Library.verify` raise, ModelNotFound, AddressEmpty
-    and AddressNotGguf.
+    is_claimed: whether other work is going to make a file of that path. Raises what `acquire`, `import_model`
+    and `Library.verify` raise, ModelNotFound, AddressEmpty and AddressNotGguf.
     """
     library = open_library(home)
     match errand:
         case Get():
-            return _get(errand, home, library, endpoints, is_cancelled)
+            return _get(errand, home, library, endpoints, is_cancelled, is_claimed)
         case Import():
-            return import_model(errand.wish, library, is_cancelled, resumes=True)
+            return import_model(errand.wish, library, is_cancelled, resumes=True, is_claimed=is_claimed)
         case Verify():
             return _verify(errand, library, is_cancelled)
 
 
 def _get(
-    errand: Get, home: Home, library: Library, endpoints: Endpoints, is_cancelled: Callable[[], bool]
+    errand: Get,
+    home: Home,
+    library: Library,
+    endpoints: Endpoints,
+    is_cancelled: Callable[[], bool],
+    is_claimed: Callable[[Path], bool],
 ) -> Work:
     """Fetch, convert if need be, and record where it came from."""
     home.make(home.models)
+
+    def is_result(path: Path) -> bool:
+        model = library.look().at(path)
+        return model is not None and model.problem is None and model.source == errand.source
+
+    output = library.folder / errand.output_name if errand.output_name else None
     if errand.wish is None:
-        work = _fetch_address(errand, library.folder, endpoints, is_cancelled)
+        if output is None:
+            names = (library.folder / name for name in unlike_names(f"{errand.title}.gguf"))
+            output = next(path for path in names if _is_free(path, is_claimed) or is_result(path))
+        work = _fetch_address(errand, output, endpoints, is_cancelled)
     else:
         wish = errand.wish
         if errand.tokenizer_repo is not None:
@@ -111,7 +132,16 @@ def _get(
             if tokenizer is None:
                 return
             wish = replace(wish, tokenizer=str(tokenizer))
-        work = acquire(wish, library.folder, endpoints, is_cancelled=is_cancelled, held=library.held)
+        work = acquire(
+            wish,
+            library.folder,
+            endpoints,
+            is_cancelled=is_cancelled,
+            held=library.held,
+            output=output,
+            is_claimed=is_claimed,
+            is_result=is_result,
+        )
     with closing(work):
         for event in work:
             if isinstance(event, WorkDone):
@@ -127,9 +157,12 @@ def _get(
             yield event
 
 
-def _fetch_address(errand: Get, folder: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> Work:
+def _is_free(path: Path, is_claimed: Callable[[Path], bool]) -> bool:
+    return not is_claimed(path) and not os.path.lexists(path)
+
+
+def _fetch_address(errand: Get, output: Path, endpoints: Endpoints, is_cancelled: Callable[[], bool]) -> Work:
     """The one file at an address, once its first bytes say that it is a model."""
-    output = folder / f"{errand.title}.gguf"
     file = RemoteFile("", "", output.name, address=errand.address)
     yield WorkProgress("ask", errand.title)
     start = ask(lambda: read_start(file, endpoints, len(_MAGIC)), is_cancelled)

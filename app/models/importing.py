@@ -19,6 +19,7 @@ from convert.pipeline import Converted, convert
 from convert.recipes import AUTO
 from convert.sources.lora import LoraChoice
 from engine.models.adding import Added, How, add_gguf
+from engine.models.free_names import unlike_names
 from engine.models.library import Library
 
 _SUFFIX = ".gguf"
@@ -49,29 +50,35 @@ def import_model(
     is_cancelled: Callable[[], bool] = lambda: False,
     *,
     resumes: bool = False,
+    is_claimed: Callable[[Path], bool] = lambda path: False,
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     """Import `wish`: `WorkProgress` values, then one `WorkDone`.
 
-    A cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
+    Without a name in `wish`, the result gets a free one: is_claimed says which other work is going to take. A
+    cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
     goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises what `add_gguf`
     raises, and ConvertErrors.
     """
+
+    def is_taken(path: Path) -> bool:
+        return is_claimed(path) or os.path.lexists(path)
+
     if not os.path.exists(wish.path):
         raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
     if wish.path.is_file() and is_gguf(wish.path):
-        yield from _add(wish, library, is_cancelled)
+        yield from _add(wish, library, is_cancelled, is_taken)
         return
     try:
-        yield from _convert(wish, library, is_cancelled, resumes)
+        yield from _convert(wish, library, is_cancelled, is_taken, resumes)
     except AlreadyGguf as error:
         raise AlreadyGguf(wish.path) from error
 
 
 def _add(
-    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool]
+    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_taken: Callable[[Path], bool]
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     pace = Pace()
-    for event in add_gguf(wish.path, library, wish.how, is_cancelled):
+    for event in add_gguf(wish.path, library, wish.how, is_cancelled, is_taken):
         if isinstance(event, Added):
             yield WorkDone(event.path, event.size_bytes, event.sha256)
         else:
@@ -79,7 +86,11 @@ def _add(
 
 
 def _convert(
-    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], resumes: bool
+    wish: ImportWish,
+    library: Library,
+    is_cancelled: Callable[[], bool],
+    is_taken: Callable[[Path], bool],
+    resumes: bool,
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     source = wish.path.absolute()
     library.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,6 +101,9 @@ def _convert(
         stem = source.stem if source.is_file() else source.name
         name = wish.name or (stem if plan.target.name == AUTO else f"{stem}-{plan.target.name}")
         output = library.folder / f"{name}{_SUFFIX}"
+        if wish.name is None:
+            names = (library.folder / other for other in unlike_names(output.name))
+            output = next(path for path in names if not is_taken(path))
         pace = Pace()
         resume_id = _resume_id(wish) if resumes else None
         with library.held(output):

@@ -106,6 +106,13 @@ class Jobs:
         """The job, if it is still there; never waits."""
         return self._jobs.get(job_id)
 
+    def is_claimed(self, path: Path, errand: Errand) -> bool:
+        """Whether an unfinished job other than that of `errand` is going to make the file at `path`."""
+        return any(
+            job.state != "done" and job.record.output == str(path) and not _is_same(job.errand, errand)
+            for job in self._jobs.values()
+        )
+
     def add(self, errand: Errand) -> str:
         """Put an errand into the queue and return the job's id; an unfinished one is not added twice.
 
@@ -284,10 +291,13 @@ def _can_take_over(job: Job, errand: Errand) -> bool:
 
 
 def _at_commit_of(known: Errand, errand: Errand) -> Errand:
-    """`errand`, of the commit that is known already."""
-    if isinstance(known, Get) and isinstance(errand, Get) and known.wish and errand.wish:
-        return replace(errand, wish=replace(errand.wish, revision=known.wish.revision))
-    return errand
+    """`errand`, of the commit that is known already, and with its result where it was settled."""
+    if not isinstance(known, Get) or not isinstance(errand, Get):
+        return errand
+    wish = errand.wish
+    if known.wish is not None and wish is not None:
+        wish = replace(wish, revision=known.wish.revision)
+    return replace(errand, wish=wish, output_name=known.output_name)
 
 
 def _with_progress(job: Job, progress: WorkProgress) -> Job:
@@ -295,6 +305,8 @@ def _with_progress(job: Job, progress: WorkProgress) -> Job:
     errand = record.errand
     if isinstance(errand, Get) and errand.wish is not None and progress.commit:
         errand = replace(errand, wish=replace(errand.wish, revision=progress.commit))
+    if isinstance(errand, Get) and progress.output is not None:
+        errand = replace(errand, output_name=progress.output.name)
     record = replace(record, errand=errand, output=str(progress.output or record.output))
     if progress.total_bytes:
         record = replace(record, done_bytes=progress.done_bytes, total_bytes=progress.total_bytes)

@@ -114,7 +114,10 @@ class ModelService:
         return self.jobs.add(Verify(path))
 
     def _carry_out(self, errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
-        return carry_out(errand, self.home, self.endpoints(), is_cancelled)
+        def is_claimed(path: Path) -> bool:
+            return self.jobs.is_claimed(path, errand)
+
+        return carry_out(errand, self.home, self.endpoints(), is_cancelled, is_claimed)
 
     def _job_changed(self, job: Job) -> None:
         self._listeners.tell(JobChanged(job))

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from engine.models.errors import ModelNotAdded, ModelNotReadable, PartsMissing
+from engine.models.free_names import renamed, unlike_names
 from engine.models.header_summary import summarize
 from engine.models.library import Library
-from engine.models.places import find_parts
+from engine.models.places import find_parts, strip_suffix
 
 How = Literal["copy", "link", "in-place"]
 
@@ -43,14 +44,18 @@ class Added:
 
 
 def add_gguf(
-    source: Path, library: Library, how: How = "copy", is_cancelled: Callable[[], bool] = lambda: False
+    source: Path,
+    library: Library,
+    how: How = "copy",
+    is_cancelled: Callable[[], bool] = lambda: False,
+    is_taken: Callable[[Path], bool] = os.path.lexists,
 ) -> Generator[Adding | Added, None, None]:
     """Add the GGUF at `source`, all files of a split one: `Adding` values, then one `Added`.
 
-    A cancelled or closed copy leaves nothing; what a killed one left is removed by the next. "link" makes a
-    second name for the same bytes, on one disk only. Raises the subclasses of ModelFileError for what is no
-    sound GGUF, PartsMissing, ModelNotAdded (a file of that name is there), ModelNotReadable, ModelInUse,
-    RecordsNotSaved and LibraryInUse.
+    It keeps its name, with a number where that `is_taken`. A cancelled or closed copy leaves nothing; what a
+    killed one left is removed by the next. "link" makes a second name for the same bytes, on one disk only.
+    Raises the subclasses of ModelFileError for what is no sound GGUF, PartsMissing, ModelNotAdded,
+    ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
     """
     found = find_parts(source.absolute())
     if found.missing_parts:
@@ -60,10 +65,11 @@ def add_gguf(
         library.note(found.path, source=str(found.path), in_place=True)
         yield Added(found.path, _size(found.parts), None)
         return
-    target = library.folder / found.path.name
+    targets = _free_targets(found.parts, library.folder, is_taken)
+    target = targets[found.path]
     with library.held(target):
         digest: str | None = None
-        run = _Placing(found.parts, library.folder)
+        run = _Placing(targets)
         try:
             if how == "link":
                 run.link()
@@ -80,35 +86,47 @@ def add_gguf(
     yield Added(target, run.total_bytes, digest)
 
 
+def _free_targets(
+    parts: tuple[Path, ...], folder: Path, is_taken: Callable[[Path], bool]
+) -> dict[Path, Path]:
+    """Where each file goes: under its own name, or all of them under another that is free."""
+    for name in unlike_names(parts[0].name):
+        stem = strip_suffix(name)
+        targets = {part: folder / renamed(part.name, stem) for part in parts}
+        if not any(is_taken(target) for target in targets.values()):
+            break
+    return targets
+
+
 class _Placing:
-    """Files on their way into a folder, under temporary names until all are there.
+    """Files on their way to their `targets`, under temporary names until all are there.
 
     The names follow from the final ones, which this process holds: what lies there was left by a kill.
     """
 
-    def __init__(self, parts: tuple[Path, ...], folder: Path) -> None:
-        self._parts = parts
-        self._folder = folder
+    def __init__(self, targets: dict[Path, Path]) -> None:
+        self._targets = targets
+        self._folder = next(iter(targets.values())).parent
         self._placed: dict[Path, Path] = {}
-        self.total_bytes = _size(parts)
+        self.total_bytes = _size(tuple(targets))
         self.sha256 = ""
-        for part in parts:
-            if os.path.lexists(folder / part.name):
-                raise ModelNotAdded(folder / part.name, os.strerror(errno.EEXIST))
+        for target in targets.values():
+            if os.path.lexists(target):  # only just now
+                raise ModelNotAdded(target, os.strerror(errno.EEXIST))
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ModelNotAdded(folder, error.strerror or str(error)) from error
+            raise ModelNotAdded(self._folder, error.strerror or str(error)) from error
 
     def copy(self) -> Iterator[int]:
         """Copy everything; yields the bytes done."""
-        for part in self._parts:
+        for part in self._targets:
             self._partial(part)  # before the disk is asked for room
         free_bytes = shutil.disk_usage(self._folder).free
         if free_bytes < self.total_bytes:
             raise ModelNotAdded(self._folder, os.strerror(errno.ENOSPC))
         done_bytes = 0
-        for part in self._parts:
+        for part in self._targets:
             digest = hashlib.sha256()
             for data in self._copy_file(part):
                 digest.update(data)
@@ -118,11 +136,11 @@ class _Placing:
 
     def link(self) -> None:
         """Give every file a second name."""
-        for part in self._parts:
+        for part, target in self._targets.items():
             try:
                 os.link(part, self._partial(part))
             except OSError as error:
-                raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
+                raise ModelNotAdded(target, error.strerror or str(error)) from error
 
     def publish(self) -> None:
         """Give all files their names, the one that is loaded last."""
@@ -154,19 +172,19 @@ class _Placing:
                     target.flush()
                     os.fsync(target.fileno())
             except OSError as error:
-                raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
+                raise ModelNotAdded(self._targets[part], error.strerror or str(error)) from error
 
     def _partial(self, part: Path) -> Path:
         """The temporary path, with nothing at it."""
-        name = hashlib.sha256(os.fsencode(part.name)).hexdigest()[
-            :24
-        ]  # the part's own may have no room for more
+        target = self._targets[part]
+        # Its own name may have no room for more.
+        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
         partial = self._folder / f".{name}.partial"
-        self._placed[partial] = self._folder / part.name
+        self._placed[partial] = target
         try:
             partial.unlink(missing_ok=True)
         except OSError as error:
-            raise ModelNotAdded(self._folder / part.name, error.strerror or str(error)) from error
+            raise ModelNotAdded(target, error.strerror or str(error)) from error
         return partial
 
 

@@ -18,7 +18,12 @@ from typing import Literal
 
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.failover import Failover
-from engine.models.fetch_errors import ChecksumMismatch, DownloadNotWritable, HubAnswerInvalid
+from engine.models.fetch_errors import (
+    ChecksumMismatch,
+    DownloadNameTaken,
+    DownloadNotWritable,
+    HubAnswerInvalid,
+)
 from engine.models.part_file import PartFile, discard_part
 from engine.models.reply import AttemptFailed, Patience
 from engine.models.transfer import FileHash, Transfer
@@ -191,7 +196,7 @@ def _check_existing(
     except OSError as error:
         raise DownloadNotWritable(file.name, path, error.strerror or str(error)) from error
     if total_bytes != file.size_bytes or hashed.mismatch() is not None:
-        raise DownloadNotWritable(file.name, path, "another file has this name")
+        raise DownloadNameTaken(file.name, path)
     yield Downloaded(path, total_bytes, hashed.sha256, ())
 
 

@@ -20,6 +20,7 @@ FetchError                `name` is the file, or the repository, that was asked 
     ├── ChecksumMismatch
     ├── DownloadDiskFull
     ├── DownloadNotWritable
+    ├── DownloadNameTaken
     └── DownloadInUse
 """
 
@@ -160,6 +161,11 @@ class DownloadNotWritable(PartError):
     """The system refused to read or write; `reason` is its own."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class DownloadNameTaken(PartError):
+    """Another file is there, which is never replaced."""
 
 
 @dataclass(eq=False)

@@ -26,7 +26,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine.models.fetch_errors import DownloadDiskFull, DownloadInUse, DownloadNotWritable
+from engine.models.fetch_errors import (
+    DownloadDiskFull,
+    DownloadInUse,
+    DownloadNameTaken,
+    DownloadNotWritable,
+)
 from engine.models.file_lock import lock_file
 
 BLOCK_BYTES = 4 << 20
@@ -41,7 +46,7 @@ class PartFile:
     """The two files of one download, held by this process; close it, or publish or discard it.
 
     Blocks are numbered from 0; the last may be short. `write` may be called from several threads. Methods
-    raise `DownloadNotWritable` or `DownloadDiskFull`.
+    raise `DownloadNotWritable` or `DownloadDiskFull`, `publish` also `DownloadNameTaken`.
     """
 
     def __init__(
@@ -145,7 +150,7 @@ class PartFile:
         with self._reporting():
             os.fsync(self._descriptor)
             if os.path.lexists(self.destination):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+                raise DownloadNameTaken(self.name, self.destination)
             if sys.platform == "win32":  # an open file can't be renamed there
                 self.close()
             os.rename(self.path, self.destination)

@@ -24,7 +24,7 @@ from engine.models.fetch_errors import (
     ChecksumMismatch,
     DownloadDiskFull,
     DownloadInUse,
-    DownloadNotWritable,
+    DownloadNameTaken,
     FetchError,
     HubRefused,
     HubTooBusy,
@@ -33,7 +33,7 @@ from engine.models.fetch_errors import (
     SourceContradicts,
     SourcesFailed,
 )
-from engine.models.part_file import part_path, record_path
+from engine.models.part_file import BLOCK_BYTES, part_path, record_path
 from engine.models.reply import Patience, Reply
 
 REPO, NAME = "BelleGroup/BELLE", "模型 q4.gguf"
@@ -114,7 +114,7 @@ def test_a_finished_file_is_taken_as_it_is(hub: LocalHub, tmp_path: Path) -> Non
 def test_another_file_of_that_name_is_left_alone(hub: LocalHub, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"mine")
-    with pytest.raises(DownloadNotWritable):
+    with pytest.raises(DownloadNameTaken):
         fetch(publish(hub), path, hub)
     assert path.read_bytes() == b"mine"
 
@@ -319,6 +319,13 @@ def asked_bytes(*hubs: LocalHub) -> int:
     return sum(int(stop) - int(start) + 1 for start, stop in ranges)
 
 
+def kept_blocks(path: Path, size_bytes: int = len(DATA)) -> dict[int, int]:
+    """The blocks that are recorded, and the size of each."""
+    lines = record_path(path).read_bytes().split(b"\n")[1:] if record_path(path).exists() else []
+    blocks = {int(line.split()[0]) for line in lines if len(line) == 17}
+    return {block: min(BLOCK_BYTES, size_bytes - block * BLOCK_BYTES) for block in blocks}
+
+
 def test_a_left_download_goes_on_where_it_was(hub: LocalHub, tmp_path: Path) -> None:
     file, path = publish(hub), tmp_path / "a"
     hub.fault = always(Fault(bytes_per_s=6_000_000))
@@ -373,16 +380,18 @@ def test_a_bit_that_flips_on_disk_costs_one_block(hub: LocalHub, tmp_path: Path)
     file, path = publish(hub), tmp_path / "a"
     hub.fault = at_times(then=Fault(bytes_per_s=6_000_000))
     leave_after(file, path, hub, 9_000_000)
-    finished = record_path(path).read_bytes().split(b"\n")[1:]
-    block = int(finished[0].split()[0])
+    kept = kept_blocks(path)
+    block = next(iter(kept))
     with part_path(path).open("r+b") as part:
-        part.seek(block * (4 << 20) + 77)
+        part.seek(block * BLOCK_BYTES + 77)
         byte = part.read(1)[0]
         part.seek(-1, os.SEEK_CUR)
         part.write(bytes([byte ^ 8]))
     hub.fault = lambda seen: None
+    hub.seen.clear()
     fetch(file, path, hub)
     assert path.read_bytes() == DATA
+    assert asked_bytes(hub) == len(DATA) - sum(kept.values()) + kept[block]
 
 
 @pytest.mark.parametrize("record", [b"", b"{}\n", b"\xff" * 100, b'{"version": 1}\n00000000 00000000\n'])
@@ -451,9 +460,13 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
     monkeypatch.undo()
     with pytest.raises(DownloadDiskFull):
         fetch(file, path, hub)
+    kept = kept_blocks(path)
+    assert kept
     resize_disk(small_disk, "32m")
+    hub.seen.clear()
     fetch(file, path, hub)
     assert path.read_bytes() == DATA
+    assert asked_bytes(hub) == len(DATA) - sum(kept.values())
 
 
 def test_rate_and_time_left() -> None:
@@ -467,24 +480,40 @@ def test_rate_and_time_left() -> None:
     assert rate.left_s(100) == pytest.approx(10)
 
 
+@pytest.mark.timeout(1200)
 def test_killed_at_random_the_file_is_right(
     hub: LocalHub, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    is_slow = request.config.getoption("--run-slow", default=False)
-    file, path = publish(hub), tmp_path / "模型.gguf"
+    """And what was recorded is never asked for again; the last kill comes after a block at least."""
+    data = random.Random(6).randbytes(60_000_000)
+    file, path = publish(hub, data), tmp_path / "模型.gguf"
     script = Path(__file__).parents[2] / "builders" / "download_process.py"
     command = [sys.executable, str(script), hub.url, REPO, hub.commit, NAME, str(path)]
-    hub.fault = always(Fault(bytes_per_s=1_500_000))
-    for _ in range(100 if is_slow else 5):
+    hub.fault = always(Fault(bytes_per_s=5_000_000))
+    n_left = 100 if request.config.getoption("--run-slow", default=False) else 5
+    while n_left:
+        before = kept_blocks(path, len(data))
+        hub.seen.clear()
         process = subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(random.uniform(0, 0.7))
+        time.sleep(random.uniform(0.2, 2.5))
+        while n_left == 1 and process.poll() is None and not kept_blocks(path, len(data)):
+            time.sleep(0.05)
         process.kill()
         process.communicate()
-        if is_slow and path.exists():
+        hub.settle()
+        assert asked_bytes(hub) <= len(data) - sum(before.values()) + 1
+        if path.exists():
+            assert path.read_bytes() == data
             path.unlink()
+            record_path(path).unlink(missing_ok=True)
+        n_left -= bool(n_left > 1 or kept_blocks(path, len(data)))
+
+    kept = kept_blocks(path, len(data))
     hub.fault = lambda seen: None
+    hub.seen.clear()
     fetch(file, path, hub)
-    assert path.read_bytes() == DATA
+    assert path.read_bytes() == data
+    assert asked_bytes(hub) == len(data) - sum(kept.values())
     assert os.listdir(tmp_path) == [path.name]

@@ -449,12 +449,43 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_name_that_is_taken_is_left_alone(library: Library, tiny: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_taken_gets_a_number(library: Library, tiny: Path, tmp_path: Path) -> None:
     kept = put(tiny, library.folder / "a.gguf")
     kept.write_bytes(b"mine")
 
+    *_, added = add_gguf(put(tiny, tmp_path / "a.gguf"), library)
+
+    assert isinstance(added, Added)
+    assert added.path == library.folder / "a-2.gguf"
+    assert added.path.read_bytes() == tiny.read_bytes()
+    assert kept.read_bytes() == b"mine"
+    assert leftovers(library.folder) == ["a-2.gguf", "a.gguf"]
+
+
+def test_the_files_of_a_set_get_the_same_number(library: Library, tiny: Path, tmp_path: Path) -> None:
+    paths = write_split(tmp_path / "away", "split", tiny)
+    kept = put(tiny, library.folder / paths[1].name)
+    kept.write_bytes(b"mine")
+
+    *_, added = add_gguf(paths[0], library)
+
+    assert isinstance(added, Added)
+    model = library.find("split-2")
+    assert model is not None
+    assert model.problem is None
+    assert [part.name for part in model.parts] == [
+        path.name.replace("split-", "split-2-", 1) for path in paths
+    ]
+    assert kept.read_bytes() == b"mine"
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_alone(library: Library, tiny: Path, tmp_path: Path) -> None:
+    kept = put(tiny, library.folder / "a.gguf")
+    kept.write_bytes(b"mine")
+    looked = iter([False])  # as if the file came just after the look
+
     with pytest.raises(ModelNotAdded):
-        list(add_gguf(put(tiny, tmp_path / "a.gguf"), library))
+        list(add_gguf(put(tiny, tmp_path / "a.gguf"), library, is_taken=lambda path: next(looked)))
 
     assert kept.read_bytes() == b"mine"
     assert leftovers(library.folder) == ["a.gguf"]
