@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -124,6 +125,11 @@ class LocalHub:
     def file_requests(self, server: str | None = None) -> list[Seen]:
         return [seen for seen in self.seen if seen.name and server in (None, seen.server)]
 
+    def settle(self) -> None:
+        """Wait until nothing of clients that are gone is answered any more."""
+        for server in self._servers:
+            server.settle()
+
     def close_storage(self) -> None:
         """Only the hub is left."""
         self._close([self._servers.pop()])
@@ -161,6 +167,19 @@ class _Server(ThreadingHTTPServer):
         self.connections: set[Any] = set()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def settle(self) -> None:
+        """What was sent before is accepted before this, and over once no connection is left."""
+        last = HTTPConnection(*self.server_address[:2])
+        last.request("HEAD", "/")
+        last.getresponse().close()
+        last.close()
+        while self.connections:
+            time.sleep(0.01)
+
     def cut_all(self) -> None:
         """End the connections that are still open, as a machine that goes away does."""
         for connection in list(self.connections):
@@ -177,10 +196,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     disable_nagle_algorithm = True
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections.add(self.connection)
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
