@@ -1,0 +1,128 @@
+"""Where a model is chosen: what is said of each, and which of them can't be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app.chat.service import ChatService
+from app.components.chat.model_dialog import choose_model
+from app.history.store import HistoryStore
+from app.home import Home
+from app.models.candidates import read_candidates
+from app.models.service import ModelService
+from app.personas import PersonaStore
+from app.settings import SettingsStore
+from app.views.context import ViewContext
+from app.views.settings import SettingsView
+from builders.fake_backend import FakeBackend
+from builders.gguf_models import write_model
+from builders.sparse_models import SparseShape, write_sparse_model
+from engine.models.endpoints import Endpoints
+from engine.models.machine import Machine
+from fakes.view_context import FakeViewContext, find_control, words_of
+
+HUGE = SparseShape("llama", 8192, 64, 40, 28672, 1000, "Q8_0")
+MACHINE = Machine(16 << 30, 8 << 30, 8, None, 35_000_000_000)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """One sound model, one whose second part is missing, one that is cut short, and one that is too large."""
+    home = Home(tmp_path / "数据")
+    models = home.make(home.models)
+    write_model(models / "a-sound.gguf")
+    write_model(models / "b-part-00001-of-00002.gguf")
+    cut = write_model(models / "c-cut.gguf")
+    os.truncate(cut, 200)
+    write_sparse_model(models / "d-huge.gguf", HUGE)
+    return home
+
+
+@pytest.fixture
+def chat(home: Home) -> Iterator[ChatService]:
+    service = ChatService(
+        home=home,
+        settings=SettingsStore(home.root),
+        personas=PersonaStore(home.root),
+        history=HistoryStore.open(home.make(home.history)),
+        make_backend=FakeBackend,
+        language="en",
+    )
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def models(home: Home) -> Iterator[ModelService]:
+    service = ModelService(home, endpoints=lambda: Endpoints(()), machine=lambda: MACHINE)
+    yield service
+    service.close()
+
+
+def context_of(chat: ChatService, models: ModelService) -> Any:
+    context = cast(Any, FakeViewContext(models))
+    context.service, context.settings = chat, chat.settings
+    return context
+
+
+def test_what_can_not_be_used_can_not_be_chosen(chat: ChatService, models: ModelService) -> None:
+    usable = {each.choice.name: each.is_usable for each in read_candidates(chat, models)}
+
+    assert usable == {"demo": True, "a-sound": True, "b-part": False, "c-cut": False, "d-huge": True}
+
+
+def test_the_picker_says_what_speaks_against_a_model(chat: ChatService, models: ModelService) -> None:
+    async def look() -> None:
+        context = context_of(chat, models)
+        await choose_model(cast(ViewContext, context))
+        (dialog,) = context.dialogs
+        tiles = [find_control(dialog, f"model-{number}") for number in range(5)]
+
+        assert [tile.on_click is not None for tile in tiles] == [True, True, False, False, True]
+        assert [tile.selected for tile in tiles] == [True, False, False, False, False]
+        assert "Runs well" in words_of(tiles[1])
+        assert "Can't be used" in words_of(tiles[2])
+        assert "Can't be used" in words_of(tiles[3])
+        assert "Does not fit" in words_of(tiles[4])
+
+    asyncio.run(look())
+
+
+def test_the_settings_show_the_chosen_model_before_it_is_loaded(
+    chat: ChatService, models: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat.settings.update(default_model="a-sound")
+    asked_on: list[str] = []
+    offered = chat.models
+    monkeypatch.setattr(
+        chat, "models", lambda: (asked_on.append(threading.current_thread().name), offered())[1]
+    )
+
+    async def look() -> None:
+        context = context_of(chat, models)
+        view = SettingsView(
+            cast(ViewContext, context),
+            models.home.root,
+            on_saved=lambda settings: None,
+            on_close=lambda: None,
+            on_shortcuts=lambda: None,
+            on_quit=lambda: None,
+        )
+        await view.load()
+        dropdown = find_control(view, "default-model")
+
+        assert dropdown.value == "a-sound"
+        assert [option.disabled for option in dropdown.options] == [False, False, True, True, False]
+        assert [option.key for option in dropdown.options][:2] == ["demo", "a-sound"]
+        assert dropdown.options[2].text.endswith("Can't be used")
+
+    asyncio.run(look())
+    assert asked_on
+    assert threading.main_thread().name not in asked_on
