@@ -101,7 +101,7 @@ def draft_of(job: Job) -> Draft | None:
 
 
 def find_conversion(jobs: tuple[Job, ...], path: Path | None) -> Job | None:
-    """The latest unfinished conversion, of the source at `path` if one is given."""
+    """The latest unfinished conversion; with a `path`, the latest unfinished work on the source there."""
     for job in reversed(jobs):
         draft = draft_of(job)
         if draft is None or job.state == "done" or draft.path is None:

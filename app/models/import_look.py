@@ -6,30 +6,43 @@ Reads a few bytes and sizes; what a checkpoint is, is recognised elsewhere.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.models.importing import is_gguf
+from engine.models.adding import How
+from engine.models.library import Library
 from engine.models.places import find_parts
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLook:
-    """size_bytes: of all files of a GGUF. can_link: it is on the models folder's disk, so that a second name
-    is possible. is_known: it lies in that folder already.
+    """size_bytes: of all files of a GGUF. can_copy: the models folder's disk has room for it, as far as is
+    known. can_link: it is on that disk, so that a second name is possible. is_known: it is among the models
+    already. free_bytes: of that disk; too restless to make one look another.
     """
 
     path: Path
     exists: bool = False
     is_gguf: bool = False
     size_bytes: int = 0
+    can_copy: bool = True
     can_link: bool = False
     is_known: bool = False
+    free_bytes: int | None = field(default=None, compare=False)
+
+    def can(self, way: How) -> bool:
+        """Whether a GGUF can be added in this way."""
+        return {"copy": self.can_copy, "link": self.can_link, "in-place": True}[way]
+
+    def possible(self, wished: How) -> How:
+        """The wished way, else another one that takes no more room."""
+        return wished if self.can(wished) else "link" if self.can_link else "in-place"
 
 
-def look_at_import(path: Path, models: Path) -> ImportLook:
-    """Look at `path`; `models` is the models folder, which need not exist yet."""
-    path = path.absolute()
+def look_at_import(path: Path, library: Library) -> ImportLook:
+    """Look at `path`; the library's folder need not exist yet."""
+    path, models = path.absolute(), library.folder
     if not os.path.exists(path):
         return ImportLook(path)
     if not os.path.isfile(path) or not is_gguf(path):
@@ -44,4 +57,8 @@ def look_at_import(path: Path, models: Path) -> ImportLook:
     except OSError:
         return ImportLook(path, exists=True, is_gguf=True)
     size_bytes = sum(state.st_size for state in states)
-    return ImportLook(path, True, True, size_bytes, can_link, path.is_relative_to(models))
+    free_bytes = library.free_bytes()
+    can_copy = free_bytes is None or size_bytes <= free_bytes
+    known = {each.absolute() for each in library.paths().values()}
+    is_known = path.is_relative_to(models) or not known.isdisjoint(parts)
+    return ImportLook(path, True, True, size_bytes, can_copy, can_link, is_known, free_bytes)

@@ -22,6 +22,7 @@ from app.components.convert.conversion_progress import ConversionProgress
 from app.components.convert.gguf_choices import GgufChoices
 from app.components.convert.need_card import NeedCard
 from app.components.convert.recognised import recognised_card
+from app.components.convert.unfinished_line import unfinished_line
 from app.components.settings.settings_section import section
 from app.components.work.job_text import error_text
 from app.components.work.status_strip import ask_cancel
@@ -62,6 +63,7 @@ class ConvertView(ft.Container):
         self._shows_work = False
         self._needs: dict[NeedKind, NeedCard] = {}
         self._choices: ConversionChoices | GgufChoices | None = None
+        self._other: Job | None = None  # unfinished, of the same source
         self._source = SourceField(
             context,
             "source",
@@ -76,7 +78,7 @@ class ConvertView(ft.Container):
             on_pause=self._pause,
             on_resume=self._resume,
             on_cancel=self._cancel,
-            on_edit=self._give_up,
+            on_edit=self._cancel,  # what was chosen is there again, once the job is gone
             on_new=self._begin_anew,
         )
         self._steps = ft.Column()
@@ -87,11 +89,10 @@ class ConvertView(ft.Container):
         self._fill()
 
     async def load(self) -> None:
-        """Look at the source, or find the conversion that is at work."""
-        if self._job() is None:
-            path, jobs = self.draft.path, self._context.models.jobs.all
-            job = await self._context.in_thread(find_conversion, jobs, path)
-            if job is not None and path == self.draft.path:
+        """Look at the source; while none is chosen, find the conversion that is at work."""
+        if self._job() is None and self.draft.path is None:
+            job = await self._find_unfinished(None)
+            if job is not None and self.draft.path is None:
                 await self._adopt(job)
         if self._job() is not None:
             self._show()
@@ -112,6 +113,8 @@ class ConvertView(ft.Container):
             else:
                 self._progress.show(event.job)
                 refresh(self._progress)
+        elif isinstance(event, JobChanged) and event.job.state == "removed":
+            self._context.run(self._check)  # it may be the one that is told of
 
     async def load_form(self) -> None:
         """Show the steps again, the source looked at anew: it may have changed meanwhile."""
@@ -165,6 +168,9 @@ class ConvertView(ft.Container):
         self._source.show_problem(error_text(refusal, self._context.texts) if refusal else None)
         t = self._context.t
         steps = [section(t("convert.step.source"), self._source_rows())]
+        other = self._other
+        if other is not None:
+            steps.append(unfinished_line(self._context, lambda: self._show_other(other)))
         if inspection is not None:
             if inspection.needs:
                 steps.append(section(t("convert.step.needs"), self._need_cards(inspection)))
@@ -210,7 +216,7 @@ class ConvertView(ft.Container):
     def _take(self, path: Path | None) -> None:
         """Another source."""
         self.draft.take(path)
-        self._needs, self._choices = {}, None
+        self._needs, self._choices, self._other = {}, None, None
         self._n_looks += 1  # one under way is about another source
         self._looking.visible = False
         if path is None:
@@ -238,11 +244,12 @@ class ConvertView(ft.Container):
         found = await self._context.in_thread(
             inspect, given, lambda: machine_for_next(self._context.models, state)
         )
+        other = await self._find_unfinished(given.path)
         if n_looks != self._n_looks:
             return
         self._looking.visible = False
         self.draft.inspection = keep_choices(found, self.draft.inspection)
-        self._choices = self._make_choices()
+        self._choices, self._other = self._make_choices(), other
         self._show()
         await self._check()
 
@@ -255,11 +262,26 @@ class ConvertView(ft.Container):
         return None
 
     async def _check(self) -> None:
+        await self._follow_other()
         if self._choices is None and self.draft.facts is not None:
             self._choices = self._make_choices()
             self._show()
         if self._choices is not None and self._job() is None:
             await self._choices.check()
+
+    async def _follow_other(self) -> None:
+        """Tell of other work on this source only as long as there is any."""
+        path, before = self.draft.path, self._other
+        if path is None or self._job() is not None:
+            return
+        other = await self._find_unfinished(path)
+        is_another = (other and other.id) != (before and before.id)
+        if is_another and before is self._other and path == self.draft.path:
+            self._other = other
+            self._show()
+
+    async def _find_unfinished(self, path: Path | None) -> Job | None:
+        return await self._context.in_thread(find_conversion, self._context.models.jobs.all, path)
 
     def _start(self, name: str) -> None:
         self._context.run(self._begin, name)
@@ -286,7 +308,11 @@ class ConvertView(ft.Container):
         if draft is not None and self.draft.given is before:
             self.draft = draft
             self._source.show(draft.path)
-            self._needs, self._choices = {}, None
+            self._needs, self._choices, self._other = {}, None, None
+
+    async def _show_other(self, job: Job) -> None:
+        await self._adopt(job)
+        await self.load()
 
     async def _pause(self) -> None:
         await self._with_job(self._context.models.jobs.pause)
@@ -299,9 +325,6 @@ class ConvertView(ft.Container):
         if job is not None:
             ask_cancel(self._context, job)
 
-    async def _give_up(self) -> None:
-        await self._with_job(self._context.models.jobs.cancel)
-
     async def _with_job(self, act: Callable[[str], None]) -> None:
         if self.draft.job_id is not None:
             await self._context.in_thread(act, self.draft.job_id)
@@ -309,5 +332,5 @@ class ConvertView(ft.Container):
     def _begin_anew(self) -> None:
         self._source.show(None)
         self.draft.take(None)
-        self._needs, self._choices = {}, None
+        self._needs, self._choices, self._other = {}, None, None
         self._show()

@@ -90,7 +90,7 @@ def test_what_can_be_no_path_is_said_to_be_nowhere(path: str, tmp_path: Path) ->
     home = Home(tmp_path / "home")
 
     assert nearest_folder(impossible / "x") is not None
-    assert not look_at_import(impossible, tmp_path).exists
+    assert not look_at_import(impossible, open_library(home)).exists
     with pytest.raises(SourceMissing):
         next(import_model(ImportWish(impossible), open_library(home)))
     with pytest.raises(EntryInvalid):

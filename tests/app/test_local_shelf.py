@@ -33,6 +33,7 @@ from builders.sparse_models import SparseShape, write_sparse_model
 from convert.i18n import LANGUAGES, Language
 from engine.memory import MemoryNeed
 from engine.models.fit import Fit, Verdict
+from engine.models.library import Library
 from engine.models.machine import Machine
 
 GB = 1_000_000_000
@@ -289,14 +290,35 @@ def test_verdicts_have_a_word_and_a_sentence() -> None:
 
 
 def test_import_asks_by_what_is_at_the_path(tmp_path: Path) -> None:
-    models = tmp_path / "家" / "models"
+    library = Library(tmp_path / "家", tmp_path / "家" / "models")
     gguf = write_model(tmp_path / "模型.gguf")
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\3\4")
 
-    assert look_at_import(tmp_path / "none", models) == ImportLook(tmp_path / "none")
-    assert look_at_import(tmp_path, models) == ImportLook(tmp_path, exists=True)
-    assert not look_at_import(tmp_path / "pytorch_model.bin", models).is_gguf
-    found = look_at_import(gguf, models)
+    assert look_at_import(tmp_path / "none", library) == ImportLook(tmp_path / "none")
+    assert look_at_import(tmp_path, library) == ImportLook(tmp_path, exists=True)
+    assert not look_at_import(tmp_path / "pytorch_model.bin", library).is_gguf
+    found = look_at_import(gguf, library)
     assert (found.is_gguf, found.can_link, found.is_known) == (True, True, False)
     assert found.size_bytes == gguf.stat().st_size
-    assert look_at_import(gguf, tmp_path).is_known
+    library.add_folder(tmp_path)
+    assert look_at_import(gguf, library).is_known
+
+
+def test_what_the_disk_has_no_room_for_is_linked_or_left_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path / "家", tmp_path / "家" / "models")
+    gguf = write_model(tmp_path / "模型.gguf")
+    wide = look_at_import(gguf, library)
+    monkeypatch.setattr(Library, "free_bytes", lambda self: 1)
+
+    found = look_at_import(gguf, library)
+
+    assert (wide.possible("copy"), found.possible("copy"), found.possible("in-place")) == (
+        "copy",
+        "link",
+        "in-place",
+    )
+    assert replace(found, can_link=False).possible("copy") == "in-place"
+    assert found.free_bytes == 1
+    assert replace(found, free_bytes=2) == found

@@ -14,6 +14,7 @@ import flet as ft
 from app.chat.events import EngineState
 from app.i18n import WindowTexts
 from app.models.service import ModelService
+from app.settings import Settings
 from convert.i18n import Language
 
 
@@ -28,6 +29,7 @@ class FakeViewContext:
         self.page = SimpleNamespace(width=1280, web=True, platform=None)
         self.is_web, self.is_narrow = True, False
         self.service = SimpleNamespace(state=EngineState())
+        self.settings = SimpleNamespace(settings=Settings())
         self.dialogs: list[Any] = []
         self.used: list[Path | None] = []
         self._loop = asyncio.get_running_loop()

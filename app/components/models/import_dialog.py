@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import flet as ft
 
@@ -12,13 +11,12 @@ from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
 from app.components.basics.refresh import refresh
+from app.components.models.adding_ways import AddingWays
 from app.models.import_look import ImportLook, look_at_import
 from app.models.importing import ImportWish
 from app.views.context import ViewContext
-from engine.models.adding import How
 
 _WIDTH = 460
-_WAYS: tuple[How, ...] = get_args(How)
 
 
 def ask_import(context: ViewContext) -> None:
@@ -40,7 +38,8 @@ class _ImportDialog(ft.AlertDialog):
             on_submit=self._accept,
         )
         self._note = muted_text(t("library.import.note"))
-        self._ways = ft.RadioGroup(ft.Column(tight=True, spacing=UNIT), value="copy", visible=False)
+        self._ways = AddingWays(context, "copy")
+        self._ways.visible = False
         self._button = ft.FilledButton(t("library.import.next"), on_click=context.guard(self._accept))
         super().__init__(
             title=ft.Text(t("library.import.title")),
@@ -83,25 +82,9 @@ class _ImportDialog(ft.AlertDialog):
             )
         self._ways.visible = is_gguf
         if look is not None and is_gguf:
-            self._ways.content = ft.Column([self._way(way, look) for way in _WAYS], tight=True, spacing=UNIT)
-            if self._ways.value == "link" and not look.can_link:
-                self._ways.value = "copy"
+            self._ways.show(look)
         self._button.content = t("library.import.start" if is_gguf else "library.import.next")
         refresh(self)
-
-    def _way(self, way: How, look: ImportLook) -> ft.Control:
-        t = self._context.t
-        is_possible = way != "link" or look.can_link
-        about = t(f"library.import.{way}.about" if is_possible else "library.import.link.impossible")
-        radio = ft.Radio(value=way, label=t(f"library.import.{way}"), disabled=not is_possible)
-        return ft.Column(
-            [
-                identified(radio, f"import-{way}"),
-                ft.Container(muted_text(about), padding=ft.Padding.only(left=44)),
-            ],
-            spacing=0,
-            tight=True,
-        )
 
     async def _accept(self) -> None:
         context, path = self._context, self._path.path
@@ -120,10 +103,9 @@ class _ImportDialog(ft.AlertDialog):
             self._look = look
             self._show()  # chosen so quickly that the ways were not shown yet
         else:
-            way: How = next(way for way in _WAYS if way == self._ways.value)
-            await context.in_thread(context.models.import_path, ImportWish(look.path, way))
+            await context.in_thread(context.models.import_path, ImportWish(look.path, self._ways.way))
             context.close_dialog(self)
             context.open_models("local")
 
     async def _look_at(self, path: Path) -> ImportLook:
-        return await self._context.in_thread(look_at_import, path, self._context.models.library.folder)
+        return await self._context.in_thread(look_at_import, path, self._context.models.library)
