@@ -163,7 +163,7 @@ class CheckpointTypes(ft.Column):
         """All types, while nothing is known of this checkpoint."""
 
         def choose(event: ft.Event[ft.Dropdown]) -> None:
-            self.target, self._is_chosen = event.control.value or DEFAULT_TARGET, True
+            self._choose(event.control.value or DEFAULT_TARGET)
 
         return ft.Dropdown(
             label=self._context.t("get.hub.type"),

@@ -15,11 +15,13 @@ from app.components.models.fit_badge import fit_sentence
 from app.components.models.key_field import KeyField
 from app.components.models.type_table import TypeTable
 from app.models.get_texts import disk_sentence, is_disk_short, sizes_sentence
+from app.models.here import find_option
 from app.models.offers import Offer, Option
 from app.models.stock import Stock
 from app.models.type_options import TypeOption, catalog_options
 from app.views.context import ViewContext
 from engine.models.fit import Fit, Verdict
+from engine.models.listing import LocalModel
 
 WIDTH = 640
 _MARGIN = 2 * (16 + 24)  # what a dialog leaves free at both sides, and its padding
@@ -63,8 +65,7 @@ class GetDialog(ft.AlertDialog):
         self._types = self._type_options()
         self._facts = ft.Column(spacing=4, tight=True)
         self._key = KeyField(context, offer.key) if offer.key else None
-        t = context.t
-        start = ft.FilledButton(t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start))
+        self._start_button = ft.FilledButton(on_click=context.guard(self._start))
         super().__init__(
             title=dialog_title(context, offer.model.name),
             scrollable=True,
@@ -80,7 +81,7 @@ class GetDialog(ft.AlertDialog):
             ),
             actions=[
                 cancel_button(context, lambda: context.close_dialog(self)),
-                identified(start, "get-start"),
+                identified(self._start_button, "get-start"),
             ],
         )
         self._show_facts()
@@ -114,10 +115,15 @@ class GetDialog(ft.AlertDialog):
     def _choose(self, name: str) -> None:
         self._chosen = self._offer.option(name)
         self._show_facts()
-        refresh(self._facts)
+        refresh(self._facts, self._start_button)
 
     def _show_facts(self) -> None:
         context, texts, model = self._context, self._context.texts, self._offer.model
+        here = self._here()
+        dress_start(context, self._start_button, here)
+        if here is not None:
+            self._facts.controls = [here_fact(context, here)]
+            return
         lines: list[ft.Control] = [fact(ft.Icons.DOWNLOAD, sizes_sentence(self._chosen, texts))]
         disk = disk_sentence(self._chosen, self._stock.free_bytes, texts)
         if disk:
@@ -133,6 +139,11 @@ class GetDialog(ft.AlertDialog):
         lines.append(fact(ft.Icons.DESCRIPTION_OUTLINED, context.t("get.license", license=model.license)))
         self._facts.controls = lines
 
+    def _here(self) -> LocalModel | None:
+        """The chosen type, where it is on this disk already."""
+        here = self._stock.standing(self._offer.model).here
+        return find_option(self._offer, self._chosen.name, here)
+
     def _fit(self) -> Fit | None:
         """Of the chosen type, with a smaller one to choose where it does not fit."""
         if self._chosen.name == self._offer.chosen.name:
@@ -140,6 +151,11 @@ class GetDialog(ft.AlertDialog):
         return next((each.fit for each in self._types if each.name == self._chosen.name), None)
 
     async def _start(self) -> None:
+        here = self._here()
+        if here is not None:
+            self._context.close_dialog(self)
+            self._context.use_model(here.path)
+            return
         key = None
         if self._key is not None:
             key = await self._key.read()
@@ -165,6 +181,17 @@ def fact(icon: ft.IconData, text: str, *, is_warning: bool = False) -> ft.Contro
         spacing=12,
         vertical_alignment=ft.CrossAxisAlignment.START,
     )
+
+
+def here_fact(context: ViewContext, here: LocalModel) -> ft.Control:
+    """That there is nothing to get."""
+    return fact(ft.Icons.CHECK, context.t("get.here_as", name=here.name))
+
+
+def dress_start(context: ViewContext, button: ft.FilledButton, here: LocalModel | None) -> None:
+    """Let the button get the model, or chat with it where it is `here`; the caller updates."""
+    button.content = context.t("get.start" if here is None else "job.chat")
+    button.icon = ft.Icons.DOWNLOAD if here is None else ft.Icons.CHAT_OUTLINED
 
 
 def memory_fact(context: ViewContext, fit: Fit | None) -> ft.Control:

@@ -15,19 +15,23 @@ from app.components.models.get_dialog import (
     begin,
     dialog_title,
     dialog_width,
+    dress_start,
     fact,
+    here_fact,
     memory_fact,
 )
 from app.components.models.key_field import KeyField
 from app.i18n import window_size
+from app.models.here import find_in_repository
 from app.models.hub_offers import HubOffer
 from app.views.context import ViewContext
 from engine.models.hub import Repository
+from engine.models.listing import LocalModel
 from engine.models.machine import Machine
 
 
 class HubDialog(ft.AlertDialog):
-    """Says what the choice takes, and begins when the person says so."""
+    """Says what the choice takes, and begins when the person says so. local: the models of this disk."""
 
     def __init__(
         self,
@@ -36,12 +40,14 @@ class HubDialog(ft.AlertDialog):
         offers: Sequence[HubOffer],
         free_bytes: int | None,
         machine: Machine,
+        local: Sequence[LocalModel] = (),
     ) -> None:
         self._context = context
         self._repository = repository
         self._offers = tuple(offers)
         self._free_bytes = free_bytes
         self._machine = machine
+        self._local = local
         self._chosen = self._offers[0] if self._offers else None
         self._choices = ft.Column(spacing=0, tight=True)
         self._facts = ft.Column(spacing=4, tight=True)
@@ -50,9 +56,7 @@ class HubDialog(ft.AlertDialog):
             context, repository, machine, self._types_changed, width=dialog_width(context)
         )
         t = context.t
-        self._start_button = ft.FilledButton(
-            t("get.start"), icon=ft.Icons.DOWNLOAD, on_click=context.guard(self._start)
-        )
+        self._start_button = ft.FilledButton(on_click=context.guard(self._start))
         actions: list[ft.Control] = []
         if not self._offers:
             close = ft.TextButton(t("gui.close"), on_click=context.guard(lambda: context.close_dialog(self)))
@@ -120,15 +124,23 @@ class HubDialog(ft.AlertDialog):
             return
         self._choices.controls = [self._choice(number, offer) for number, offer in enumerate(self._offers)]
         self._types.show(chosen if chosen.kind == "checkpoint" else None)
-        self._key.visible = chosen.needs_key
-        self._start_button.disabled = False
-        self._facts.controls = self._fact_rows(chosen)
+        self._show_facts(chosen)
 
     def _types_changed(self) -> None:
         if self._chosen is not None:
-            self._facts.controls = self._fact_rows(self._chosen)
-        self._start_button.disabled = not self._types.can_start
-        refresh(self._facts, self._start_button)
+            self._show_facts(self._chosen)
+        refresh(self._facts, self._key, self._start_button)
+
+    def _show_facts(self, chosen: HubOffer) -> None:
+        here = self._here(chosen)
+        self._key.visible = chosen.needs_key and here is None
+        self._facts.controls = self._fact_rows(chosen) if here is None else [here_fact(self._context, here)]
+        dress_start(self._context, self._start_button, here)
+        self._start_button.disabled = here is None and not self._types.can_start
+
+    def _here(self, chosen: HubOffer) -> LocalModel | None:
+        """The chosen model, where it is on this disk already."""
+        return find_in_repository(self._repository.name, chosen, self._types.target, self._local)
 
     def _fact_rows(self, chosen: HubOffer) -> list[ft.Control]:
         t = self._context.t
@@ -160,6 +172,11 @@ class HubDialog(ft.AlertDialog):
     async def _start(self) -> None:
         chosen = self._chosen
         if chosen is None:
+            return
+        here = self._here(chosen)
+        if here is not None:
+            self._context.close_dialog(self)
+            self._context.use_model(here.path)
             return
         key = None
         if chosen.needs_key:

@@ -52,9 +52,11 @@ class HubQuestion:
             return
         free_bytes = await context.in_thread(models.library.free_bytes)
         machine = await context.in_thread(machine_for_next, models, context.service.state)
+        local = (await context.in_thread(models.listing)).models
         if waiting.open:
             context.close_dialog(waiting)
-            self._open(HubDialog(context, repository, repository_offers(repository), free_bytes, machine))
+            offers = repository_offers(repository)
+            self._open(HubDialog(context, repository, offers, free_bytes, machine, local))
 
     def _open(self, dialog: ft.AlertDialog) -> None:
         self._dialog = dialog
