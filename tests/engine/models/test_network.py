@@ -105,6 +105,14 @@ def test_without_hubs_it_is_offline_whatever_the_network(monkeypatch: pytest.Mon
     assert sockets.asked == []
 
 
+def test_settings_that_are_no_addresses_are_not_taken_for_being_offline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks then is told which of them is wrong."""
+    monkeypatch.setattr(network, "socket", _Sockets())
+    assert not is_offline(Endpoints((), unusable="HF_ENDPOINT=https://[::1"), {})
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_a_machine_whose_network_is_gone_is_offline() -> None:
     """A process in a network namespace of its own: the same program as above finds no way."""
