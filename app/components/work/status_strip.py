@@ -107,14 +107,14 @@ def ask_cancel(context: ViewContext, job: Job) -> None:
     if not job.record.done_bytes:
         context.run(cancel)
         return
-    t = context.t
+    t, kind = context.t, "" if job.is_active else "_stopped"
     ask_confirmation(
         context,
         t("strip.cancel_title", title=job.errand.title),
-        t("strip.cancel_text"),
+        t(f"strip.cancel_text{kind}"),
         t("strip.cancel_action"),
         cancel,
-        keep=t("strip.cancel_keep"),
+        keep=t(f"strip.cancel_keep{kind}"),
     )
 
 

@@ -145,7 +145,8 @@ def test_changing_the_choices_asks_before_anything_is_lost(
         screen.find("convert-edit").on_click()
         if asks:
             (dialog,) = screen.context.dialogs
-            assert "Cancel" in words_of(dialog)
+            assert "can go on later" in words_of(dialog)
+            assert "Pause" not in words_of(dialog)
             assert len(service.jobs.all) == 1
             await dialog.actions[1].on_click()
         await until(lambda: screen.find("convert-start"))
