@@ -149,6 +149,9 @@ class _Run:
         done_bytes, total_bytes = sum(sizes[:n_done]), sum(sizes)
         jobs = [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors[n_done:]]
         self.announce(jobs, n_threads)
+        if jobs:
+            name = jobs[0].mapped.name
+            yield Progress("convert", name, n_done, len(tensors), done_bytes, total_bytes)
         chunks = quantize_tensors(jobs, n_threads=n_threads)
         try:
             for chunk in chunks:

@@ -6,30 +6,26 @@ when it is called again with the same wish. Knows no catalog, no queue and no sc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.errors import ModelFileUnclear, ModelFolderUnclear, ModelHere
-from app.models.asking import CancelWatch, ask
+from app.models.asking import ask
+from app.models.converting import Converting
 from app.models.fetching import Fetching, Finished
-from app.models.hub_folder import HubFolder
 from app.models.hub_offers import repository_offers
-from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.progress import WorkDone, WorkProgress
 from app.models.split_set import discard_parts, is_first, part_names
-from convert.detect import open_checkpoint
-from convert.pipeline import Converted, Progress, convert
 from convert.quantize import default_threads
 from convert.recipes import AUTO, DEFAULT_TARGET
 from convert.resumable import discard_partial
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.free_names import unlike_names
 from engine.models.hub import Repository, resolve
-from engine.models.ranges import ReadStopped
 from engine.models.transport import Patience
 
 _SUFFIX = ".gguf"
@@ -109,8 +105,21 @@ def acquire(
     if files:
         yield from fetching.run(output, finished)
         return
-    conversion = _Conversion(wish, repository, output, endpoints, patience, is_cancelled, held)
-    yield from conversion.run(min(threads or default_threads(), _MAX_THREADS))
+    converting = Converting(
+        repository,
+        endpoints,
+        patience,
+        is_cancelled,
+        held,
+        output,
+        file=wish.file,
+        subfolder=wish.subfolder,
+        target=wish.target,
+        prompt=wish.prompt,
+        tokenizer=Path(wish.tokenizer) if wish.tokenizer else None,
+        key=Path(wish.key) if wish.key else None,
+    )
+    yield from converting.run(min(threads or default_threads(), _MAX_THREADS))
 
 
 def locate(wish: Wish, repository: Repository) -> Wish:
@@ -188,75 +197,3 @@ def discard(output: Path) -> None:
     """Remove what an unfinished `acquire` to `output` left."""
     discard_partial(output)
     discard_parts(output)
-
-
-@dataclass
-class _Conversion:
-    """A checkpoint of a commit, on its way to `output`."""
-
-    wish: Wish
-    repository: Repository
-    output: Path
-    endpoints: Endpoints
-    patience: Patience | None
-    is_cancelled: Callable[[], bool]
-    held: Callable[[Path], AbstractContextManager[object]]
-
-    def run(self, n_threads: int) -> Iterator[WorkProgress | WorkDone]:
-        """Convert while the weights come; nothing but the result touches the disk."""
-        with ExitStack() as opened:
-            folder = HubFolder(
-                self.repository, self.endpoints, subfolder=self.wish.subfolder, patience=self.patience
-            )
-            opened.callback(folder.close)
-            watch = opened.enter_context(CancelWatch(self.is_cancelled, folder.stop))
-            try:
-                yield from self._convert(folder, n_threads, opened)
-            except ReadStopped:
-                if not watch.has_fired:
-                    raise
-
-    def _convert(
-        self, folder: HubFolder, n_threads: int, opened: ExitStack
-    ) -> Iterator[WorkProgress | WorkDone]:
-        wish = self.wish
-        tokenizer = Path(wish.tokenizer) if wish.tokenizer else None
-        key = Path(wish.key) if wish.key else None
-        checkpoint = opened.enter_context(open_checkpoint(folder, tokenizer, key, file=wish.file))
-        plan = checkpoint.plan(wish.target, checkpoint.prompt(wish.prompt))
-        opened.enter_context(self.held(self.output))
-        events = convert(
-            plan,
-            self.output,
-            threads=n_threads,
-            resume_id=self._resume_id(),
-            announce=folder.announce,
-            is_cancelled=self.is_cancelled,
-        )
-        opened.callback(events.close)
-        opened.callback(folder.stop)  # before that, so that nobody waits for bytes any more
-        pace = Pace()
-        for event in events:
-            if isinstance(event, Converted):
-                commit = self.repository.commit
-                yield WorkDone(event.path, event.size_bytes, event.sha256, commit, is_converted=True)
-                return
-            yield self._converting(event, pace)
-
-    def _converting(self, event: Progress, pace: Pace) -> WorkProgress:
-        return replace(
-            pace.at(event.phase, event.tensor, event.done_bytes, event.total_bytes),
-            n_tensors_done=event.n_tensors_done,
-            n_tensors=event.n_tensors,
-            commit=self.repository.commit,
-            output=self.output,
-        )
-
-    def _resume_id(self) -> str:
-        """What the weights are: the repository's files by hash, and the key's place and size."""
-        digest = hashlib.sha256()
-        for file in sorted(self.repository.files, key=lambda file: file.name):
-            digest.update(f"{file.name}\0{file.size_bytes}\0{file.sha256 or file.git_sha1}\n".encode())
-        key_bytes = Path(self.wish.key).stat().st_size if self.wish.key else 0
-        place = f"{self.wish.subfolder}/{self.wish.file or ''}"
-        return f"{self.repository.name}@{self.repository.commit} {place} {digest.hexdigest()} {key_bytes}"

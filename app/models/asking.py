@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Event, Thread
-from typing import Self, TypeVar
+from threading import Thread
+from typing import TypeVar
 
 _T = TypeVar("_T")
 _LOOK_S = 0.1
-_WATCH_S = 0.2
 
 
 def ask(question: Callable[[], _T], is_cancelled: Callable[[], bool]) -> _T | None:
@@ -33,29 +32,3 @@ def ask(question: Callable[[], _T], is_cancelled: Callable[[], bool]) -> _T | No
             if answer.done():  # just now, or the question's own
                 return answer.result()
     return None
-
-
-class CancelWatch:
-    """Calls `stop` once `is_cancelled` says so, while another thread waits for bytes."""
-
-    def __init__(self, is_cancelled: Callable[[], bool], stop: Callable[[], None]) -> None:
-        self.has_fired = False
-        self._is_cancelled = is_cancelled
-        self._stop = stop
-        self._ended = Event()
-        self._thread = Thread(target=self._run, name="cancel-watch", daemon=True)
-
-    def _run(self) -> None:
-        while not self._ended.wait(_WATCH_S):
-            if self._is_cancelled():
-                self.has_fired = True
-                self._stop()
-                return
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._ended.set()
-        self._thread.join()

@@ -103,6 +103,15 @@ class HubFolder:
         reads = source_reads(jobs, n_threads=n_threads)
         self._ahead.expect(extent for read in reads for extent in _extents(read))
 
+    @property
+    def fetched_bytes(self) -> int:
+        """All bytes that came so far, over the network."""
+        return self._ahead.fetched_bytes
+
+    def waiting(self) -> tuple[str, float]:
+        """See `ReadAhead.waiting`."""
+        return self._ahead.waiting()
+
     def stop(self) -> None:
         """End every read, also one that waits in another thread; nothing can be read any more."""
         self._ahead.close()

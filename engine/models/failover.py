@@ -107,6 +107,12 @@ class Failover:
             left = [source.blocked_until_s for source in self._sources if source.rejected is None]
             return max(0.0, min(left) - self.clock()) if left else 0.0
 
+    def next_host(self) -> str:
+        """The host that is asked next; "" where none is left."""
+        with self._lock:
+            left = [source for source in self._sources if source.rejected is None]
+            return min(left, key=lambda source: source.blocked_until_s).host if left else ""
+
     def succeeded(self, source: Source) -> None:
         """Bytes came from it."""
         with self._lock:

@@ -57,16 +57,32 @@ class RangeReader:
         self._transport = transport
         self._stop = Event()
         self._replies: set[Reply] = set()
+        self._n_reads = 0
         self._lock = Lock()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether somebody waits for bytes of it."""
+        return self._n_reads > 0
+
+    def waiting(self) -> tuple[str, float]:
+        """The host that is asked next, and how many seconds until then."""
+        return self._failover.next_host(), self._failover.waiting_s()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset`; raises a `FetchError`, or `ReadStopped` after `stop`."""
         data = bytearray()
-        while len(data) < size:
-            source = self._failover.pick(self._stop)
-            if source is None:
-                raise ReadStopped
-            self._attempt(source, offset, size, data)
+        with self._lock:
+            self._n_reads += 1
+        try:
+            while len(data) < size:
+                source = self._failover.pick(self._stop)
+                if source is None:
+                    raise ReadStopped
+                self._attempt(source, offset, size, data)
+        finally:
+            with self._lock:
+                self._n_reads -= 1
         return bytes(data)
 
     def stop(self) -> None:
@@ -164,6 +180,11 @@ class ReadAhead:
     def fetched_bytes(self) -> int:
         """All bytes that came so far, over the network."""
         return sum(reader.fetched_bytes for reader in self._readers.values())
+
+    def waiting(self) -> tuple[str, float]:
+        """The host that nothing comes from and how many seconds until it is asked again; "" and 0.0 else."""
+        waits = [reader.waiting() for reader in self._readers.values() if reader.is_read]
+        return min(waits, key=lambda wait: wait[1], default=("", 0.0))
 
     def expect(self, extents: Iterable[Extent]) -> None:
         """The reads to come, in this order; replaces what was expected before. Nothing after `close`."""
