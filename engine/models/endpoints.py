@@ -59,14 +59,14 @@ class Endpoints:
     unusable: str | None = None
 
     def token_for(self, url: str) -> str | None:
-        """The token, where `url` is the configured hub's or the public one's.
+        """The token, where `url` is the configured hub's; encrypted, or on this machine.
 
-        And encrypted, or on this machine; the public mirror never sees it, also where it is configured.
+        The public mirror never sees it: where that is configured, the token is the public hub's.
         """
-        if self.token is None:
+        if self.token is None or not self.hubs:
             return None
-        trusted = [hub for i, hub in enumerate(self.hubs) if _may_see_token(hub, is_configured=i == 0)]
-        if origin(url) not in map(origin, trusted):
+        owner = HUGGING_FACE if _is_mirror(self.hubs[0]) else self.hubs[0]
+        if origin(url) != origin(owner) or origin(owner) not in map(origin, self.hubs):
             return None
         parts = urlsplit(url)
         return self.token if parts.scheme == "https" or parts.hostname in _LOOPBACK else None
@@ -104,11 +104,10 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _may_see_token(hub: str, *, is_configured: bool) -> bool:
+def _is_mirror(hub: str) -> bool:
     mirror = urlsplit(HUGGING_FACE_MIRROR).hostname
     host = urlsplit(hub).hostname or ""
-    is_mirror = host == mirror or host.endswith(f".{mirror}")
-    return origin(hub) == origin(HUGGING_FACE) or (is_configured and not is_mirror)
+    return host == mirror or host.endswith(f".{mirror}")
 
 
 def shown_setting(variable: str, value: str) -> str:

@@ -44,7 +44,7 @@ def test_the_order_of_the_hubs(tmp_path: Path) -> None:
         ({"HF_ENDPOINT": "https://hf-mirror.com"}, ["https://huggingface.co"]),
         ({"HF_ENDPOINT": "hf-mirror.com", "CHATBELLE_MIRRORS": ""}, []),
         ({"HF_ENDPOINT": "https://www.hf-mirror.com"}, ["https://huggingface.co"]),
-        ({"HF_ENDPOINT": "https://hub.example"}, ["https://huggingface.co", "https://hub.example"]),
+        ({"HF_ENDPOINT": "https://hub.example"}, ["https://hub.example"]),
         ({"HF_ENDPOINT": "https://hub.example", "CHATBELLE_MIRRORS": ""}, ["https://hub.example"]),
         ({"CHATBELLE_MIRRORS": "https://hub.example"}, ["https://huggingface.co"]),
         (
@@ -53,7 +53,7 @@ def test_the_order_of_the_hubs(tmp_path: Path) -> None:
         ),
         (
             {"HF_ENDPOINT": "https://hub.example", "CHATBELLE_MIRRORS": "huggingface.co"},
-            ["https://huggingface.co", "https://hub.example"],
+            ["https://hub.example"],
         ),
     ],
     ids=str,
