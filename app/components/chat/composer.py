@@ -128,7 +128,7 @@ class Composer(ft.Container):
             max_lines=_MAX_LINES,
             hint_text=self._context.t("chat.composer.hint"),
             hint_max_lines=1,
-            border=ft.InputBorder.NONE,
+            border=ft.NoInputBorder(),
             text_style=ft.TextStyle(size=size, height=1.4),
             hint_style=ft.TextStyle(size=size, color=ft.Colors.ON_SURFACE_VARIANT),
             content_padding=ft.Padding.symmetric(horizontal=UNIT, vertical=10),
