@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.models.progress import WorkDone, WorkProgress
-from app.models.split_set import claim_parts, release_parts
+from app.models.split_set import claim_part, release_parts
 from engine.models.download import Downloaded, DownloadProgress, download
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.fetch_errors import DownloadNameTaken
@@ -58,13 +58,13 @@ class Fetching:
         paths = self._paths(output)
         sizes = [file.size_bytes or 0 for file in self.files]
         check_room(self.repository.name, dict(zip(paths, sizes, strict=True)))
-        claim_parts(output, paths)
         total_bytes = sum(sizes)
         earlier_bytes = 0
         first: Downloaded | None = None
         for file, path in zip(self.files, paths, strict=True):
             done = finished.get(path)
             if done is None:
+                was_there = os.path.lexists(path)
                 with closing(self._download(file, path)) as events:
                     for event in events:
                         if isinstance(event, Downloaded):
@@ -72,6 +72,8 @@ class Fetching:
                         else:
                             all_bytes = max(total_bytes, event.total_bytes)
                             yield self._progress(event, earlier_bytes, all_bytes, output)
+                if done is not None and len(paths) > 1 and not was_there:
+                    claim_part(output, path)
             if done is None:
                 return
             earlier_bytes += done.size_bytes

@@ -1,14 +1,13 @@
 """The files of a split GGUF while they are fetched: `NAME-00001-of-00003.gguf` and so on.
 
-Beside the first, `<its name>.parts` lists those that were not there when the work began, a name a line: who
-gives it up removes what it brought and nothing else. Knows no network.
+Beside the first, `<its name>.parts` lists those that were fetched, a line each: size in bytes, modification
+time in nanoseconds, name. Who gives the set up removes what it brought and nothing else. Knows no network.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,17 +33,14 @@ def part_names(name: str) -> list[str]:
     return [f"{stem}-{number:05d}-of-{count}{suffix}" for number in range(1, int(count) + 1)]
 
 
-def claim_parts(output: Path, paths: Sequence[Path]) -> None:
-    """List what is going to be fetched; what an earlier run listed stays. Raises DownloadNotWritable."""
+def claim_part(output: Path, path: Path) -> None:
+    """List a file of the set that was fetched just now. Raises DownloadNotWritable."""
     listing = _listing(output)
-    names = [path.name for path in paths if not os.path.lexists(path)]
-    if len(paths) == 1 or not names or listing.exists():
-        return
     partial = listing.with_name(f"{listing.name}.new")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        lines = [*_listed(output), _line(path)]
         with partial.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.writelines(f"{name}\n" for name in names)
+            file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, listing)
@@ -71,17 +67,23 @@ def discard_parts(output: Path) -> None:
     if not all(path.exists() for path in paths):
         listed = _listed(output)
         for path in paths:
-            if path.name in listed:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if _line(path) in listed:  # another file of its name is not ours
+                    path.unlink()
     release_parts(output)
 
 
-def _listed(output: Path) -> set[str]:
+def _line(path: Path) -> str:
+    """What the listing says of a file; of another one, or of a changed one, it would say something else."""
+    state = path.lstat()
+    return f"{state.st_size} {state.st_mtime_ns} {path.name}"
+
+
+def _listed(output: Path) -> list[str]:
     try:
-        return set(_listing(output).read_text("utf-8", "surrogateescape").splitlines())
+        return _listing(output).read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
-        return set()
+        return []
 
 
 def _listing(output: Path) -> Path:

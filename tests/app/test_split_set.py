@@ -10,7 +10,7 @@ import pytest
 
 from app.models.acquire import Wish, acquire, discard
 from app.models.progress import WorkDone
-from app.models.split_set import claim_parts, discard_parts, part_names
+from app.models.split_set import claim_part, discard_parts, part_names
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import DownloadDiskFull, DownloadNotWritable
@@ -60,6 +60,32 @@ def test_giving_up_keeps_what_was_there_before(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [NAMES[1]]
 
 
+def test_giving_up_keeps_what_came_to_its_place_meanwhile(tmp_path: Path) -> None:
+    mine = b"another model, saved under the name of one that was to come"
+    with LocalHub() as hub:
+        add_set(hub)
+        output = get_two(hub, tmp_path)
+        (tmp_path / NAMES[1]).unlink()
+        for name in NAMES[1:]:
+            (tmp_path / name).write_bytes(mine)
+        output.unlink()
+        discard(output)
+    assert sorted(os.listdir(tmp_path)) == NAMES[1:]
+    assert {(tmp_path / name).read_bytes() for name in NAMES[1:]} == {mine}
+
+
+def test_giving_up_after_a_pause_keeps_what_was_there_before(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        add_set(hub)
+        (tmp_path / NAMES[1]).write_bytes(b"GGUF" + b"\1" * (SIZE - 4))
+        output = get_two(hub, tmp_path)
+        endpoints = Endpoints((hub.url,))
+        with closing(acquire(Wish(REPO), tmp_path, endpoints, patience=FAST, output=output)) as events:
+            next(event for event in events if not isinstance(event, WorkDone) and event.item == NAMES[2])
+        discard(output)
+    assert os.listdir(tmp_path) == [NAMES[1]]
+
+
 def test_an_interrupted_set_goes_on_and_a_finished_one_stays(tmp_path: Path) -> None:
     with LocalHub() as hub:
         add_set(hub)
@@ -69,7 +95,6 @@ def test_an_interrupted_set_goes_on_and_a_finished_one_stays(tmp_path: Path) -> 
     assert done.size_bytes == 3 * SIZE
     assert sorted(os.listdir(tmp_path)) == NAMES
 
-    claim_parts(output, [tmp_path / name for name in NAMES])  # all there: nothing is listed
     discard(output)
     assert sorted(os.listdir(tmp_path)) == NAMES
 
@@ -95,7 +120,10 @@ def test_the_list_can_only_name_files_of_the_set(tmp_path: Path) -> None:
     output = tmp_path / "models" / NAMES[0]
     output.parent.mkdir()
     output.write_bytes(b"x")
-    output.with_name(f"{output.name}.parts").write_text(f"../precious.gguf\n{NAMES[0]}\n")
+    claim_part(output, output)
+    with output.with_name(f"{output.name}.parts").open("a") as listing:
+        state = (tmp_path / "precious.gguf").stat()
+        listing.write(f"{state.st_size} {state.st_mtime_ns} ../precious.gguf\n")
     discard_parts(output)
     assert os.listdir(output.parent) == []
     assert (tmp_path / "precious.gguf").exists()
@@ -105,7 +133,7 @@ def test_a_list_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     paths = [tmp_path / "file" / name for name in NAMES]
     with pytest.raises(DownloadNotWritable):
-        claim_parts(paths[0], paths)
+        claim_part(paths[0], paths[0])
 
 
 def test_room_is_needed_for_all_files_before_the_first_is_fetched(
