@@ -138,6 +138,7 @@ class Converting:
             done_bytes = max(done_bytes, min(come_bytes, event.total_bytes))
         return replace(
             self._pace.at(event.phase, event.tensor, done_bytes, event.total_bytes),
+            ahead_bytes=done_bytes - event.done_bytes,
             n_tensors_done=event.n_tensors_done,
             n_tensors=event.n_tensors,
             commit=commit,

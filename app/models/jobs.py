@@ -309,5 +309,6 @@ def _with_progress(job: Job, progress: WorkProgress) -> Job:
         errand = replace(errand, output_name=progress.output.name)
     record = replace(record, errand=errand, output=str(progress.output or record.output))
     if progress.total_bytes:
-        record = replace(record, done_bytes=progress.done_bytes, total_bytes=progress.total_bytes)
+        done_bytes = progress.done_bytes - progress.ahead_bytes
+        record = replace(record, done_bytes=done_bytes, total_bytes=progress.total_bytes)
     return Job(record, progress)

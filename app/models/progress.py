@@ -17,7 +17,7 @@ class WorkProgress:
     download, "resume" of a conversion; "verify" reads a result back.
 
     item: the file or tensor at work. done_bytes and total_bytes: of the download, of the checkpoint's weights
-    or of the result, by phase. n_tensors: 0 while nothing is converted. host: where bytes come from;
+    or of the result, by phase. ahead_bytes: of the done ones, those that only lie in memory. n_tensors: 0 while nothing is converted. host: where bytes come from;
     waiting_s: until it may be asked again. commit: of the repository, "" where there is none. output: where
     the model will be, None while that is not known.
     """
@@ -28,6 +28,7 @@ class WorkProgress:
     total_bytes: int = 0
     bytes_per_s: float = 0.0
     left_s: float | None = None
+    ahead_bytes: int = 0
     n_tensors_done: int = 0
     n_tensors: int = 0
     host: str = ""

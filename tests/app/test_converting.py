@@ -48,6 +48,7 @@ def test_what_comes_is_told_before_a_tensor_is_whole(tmp_path: Path, models: Pat
     done_bytes = [event.done_bytes for event in seen if isinstance(event, WorkProgress)]
     assert done_bytes == sorted(done_bytes)
     assert 0 <= done_bytes[0] < done_bytes[-1] < 1 << 19  # less than the converter takes at once
+    assert [event.ahead_bytes for event in seen if isinstance(event, WorkProgress)] == done_bytes
 
 
 def test_a_hub_that_is_gone_for_a_while_is_told(tmp_path: Path, models: Path) -> None:

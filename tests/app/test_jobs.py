@@ -420,6 +420,7 @@ def test_a_stopped_job_that_did_nothing_yet_takes_a_tokenizer(tmp_path: Path) ->
         assert isinstance(errand, Get)
         assert errand.wish is not None
         if errand.wish.tokenizer is None:
+            yield WorkProgress("convert", "x", 5, 10, ahead_bytes=5)  # nothing that is kept
             raise ModelNotFound("tokenizer", tmp_path, ())
         yield WorkDone(tmp_path / "x.gguf", 2, None)
 
