@@ -81,6 +81,7 @@ class Transfer:
         self._replies: set[Reply] = set()
         self._lock = Lock()
         self._partial_bytes: dict[int, int] = {}
+        self._came: dict[int, int] = {}  # how much of each unfinished block some attempt has got
         self._only_thread: int | None = None
         self._futures: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(self._n_connections + 1, thread_name_prefix="download")
@@ -203,8 +204,14 @@ class Transfer:
         finally:
             with self._lock:
                 self._partial_bytes.pop(id(whole), None)
-        if whole.block == whole.end:
-            run.block = run.end
+            self._skip_done(run)
+
+    def _skip_done(self, run: Run) -> None:
+        while run.block < run.end and self._queue.is_done(run.block):
+            run.block += 1
+            run.offset, run.crc = run.block * self._part.block_bytes, 0
+            with self._lock:
+                self._partial_bytes.pop(id(run), None)
 
     def _receive(self, reply: Reply, run: Run, source: Source) -> None:
         """Store what comes, in pieces large enough for the locks and the calls around them not to matter."""
@@ -218,18 +225,22 @@ class Transfer:
                 n_skipped -= len(chunk) - len(data)
                 piece += data
                 if len(piece) >= _PIECE_BYTES or time.monotonic() - stored_s >= _PIECE_S:
-                    self._store(bytes(piece), run)
-                    self._worked(source)
+                    self._keep(bytes(piece), run, source)
                     piece, stored_s = bytearray(), time.monotonic()
                     if run.block == run.end and reply.status == 200:
                         return  # more than was asked for: the rest of the file
         finally:
             if piece:
-                self._store(bytes(piece), run)
-                self._worked(source)
+                self._keep(bytes(piece), run, source)
 
-    def _store(self, data: bytes, run: Run) -> None:
-        """Write a piece of a run, block by block."""
+    def _keep(self, data: bytes, run: Run, source: Source) -> None:
+        """A source that begins again and again, and never gets further, does not work."""
+        if self._store(data, run):
+            self._worked(source)
+
+    def _store(self, data: bytes, run: Run) -> bool:
+        """Write a piece of a run, block by block; whether it has bytes that no attempt got before."""
+        is_new = False
         while data and run.block < run.end:
             offset, size = self._part.extent(run.block)
             piece = data[: offset + size - run.offset]
@@ -242,12 +253,19 @@ class Transfer:
             is_full = run.offset == offset + size
             if is_missing and is_full:
                 self._part.finish_block(run.block, run.crc)
+            n_came = run.offset - offset
             with self._lock:
-                self._partial_bytes[id(run)] = run.offset - offset if is_missing and not is_full else 0
+                self._partial_bytes[id(run)] = n_came if is_missing and not is_full else 0
+                if is_missing and n_came > self._came.get(run.block, 0):
+                    self._came[run.block] = n_came
+                    is_new = True
+                if is_full:
+                    self._came.pop(run.block, None)
             if is_full:
                 self._queue.finish(run.block)
                 run.block += 1
                 run.crc = 0
+        return is_new
 
     def _worked(self, source: Source) -> None:
         self._failover.succeeded(source)

@@ -175,6 +175,15 @@ def test_a_server_without_ranges_is_read_through_once(
     assert n_came < len(data) * (1 + n_broken) + (8 << 20)
 
 
+@pytest.mark.parametrize("stop_after", [4 << 20, 5_000_000])
+def test_a_server_that_never_gets_further_is_given_up(hub: LocalHub, tmp_path: Path, stop_after: int) -> None:
+    """It knows no ranges: what came before comes again each time, and is no sign that it works."""
+    hub.fault = always(Fault(no_ranges=True, stop_after=stop_after))
+    file = publish(hub)
+    with pytest.raises(SourcesFailed):
+        fetch(file, tmp_path / "a", hub, is_cancelled=lambda: len(hub.file_requests("lfs")) > 100)
+
+
 def test_what_is_there_is_kept_where_the_next_server_knows_no_ranges(
     hub: LocalHub, mirror: LocalHub, tmp_path: Path
 ) -> None:
