@@ -47,14 +47,14 @@ class Stop(Protocol):
 class Source:
     """One address of a file and how it fared. rejected: why it is not asked again.
 
-    n_attempts: that failed since it worked; n_failures: those of them that count. failing_since_s: when the
-    first of them failed.
+    n_attempts: that failed since it worked; n_failures: those of them that count. unreachable_since_s: when
+    it was first found out of reach, None once it answered anything.
     """
 
     url: str
     n_attempts: int = 0
     n_failures: int = 0
-    failing_since_s: float | None = None
+    unreachable_since_s: float | None = None
     failed_s: float = 0.0
     blocked_until_s: float = 0.0
     rejected: AttemptFailed | None = None
@@ -119,7 +119,7 @@ class Failover:
             self.reached.add(source.host)
             _unreachable.pop(source.host, None)
             source.n_attempts = source.n_failures = 0
-            source.failing_since_s = None
+            source.unreachable_since_s = None
 
     def failed(self, source: Source, failure: AttemptFailed, started_s: float) -> None:
         """An attempt that began at `started_s` failed; several at once count as one failure."""
@@ -142,14 +142,16 @@ class Failover:
 
     def _gives_up(self, source: Source, failure: AttemptFailed) -> bool:
         """A machine without a network must hear so at once; one that loses it may get it back."""
-        if source.failing_since_s is None:
-            source.failing_since_s = source.failed_s
-        if failure.kind == "unreachable":
+        if failure.kind != "unreachable":
+            source.unreachable_since_s = None
+        else:
+            if source.unreachable_since_s is None:
+                source.unreachable_since_s = source.failed_s
             if source.host not in self.reached:
                 return True
             others = [other for other in self._sources if other is not source and other.rejected is None]
             if not others:
-                return source.failed_s - source.failing_since_s >= self.patience.outage_s
+                return source.failed_s - source.unreachable_since_s >= self.patience.outage_s
         source.n_failures += 1
         return source.n_failures >= self.patience.n_failures
 

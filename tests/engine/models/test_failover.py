@@ -106,6 +106,18 @@ def test_what_fails_although_it_is_reached_is_given_up_sooner(failures: list[Att
     assert waited_s < 100
 
 
+def test_an_outage_begins_when_the_source_is_out_of_reach_not_when_it_is_busy() -> None:
+    clock = Clock()
+    failover = Failover("a", [FIRST], PATIENCE, clock=clock)
+    failover.succeeded(picked(failover, clock))
+    for _ in range(2):
+        failover.failed(picked(failover, clock), UNREACHABLE, clock.now_s)
+        failover.failed(picked(failover, clock), AttemptFailed("busy", "HTTP 429", 190.0), clock.now_s)
+    error, waited_s = fail_until_given_up(failover, clock, UNREACHABLE)
+    assert isinstance(error, Offline)
+    assert waited_s - 190 >= 200
+
+
 def test_while_there_is_another_source_nobody_waits_for_one() -> None:
     clock = Clock()
     failover = Failover("a", [FIRST, SECOND], PATIENCE, clock=clock)
