@@ -51,12 +51,16 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """hubs: base addresses in order, the configured one first. unusable: a setting that is no address."""
+    """hubs: base addresses in order, the configured one first. unusable: a setting that is no address.
+
+    is_forbidden: nothing may be asked, addresses of single files neither.
+    """
 
     hubs: tuple[str, ...]
     modelscope: str | None = None
     token: str | None = field(default=None, repr=False)
     unusable: str | None = None
+    is_forbidden: bool = False
 
     def token_for(self, url: str) -> str | None:
         """The token, where `url` is the configured hub's; encrypted, or on this machine.
@@ -78,7 +82,12 @@ class Endpoints:
         return tuple(hub + path for hub in self.hubs)
 
     def locations(self, file: RemoteFile) -> tuple[str, ...]:
-        """The addresses of a file, in the order to try them; raises NetworkSettingInvalid."""
+        """The addresses of a file, in the order to try them, none where the network is forbidden.
+
+        Raises NetworkSettingInvalid.
+        """
+        if self.is_forbidden:
+            return ()
         if file.address is not None:
             return (file.address,)
         if self.unusable is not None:
@@ -120,10 +129,11 @@ def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
     """`HF_ENDPOINT` first, then the public hub, its mirror, and ModelScope where a file is there as well.
 
     `CHATBELLE_MIRRORS` (addresses separated by spaces, may be empty) replaces everything after the first.
-    None at all with `HF_HUB_OFFLINE`. The token is `HF_TOKEN`, else the one that huggingface_hub stored.
+    With `HF_HUB_OFFLINE` nothing at all may be asked. The token is `HF_TOKEN`, else the one that
+    huggingface_hub stored.
     """
     if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return Endpoints(())
+        return Endpoints((), is_forbidden=True)
     mirrors = environ.get("CHATBELLE_MIRRORS")
     settings = [("HF_ENDPOINT", environ.get("HF_ENDPOINT", "").strip() or HUGGING_FACE)]
     if mirrors is None:

@@ -48,7 +48,7 @@ class Offline(FetchError):
 
 @dataclass(eq=False)
 class NetworkForbidden(FetchError):
-    """`HF_HUB_OFFLINE` is set: there is no hub that may be asked."""
+    """`HF_HUB_OFFLINE` is set: nobody may be asked."""
 
 
 @dataclass(eq=False)
