@@ -26,7 +26,7 @@ from convert.resumable import discard_partial
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.free_names import unlike_names
 from engine.models.hub import Repository, resolve
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 _SUFFIX = ".gguf"
 # More would only wait for the network, with more of the model in memory.

@@ -22,7 +22,7 @@ from convert.resumable import discard_partial
 from engine.models.endpoints import Endpoints
 from engine.models.hub import Repository
 from engine.models.ranges import WINDOW_BYTES, ReadStopped
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 _LOOK_S = 0.2
 _BLOCK_BYTES = 4 << 20

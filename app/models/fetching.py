@@ -21,7 +21,7 @@ from engine.models.free_names import renamed
 from engine.models.hub import Repository
 from engine.models.part_file import check_room
 from engine.models.places import strip_suffix
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 Finished = Mapping[Path, Downloaded]
 """Files that are there already, with the right bytes."""

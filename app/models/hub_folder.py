@@ -19,7 +19,7 @@ from convert.sources.xor import XorSource
 from engine.models.endpoints import Endpoints
 from engine.models.hub import Repository
 from engine.models.ranges import Extent, ReadAhead
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 _ZIP_SUFFIXES = (".bin", ".pt", ".pth")
 _LOCAL_HEADER_BYTES = 30

@@ -25,7 +25,7 @@ from engine.models.download import Downloaded, download
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.fetch_errors import DownloadNotWritable
 from engine.models.hub import Repository, resolve
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 # All that `convert.detect` reads beside the weights.
 _FILES = ("config.json", "chat_template.jinja", *SIZE_LIMITS)

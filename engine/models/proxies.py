@@ -12,15 +12,14 @@ import os
 import re
 from fnmatch import fnmatchcase
 from threading import Lock
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx
 
-from engine.models.endpoints import is_address, shown_setting
+from engine.models.endpoints import is_address, origin, shown_setting
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ProxySettingInvalid(Exception):
@@ -61,10 +60,9 @@ def find_proxy(url: str, settings: dict[str, str]) -> str | None:
 
     Raises `ProxySettingInvalid`.
     """
-    parts = urlsplit(url)
-    if _is_exempt(parts, settings.get("no", "")):
+    if _is_exempt(url, settings.get("no", "")):
         return None
-    for kind in (parts.scheme, "all"):
+    for kind in (urlsplit(url).scheme, "all"):
         value = settings.get(kind, "").strip()
         if value:
             return _proxy_address(kind, value)
@@ -84,11 +82,10 @@ def _variable(kind: str) -> str:
     return name if os.environ.get(name) else name.upper()
 
 
-def _is_exempt(parts: SplitResult, exceptions: str) -> bool:
+def _is_exempt(url: str, exceptions: str) -> bool:
     """Whether NO_PROXY names the host: itself, a domain above it, a pattern, or a block of addresses."""
-    host = (parts.hostname or "").lower()
-    port = str(parts.port or _DEFAULT_PORTS.get(parts.scheme))
-    return any(_names(entry, host, port) for entry in re.split(r"[,;\s]+", exceptions.lower()) if entry)
+    _, host, port = origin(url)
+    return any(_names(entry, host, str(port)) for entry in re.split(r"[,;\s]+", exceptions.lower()) if entry)
 
 
 def _names(entry: str, host: str, port: str) -> bool:

@@ -30,8 +30,6 @@ from engine.models.reply import (
     reason_of,
 )
 
-__all__ = ["Patience", "Transport"]
-
 _MAX_REDIRECTS = 6
 _REDIRECTS = (301, 302, 303, 307, 308)
 _EXPIRED = (401, 403, 404, 410)

@@ -32,7 +32,7 @@ from engine.models.endpoints import Endpoints
 from engine.models.errors import ModelInUse
 from engine.models.fetch_errors import NotOnHub, Offline
 from engine.models.ranges import WINDOW_BYTES
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-tiny"
 FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)

@@ -21,7 +21,7 @@ from convert.detect import open_checkpoint
 from convert.errors import NotACheckpoint, SeveralWeightFiles
 from convert.pipeline import convert
 from engine.models.endpoints import Endpoints
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-tiny"
 FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)

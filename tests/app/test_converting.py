@@ -15,7 +15,7 @@ from builders.hub import Fault, LocalHub
 from convert.errors import OutputExists
 from convert.resumable import journal_path
 from engine.models.endpoints import Endpoints, host_of
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-tiny"
 FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)

@@ -15,7 +15,7 @@ from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import DownloadDiskFull, DownloadNotWritable
 from engine.models.part_file import PartFile, part_path
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-split"
 NAMES = part_names("模型-00001-of-00003.gguf")

@@ -28,7 +28,7 @@ from convert.pipeline import convert
 from engine.models.catalog import Catalog
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import FetchError
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 OWNER, GPTQ = "BelleGroup/BELLE-7B-2M", "BelleGroup/BELLE-7B-gptq"
 ENCRYPTED_OWNER, ENCRYPTED_GPTQ = (f"BelleGroup/BELLE-LLaMA-7B-2M-{name}" for name in ("enc", "gptq-enc"))

@@ -13,7 +13,7 @@ from engine.models.download import download
 from engine.models.endpoints import HUGGING_FACE, HUGGING_FACE_MIRROR, Endpoints, RemoteFile, find_endpoints
 from engine.models.hub import resolve, search
 from engine.models.ranges import ReadAhead
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO, NAME = "BelleGroup/BELLE", "模型.gguf"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=2, backoff_s=0.01)

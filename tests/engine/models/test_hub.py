@@ -27,7 +27,7 @@ from engine.models.fetch_errors import (
     SourceContradicts,
 )
 from engine.models.hub import is_repo_name, resolve, search
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-7B-2M"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)

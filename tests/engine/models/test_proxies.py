@@ -15,7 +15,7 @@ from engine.models.endpoints import Endpoints, RemoteFile, find_endpoints
 from engine.models.fetch_errors import NetworkSettingInvalid, Offline
 from engine.models.hub import resolve
 from engine.models.proxies import ProxySettingInvalid, find_proxy
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)

@@ -11,7 +11,7 @@ from builders.hub import Fault, LocalHub, Seen
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.fetch_errors import RangesNotServed
 from engine.models.ranges import Extent, ReadAhead, ReadStopped
-from engine.models.transport import Patience
+from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-7B-2M"
 FAST = Patience(connect_s=2, stall_s=2, n_failures=3, backoff_s=0.01)
