@@ -18,8 +18,9 @@ class WorkProgress:
 
     item: the file or tensor at work. done_bytes and total_bytes: of the download, of the checkpoint's weights
     or of the result, by phase. ahead_bytes: of the done ones, those that only lie in memory. n_tensors: 0
-    while nothing is converted. host: the one that is asked; waiting_s: until it may be asked again. commit:
-    of the repository, "" where there is none. output: where the model will be, None while that is not known.
+    while nothing is converted. host: the one that bytes come from, "" where none are read; waiting_s: until
+    it may be asked again, 0.0 while it may. commit: of the repository, "" where there is none. output: where
+    the model will be, None while that is not known.
     """
 
     phase: Phase

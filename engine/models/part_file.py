@@ -2,10 +2,10 @@
 
 `NAME.part` holds the bytes at their places, `NAME.part.blocks` says which blocks are there:
 
-| line   | content                                                                     |
-|--------|-----------------------------------------------------------------------------|
-| first  | JSON: version, size_bytes, block_bytes, and the file's hash, Git hash, ETag |
-| others | block number (8 digits), space, CRC-32 (8 hexadecimal digits)                |
+| line   | content                                                                         |
+|--------|---------------------------------------------------------------------------------|
+| first  | JSON: version, size_bytes, block_bytes, identity (what the bytes are known by)  |
+| others | block number (8 digits), space, CRC-32 (8 hexadecimal digits)                   |
 
 A line is written when its block's bytes are on the disk, so a kill at any instant loses blocks but never
 claims one; and each block is compared with its CRC when the work goes on, so a power cut or a bad disk costs
