@@ -7,7 +7,6 @@ it. Knows no queue and no screen.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -16,16 +15,15 @@ from pathlib import Path
 
 from app.models.hub_folder import HubFolder
 from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
-from convert.pipeline import Converted, Plan, Progress, convert
-from convert.resumable import discard_partial
+from convert.pipeline import Converted, Progress, convert
 from engine.models.endpoints import Endpoints
 from engine.models.hub import Repository
 from engine.models.ranges import WINDOW_BYTES, ReadStopped
 from engine.models.reply import Patience
 
 _LOOK_S = 0.2
-_BLOCK_BYTES = 4 << 20
 
 
 @dataclass
@@ -87,34 +85,20 @@ class Converting:
             source = open_checkpoint(folder, self.tokenizer, self.key, file=self.file)
             checkpoint = opened.enter_context(source)
             plan = checkpoint.plan(self.target, checkpoint.prompt(self.prompt))
-            if _has_header(self.output, plan):
-                yield from self._take_over(plan)
-                return
-            events = convert(
-                plan,
-                self.output,
-                threads=n_threads,
-                resume_id=self._resume_id(),
-                announce=folder.announce,
-                is_cancelled=self.is_cancelled,
-            )
-            for event in opened.enter_context(closing(events)):
-                yield self._done(event.size_bytes, event.sha256) if isinstance(event, Converted) else event
-
-    def _take_over(self, plan: Plan) -> Iterator[Progress | WorkDone]:
-        """The result is there: an earlier run was killed after that, and before anybody heard of it."""
-        discard_partial(self.output)
-        digest = hashlib.sha256()
-        done_bytes = 0
-        with open(self.output, "rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                if self.is_cancelled():
-                    return
-                digest.update(block)
-                done_bytes += len(block)
-                n_tensors = len(plan.tensors)
-                yield Progress("verify", self.output.name, n_tensors, n_tensors, done_bytes, plan.size_bytes)
-        yield self._done(done_bytes, digest.hexdigest())
+            work: Generator[Progress | Converted | TakenOver, None, None]
+            if is_result(self.output, plan):
+                work = take_over(plan, self.output, self.is_cancelled)
+            else:
+                work = convert(
+                    plan,
+                    self.output,
+                    threads=n_threads,
+                    resume_id=self._resume_id(),
+                    announce=folder.announce,
+                    is_cancelled=self.is_cancelled,
+                )
+            for event in opened.enter_context(closing(work)):
+                yield event if isinstance(event, Progress) else self._done(event.size_bytes, event.sha256)
 
     def _done(self, size_bytes: int, sha256: str) -> WorkDone:
         return WorkDone(self.output, size_bytes, sha256, self.repository.commit, is_converted=True)
@@ -155,14 +139,3 @@ class Converting:
         key_bytes = self.key.stat().st_size if self.key else 0
         place = f"{self.subfolder}/{self.file or ''}"
         return f"{self.repository.name}@{self.repository.commit} {place} {digest.hexdigest()} {key_bytes}"
-
-
-def _has_header(path: Path, plan: Plan) -> bool:
-    """Whether a finished file of this very plan is there."""
-    try:
-        with open(path, "rb") as file:
-            return os.fstat(file.fileno()).st_size == plan.size_bytes and (
-                file.read(len(plan.header)) == plan.header
-            )
-    except OSError:
-        return False

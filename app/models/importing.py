@@ -10,19 +10,26 @@ import glob
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
+from app.errors import ModelHere
 from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
 from convert.errors import AlreadyGguf, SourceMissing
-from convert.pipeline import Converted, convert
+from convert.pipeline import Converted, Plan, Progress, convert
 from convert.recipes import AUTO
+from convert.resumable import partial_path
 from convert.sources.lora import LoraChoice
 from engine.models.adding import Added, How, add_gguf
 from engine.models.free_names import unlike_names
 from engine.models.library import Library
+from engine.models.places import find_parts
 
 _SUFFIX = ".gguf"
+_N_NAMES_NEAR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +63,36 @@ def import_model(
 
     Without a name in `wish`, the result gets a free one: is_claimed says which other work is going to take. A
     cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
-    goes on at the tensor it was at (`app.models.acquire.discard` removes it). Raises what `add_gguf`
-    raises, and ConvertErrors.
+    goes on at the tensor it was at (`app.models.acquire.discard` removes it), or takes over a result that
+    was finished and not recorded. Raises ModelHere where the result of the same source is on record, what
+    `add_gguf` raises, and ConvertErrors.
     """
-
-    def is_taken(path: Path) -> bool:
-        return is_claimed(path) or os.path.lexists(path)
 
     if not os.path.exists(wish.path):
         raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
     if wish.path.is_file() and is_gguf(wish.path):
-        yield from _add(wish, library, is_cancelled, is_taken)
+        yield from _add(wish, library, is_cancelled, is_claimed)
         return
     try:
-        yield from _convert(wish, library, is_cancelled, is_taken, resumes)
+        yield from _convert(wish, library, is_cancelled, is_claimed, resumes)
     except AlreadyGguf as error:
         raise AlreadyGguf(wish.path) from error
 
 
 def _add(
-    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_taken: Callable[[Path], bool]
+    wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_claimed: Callable[[Path], bool]
 ) -> Generator[WorkProgress | WorkDone, None, None]:
+    found = find_parts(wish.path.absolute())
+    size_bytes = sum(path.stat().st_size for path in found.parts if path.exists())
+
+    def is_taken(path: Path) -> bool:
+        if is_claimed(path) or not os.path.lexists(path):
+            return is_claimed(path)
+        model = library.look().at(path)
+        if model is not None and model.source == str(found.path) and model.size_bytes == size_bytes:
+            raise ModelHere(wish.path.name, model.path)
+        return True
+
     pace = Pace()
     for event in add_gguf(wish.path, library, wish.how, is_cancelled, is_taken):
         if isinstance(event, Added):
@@ -89,41 +105,83 @@ def _convert(
     wish: ImportWish,
     library: Library,
     is_cancelled: Callable[[], bool],
-    is_taken: Callable[[Path], bool],
+    is_claimed: Callable[[Path], bool],
     resumes: bool,
 ) -> Generator[WorkProgress | WorkDone, None, None]:
-    source = wish.path.absolute()
     library.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     loras = [LoraChoice(path) for path in wish.loras]
     with open_checkpoint(wish.path, wish.tokenizer, wish.key, file=wish.file, loras=loras) as checkpoint:
         prompt = checkpoint.prompt(wish.prompt)
         plan = checkpoint.plan(wish.target, prompt)
-        stem = source.stem if source.is_file() else source.name
-        name = wish.name or (stem if plan.target.name == AUTO else f"{stem}-{plan.target.name}")
-        output = library.folder / f"{name}{_SUFFIX}"
-        if wish.name is None:
-            names = (library.folder / other for other in unlike_names(output.name))
-            output = next(path for path in names if not is_taken(path))
+        is_left = partial(_is_left, wish, plan, library, resumes)
+        output = _find_output(wish, plan, library.folder, is_claimed, is_left)
         pace = Pace()
-        resume_id = _resume_id(wish) if resumes else None
         with library.held(output):
-            for event in convert(plan, output, resume_id=resume_id, is_cancelled=is_cancelled):
-                if isinstance(event, Converted):
-                    library.note(
-                        output,
-                        source=str(source),
-                        license=plan.license,
-                        prompt_format=prompt.name,
-                        expected_sha256=event.sha256,
-                    )
-                    yield WorkDone(output, event.size_bytes, event.sha256, is_converted=True)
-                else:
+            work: Generator[Progress | Converted | TakenOver, None, None]
+            if os.path.lexists(output) and is_left(output):
+                work = take_over(plan, output, is_cancelled)
+            else:
+                resume_id = _resume_id(wish) if resumes else None
+                work = convert(plan, output, resume_id=resume_id, is_cancelled=is_cancelled)
+            for event in work:
+                if isinstance(event, Progress):
                     yield replace(
                         pace.at(event.phase, event.tensor, event.done_bytes, event.total_bytes),
                         n_tensors_done=event.n_tensors_done,
                         n_tensors=event.n_tensors,
                         output=output,
                     )
+                else:
+                    library.note(
+                        output,
+                        source=_origin(wish),
+                        license=plan.license,
+                        prompt_format=prompt.name,
+                        expected_sha256=event.sha256,
+                    )
+                    yield WorkDone(output, event.size_bytes, event.sha256, is_converted=True)
+
+
+def _find_output(
+    wish: ImportWish,
+    plan: Plan,
+    folder: Path,
+    is_claimed: Callable[[Path], bool],
+    is_left: Callable[[Path], bool],
+) -> Path:
+    """The file of the wished name; without one, the first left by a killed run, else the first free."""
+    if wish.name is not None:
+        return folder / f"{wish.name}{_SUFFIX}"
+    source = wish.path.absolute()
+    stem = source.stem if source.is_file() else source.name
+    if plan.target.name != AUTO:
+        stem = f"{stem}-{plan.target.name}"
+    names = (folder / name for name in unlike_names(f"{stem}{_SUFFIX}"))
+    usable = (path for path in names if not is_claimed(path) and (not os.path.lexists(path) or is_left(path)))
+    near = list(islice(usable, _N_NAMES_NEAR))  # names before it may have become free meanwhile
+    return next((path for path in near if is_left(path)), near[0])
+
+
+def _is_left(wish: ImportWish, plan: Plan, library: Library, resumes: bool, path: Path) -> bool:
+    """Whether a killed run left its result there, or a part of one.
+
+    Raises ModelHere where the result is on record: that run was not killed.
+    """
+    if not os.path.lexists(path):
+        return resumes and partial_path(path).exists()
+    if not is_result(path, plan):
+        return False
+    model = library.look().at(path)
+    if model is not None and model.source == _origin(wish):
+        raise ModelHere(wish.path.name, path)
+    return resumes and (model is None or model.source is None)
+
+
+def _origin(wish: ImportWish) -> str:
+    """What a model is made of, for people; models of one folder are told apart by it."""
+    source = wish.path.absolute()
+    parts = [source / wish.file if wish.file is not None else source]
+    return " + ".join(str(path) for path in (*parts, *(lora.absolute() for lora in wish.loras)))
 
 
 def _resume_id(wish: ImportWish) -> str:

@@ -188,3 +188,14 @@ def test_one_thing_has_one_name_in_chinese(word: str, instead: str) -> None:
 
 def test_the_converters_errors_speak_through_its_own_catalog() -> None:
     assert "贝拉.gguf" in Texts("zh-CN").error(OutputExists(Path("贝拉.gguf")))
+
+
+@pytest.mark.parametrize(
+    ("language", "impossible"), [("en", "under another name"), ("zh-CN", "换一个名字转换")]
+)
+def test_what_exists_need_not_be_removed_nor_the_work_renamed(language: Language, impossible: str) -> None:
+    """What is got from a hub can't be named, and the file there may be hours of work."""
+    said = WindowTexts(language).error(OutputExists(Path("贝拉.gguf")))
+    assert "贝拉.gguf" in said
+    assert impossible not in said
+    assert re.search("worth keeping|想保留", said)

@@ -1,0 +1,128 @@
+"""The same source imported again, and imports whose process was killed: nothing is made twice or left."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.errors import ModelHere
+from app.models.importing import ImportWish, import_model
+from app.models.progress import WorkDone, WorkProgress
+from builders.checkpoints import write_bloom
+from builders.lora import write_adapter
+from convert.errors import OutputExists
+from convert.resumable import journal_path, partial_path
+from engine.models.library import Library
+
+NAMED_OR_NOT = pytest.mark.parametrize("name", ["贝拉", None])
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "data", tmp_path / "模型")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return write_bloom(tmp_path / "检查点", dtype="f16").folder
+
+
+def finish(
+    wish: ImportWish, library: Library, *, resumes: bool = False
+) -> tuple[list[WorkProgress], WorkDone]:
+    *progress, done = import_model(wish, library, resumes=resumes)
+    assert isinstance(done, WorkDone)
+    return [event for event in progress if isinstance(event, WorkProgress)], done
+
+
+def files(library: Library) -> list[str]:
+    return sorted(os.listdir(library.folder))
+
+
+@NAMED_OR_NOT
+def test_a_checkpoint_is_not_converted_again(library: Library, checkpoint: Path, name: str | None) -> None:
+    wish = ImportWish(checkpoint, target="q8_0", name=name)
+    _, done = finish(wish, library)
+
+    with pytest.raises(ModelHere) as here:
+        finish(wish, library)
+
+    assert (here.value.name, here.value.path) == (checkpoint.name, done.path)
+    assert files(library) == [done.path.name]
+
+
+def test_another_checkpoint_of_the_same_shape_is_another_model(library: Library, tmp_path: Path) -> None:
+    for parent in ("一", "二"):
+        finish(
+            ImportWish(write_bloom(tmp_path / parent / "small").folder, target="q8_0"), library, resumes=True
+        )
+    assert files(library) == ["small-q8_0-2.gguf", "small-q8_0.gguf"]
+
+
+def test_a_checkpoint_with_an_adapter_is_another_model(library: Library, tmp_path: Path) -> None:
+    base = write_bloom(tmp_path / "base")
+    write_adapter(tmp_path / "adapter", base.weights, ["query_key_value"])
+    merged = ImportWish(base.folder, target="q8_0", loras=(tmp_path / "adapter",))
+
+    _, first = finish(ImportWish(base.folder, target="q8_0"), library)
+    _, second = finish(merged, library)
+    with pytest.raises(ModelHere) as here:
+        finish(merged, library)
+
+    assert first.path != second.path == here.value.path
+
+
+@NAMED_OR_NOT
+def test_a_result_that_nobody_heard_of_is_taken_over(
+    library: Library, checkpoint: Path, name: str | None
+) -> None:
+    wish = ImportWish(checkpoint, target="q8_0", name=name)
+    _, first = finish(wish, library, resumes=True)
+    library.forget(first.path)  # as if the kill had come before the record
+    journal_path(first.path).write_text("left behind")
+
+    progress, again = finish(wish, library, resumes=True)
+
+    assert again == first
+    assert {event.phase for event in progress} == {"verify"}
+    assert files(library) == [first.path.name]
+    model = library.look().at(first.path)
+    assert model is not None
+    assert (model.source, model.sha256) == (str(checkpoint), first.sha256)
+
+
+def test_only_what_was_left_is_taken_over(library: Library, checkpoint: Path) -> None:
+    wish = ImportWish(checkpoint, target="q8_0", name="贝拉")
+    _, first = finish(wish, library)
+    library.note(first.path, source="BelleGroup/another of the same shape")
+    with pytest.raises(OutputExists):
+        finish(wish, library, resumes=True)
+
+    library.forget(first.path)
+    with pytest.raises(OutputExists):  # nothing is resumed there
+        finish(wish, library)
+
+
+def test_an_unfinished_conversion_goes_on_though_a_name_before_it_is_free(
+    library: Library, checkpoint: Path
+) -> None:
+    wish = ImportWish(checkpoint, target="q8_0")
+    taken = library.folder / f"{checkpoint.name}-q8_0.gguf"
+    taken.parent.mkdir()
+    taken.write_bytes(b"mine")
+    with closing(import_model(wish, library, resumes=True)) as events:
+        begun = next(
+            event for event in events if isinstance(event, WorkProgress) and event.n_tensors_done > 1
+        )
+    assert begun.output is not None
+    assert partial_path(begun.output).exists()
+    taken.unlink()
+
+    progress, done = finish(wish, library, resumes=True)
+
+    assert done.path == begun.output
+    assert progress[0].phase == "resume"
+    assert files(library) == [done.path.name]
