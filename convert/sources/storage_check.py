@@ -1,8 +1,8 @@
 """The CRC-32 that a container gives for a stored block, compared with what is read of it, in any order.
 
 Chunks of a tensor are read by several threads, and often not one after the other; their CRCs are put together
-as if they had been. Nothing is read for the check's sake: a block that is never read whole is not checked, and
-each byte counts as it was read first: once a block was read whole, wrong bytes in a second read go unnoticed.
+as if they had been. Nothing is read for the check's sake: a block that is never read whole is not checked,
+and bytes count as first read: once a block was read whole, wrong ones in a second read go unnoticed.
 
 Source: Adler's method of combining CRCs (zlib's `crc32_combine`): n more bytes multiply the CRC of those
 before them by x^8n, in polynomials over GF(2) modulo CRC-32's own, with the bits reversed.

@@ -182,10 +182,7 @@ class ReadAhead:
         return sum(reader.fetched_bytes for reader in self._readers.values())
 
     def waiting(self) -> tuple[str, float]:
-        """The host that bytes are read from, and how many seconds until it is asked again.
-
-        0.0 while bytes come or are expected; "" and 0.0 where nothing is read.
-        """
+        """The host that is read from, and the seconds until it may be asked; "" and 0.0 where none is."""
         waits = [reader.waiting() for reader in self._readers.values() if reader.is_read]
         return min(waits, key=lambda wait: wait[1], default=("", 0.0))
 
