@@ -198,6 +198,18 @@ def test_what_is_there_is_kept_where_the_next_server_knows_no_ranges(
     assert asked_bytes(mirror) <= len(DATA) - (4 << 20)
 
 
+def test_what_came_from_a_server_without_ranges_is_not_asked_for_again(
+    hub: LocalHub, mirror: LocalHub, tmp_path: Path
+) -> None:
+    data = random.Random(6).randbytes(8 * BLOCK_BYTES)
+    file = publish(hub, data)
+    publish(mirror, data)
+    hub.fault = at_times(Fault(no_ranges=True, stop_after=3 * BLOCK_BYTES), then=Fault(status=404))
+    fetch(file, tmp_path / "a", hub, mirror, n_connections=1)
+    assert (tmp_path / "a").read_bytes() == data
+    assert asked_bytes(mirror) == 5 * BLOCK_BYTES
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
