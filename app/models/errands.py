@@ -15,10 +15,10 @@ from pathlib import Path
 
 from app.errors import ModelNotFound
 from app.home import Home
-from app.models.acquire import Wish, acquire
+from app.models.acquire import Wish, acquire, discard
 from app.models.asking import ask
 from app.models.finding import open_library
-from app.models.importing import ImportWish, import_model
+from app.models.importing import ImportWish, discard_import, import_model
 from app.models.progress import Pace, WorkDone, WorkProgress
 from app.models.tokenizer_folder import fetch_tokenizer
 from engine.models.download import Downloaded, download, read_start
@@ -98,6 +98,14 @@ def carry_out(
             return import_model(errand.wish, library, is_cancelled, resumes=True, is_claimed=is_claimed)
         case Verify():
             return _verify(errand, library, is_cancelled)
+
+
+def discard_unfinished(errand: Errand, output: Path) -> None:
+    """Remove what an errand that is given up left of its result at `output`."""
+    if isinstance(errand, Import):
+        discard_import(output)
+    else:
+        discard(output)
 
 
 def _get(

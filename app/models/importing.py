@@ -15,15 +15,16 @@ from itertools import islice
 from pathlib import Path
 
 from app.errors import ModelHere
-from app.models.progress import Pace, WorkDone, WorkProgress
+from app.models.progress import Pace, Phase, WorkDone, WorkProgress
+from app.models.split_set import part_names
 from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
 from convert.errors import AlreadyGguf, SourceMissing
 from convert.pipeline import Converted, Plan, Progress, convert
 from convert.recipes import AUTO
-from convert.resumable import partial_path
+from convert.resumable import discard_partial, partial_path
 from convert.sources.lora import LoraChoice
-from engine.models.adding import Added, How, add_gguf
+from engine.models.adding import Added, How, add_gguf, discard_copy
 from engine.models.free_names import unlike_names
 from engine.models.library import Library
 from engine.models.places import find_parts
@@ -63,7 +64,7 @@ def import_model(
 
     Without a name in `wish`, the result gets a free one: is_claimed says which other work is going to take. A
     cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
-    goes on at the tensor it was at (`app.models.acquire.discard` removes it), or takes over a result that
+    goes on at the tensor it was at (`discard_import` removes it), or takes over a result that
     was finished and not recorded. Raises ModelHere where the result of the same source is on record, what
     `add_gguf` raises, and ConvertErrors.
     """
@@ -77,6 +78,13 @@ def import_model(
         yield from _convert(wish, library, is_cancelled, is_claimed, resumes)
     except AlreadyGguf as error:
         raise AlreadyGguf(wish.path) from error
+
+
+def discard_import(output: Path) -> None:
+    """Remove what an unfinished import to `output` left; what is finished stays."""
+    discard_partial(output)
+    for name in part_names(output.name):
+        discard_copy(output.with_name(name))
 
 
 def _add(
@@ -98,7 +106,9 @@ def _add(
         if isinstance(event, Added):
             yield WorkDone(event.path, event.size_bytes, event.sha256)
         else:
-            yield pace.at("copy", wish.path.name, event.done_bytes, event.total_bytes)
+            phase: Phase = "copy" if event.path is not None else "check"
+            progress = pace.at(phase, wish.path.name, event.done_bytes, event.total_bytes)
+            yield replace(progress, output=event.path)
 
 
 def _convert(

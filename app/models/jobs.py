@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import NameClaimed
-from app.models.acquire import discard
-from app.models.errands import Errand, Get, Work
+from app.models.errands import Errand, Get, Work, discard_unfinished
 from app.models.job_records import JobRecord, State, read_records, remove_record, save_record
 from app.models.progress import WorkDone, WorkProgress
 
@@ -171,7 +170,7 @@ class Jobs:
             return
         is_unfinished = bool(job.record.output) and job.state != "done"
         if is_unfinished and all(other.record.output != job.record.output for other in others.values()):
-            discard(Path(job.record.output))
+            discard_unfinished(job.errand, Path(job.record.output))
         # Last: a job that is killed here comes back, so that nothing unfinished is left without one.
         remove_record(self._folder, job_id)
         self._listener(Job(replace(job.record, state="removed")))

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from engine.models.errors import ModelNotAdded, ModelNotReadable, PartsMissing
+from engine.models.file_lock import lock_file
 from engine.models.free_names import renamed, unlike_names
 from engine.models.header_summary import summarize
 from engine.models.library import Library
 from engine.models.places import find_parts, strip_suffix
+from engine.models.same_files import SameFiles
 
 How = Literal["copy", "link", "in-place"]
 
@@ -28,10 +30,11 @@ _CHUNK_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """How far the copy is."""
+    """How far the copy is. path: where it will be; None while it is compared with a file that is there."""
 
     done_bytes: int
     total_bytes: int
+    path: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ def add_gguf(
 ) -> Generator[Adding | Added, None, None]:
     """Add the GGUF at `source`, all files of a split one: `Adding` values, then one `Added`.
 
-    It keeps its name, with a number where that `is_taken`. A cancelled or closed copy leaves nothing; what a
-    killed one left is removed by the next. "link" makes a second name for the same bytes, on one disk only.
+    It keeps its name, with a number where that `is_taken`; a copy there that nothing is known of is the
+    result, as a kill may have left it. A cancelled or closed copy leaves nothing; what a killed one left is
+    removed by the next, or by `discard_copy`. "link" makes a second name of the same bytes, on one disk only.
     Raises the subclasses of ModelFileError for what is no sound GGUF, PartsMissing, ModelNotAdded,
     ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
     """
@@ -65,37 +69,82 @@ def add_gguf(
         library.note(found.path, source=str(found.path), in_place=True)
         yield Added(found.path, _size(found.parts), None)
         return
-    targets = _free_targets(found.parts, library.folder, is_taken)
-    target = targets[found.path]
+    size_bytes = _size(found.parts)
+    for targets in _candidates(found.parts, library.folder):
+        target = targets[found.path]
+        if not any(is_taken(path) for path in targets.values()):
+            yield from _place(targets, library, how, is_cancelled)
+            return
+        if not _is_unheard_of(target, library):
+            continue
+        there = SameFiles(targets)
+        for done_bytes in there.compare() if how == "copy" else ():
+            if is_cancelled():
+                return
+            yield Adding(done_bytes, size_bytes, None)
+        if there.is_same or (how == "link" and there.is_link):
+            digest = there.sha256 if len(targets) == 1 and there.is_same else None
+            library.note(target, source=str(found.path), expected_sha256=digest)
+            yield Added(target, size_bytes, digest)
+            return
+
+
+def partial_path(target: Path) -> Path:
+    """Where the unfinished copy of the file at `target` is."""
+    # Its own name may have no room for more.
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
+    return target.with_name(f".{name}.partial")
+
+
+def discard_copy(target: Path) -> None:
+    """Remove what a killed copy to `target` left, unless a process is at it; nothing else of these bytes."""
+    partial = partial_path(target)
+    with suppress(OSError):
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            is_free = lock_file(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_free:
+            partial.unlink()
+
+
+def _candidates(parts: tuple[Path, ...], folder: Path) -> Iterator[dict[Path, Path]]:
+    """Where each file could go: under its own name, or all of them under another; without an end."""
+    for name in unlike_names(parts[0].name):
+        stem = strip_suffix(name)
+        yield {part: folder / renamed(part.name, stem) for part in parts}
+
+
+def _is_unheard_of(target: Path, library: Library) -> bool:
+    """Whether there is a model that nothing is known of but its file."""
+    model = library.look().at(target)
+    return model is not None and model.problem is None and model.source is None
+
+
+def _place(
+    targets: dict[Path, Path], library: Library, how: How, is_cancelled: Callable[[], bool]
+) -> Generator[Adding | Added, None, None]:
+    """Copy or link, and record it."""
+    source, target = next(iter(targets.items()))
     with library.held(target):
         digest: str | None = None
         run = _Placing(targets)
         try:
             if how == "link":
+                yield Adding(0, run.total_bytes, target)
                 run.link()
             else:
                 for done_bytes in run.copy():
                     if is_cancelled():
                         return
-                    yield Adding(done_bytes, run.total_bytes)
-                digest = run.sha256 if len(found.parts) == 1 else None
+                    yield Adding(done_bytes, run.total_bytes, target)
+                digest = run.sha256 if len(targets) == 1 else None
             run.publish()
         finally:
             run.clean()
-    library.note(target, source=str(found.path), expected_sha256=digest)
+    library.note(target, source=str(source), expected_sha256=digest)
     yield Added(target, run.total_bytes, digest)
-
-
-def _free_targets(
-    parts: tuple[Path, ...], folder: Path, is_taken: Callable[[Path], bool]
-) -> dict[Path, Path]:
-    """Where each file goes: under its own name, or all of them under another that is free."""
-    for name in unlike_names(parts[0].name):
-        stem = strip_suffix(name)
-        targets = {part: folder / renamed(part.name, stem) for part in parts}
-        if not any(is_taken(target) for target in targets.values()):
-            break
-    return targets
 
 
 class _Placing:
@@ -166,6 +215,8 @@ class _Placing:
             try:
                 # A new file: a killed run may have left a second name of somebody's model.
                 with self._partial(part).open("xb") as target:
+                    lock_file(target.fileno())
+                    target.seek(0)  # where the lock is a place in the file, that is where it is now
                     while data := source.read(_CHUNK_BYTES):
                         target.write(data)
                         yield data
@@ -177,9 +228,7 @@ class _Placing:
     def _partial(self, part: Path) -> Path:
         """The temporary path, with nothing at it."""
         target = self._targets[part]
-        # Its own name may have no room for more.
-        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
-        partial = self._folder / f".{name}.partial"
+        partial = partial_path(target)
         self._placed[partial] = target
         try:
             partial.unlink(missing_ok=True)

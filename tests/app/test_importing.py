@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.errors import ModelHere
+from app.home import Home
+from app.models.errands import Import
+from app.models.finding import open_library
 from app.models.importing import ImportWish, import_model
+from app.models.job_records import JobRecord, save_record
 from app.models.progress import WorkDone, WorkProgress
+from app.models.service import ModelService
 from builders.checkpoints import write_bloom
+from builders.gguf_models import write_model
 from builders.lora import write_adapter
 from convert.errors import OutputExists
 from convert.resumable import journal_path, partial_path
+from engine.models.adding import How
+from engine.models.adding import partial_path as copy_path
+from engine.models.endpoints import Endpoints
 from engine.models.library import Library
 
 NAMED_OR_NOT = pytest.mark.parametrize("name", ["贝拉", None])
@@ -126,3 +136,40 @@ def test_an_unfinished_conversion_goes_on_though_a_name_before_it_is_free(
     assert done.path == begun.output
     assert progress[0].phase == "resume"
     assert files(library) == [done.path.name]
+
+
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_a_file_is_not_added_again(library: Library, tmp_path: Path, how: How) -> None:
+    wish = ImportWish(write_model(tmp_path / "贝拉.gguf"), how)
+    _, done = finish(wish, library)
+
+    for again in ("copy", "link"):
+        with pytest.raises(ModelHere) as here:
+            finish(replace(wish, how=again), library)
+        assert here.value.path == done.path
+
+    assert files(library) == ["贝拉.gguf"]
+
+
+def test_giving_up_a_killed_copy_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    home = Home(tmp_path / "data")
+    home.make(home.models)
+    mine = home.models / "贝拉.gguf"
+    mine.write_bytes(b"mine")
+    wish = ImportWish(write_model(tmp_path / "贝拉.gguf"))
+    with closing(import_model(wish, open_library(home), resumes=True)) as events:
+        told = next(events)
+        assert isinstance(told, WorkProgress)
+        assert told.output is not None
+        killed = copy_path(told.output).read_bytes()
+    copy_path(told.output).write_bytes(killed)
+    record = JobRecord("0" * 16, Import(wish), "running", 0.0, 1, 2, str(told.output))
+    save_record(home.make(home.jobs), record)
+
+    service = ModelService(home, endpoints=lambda: Endpoints(()))
+    service.jobs.cancel(record.id)
+    service.close()
+
+    assert os.listdir(home.models) == [mine.name]
+    assert mine.read_bytes() == b"mine"
+    assert wish.path.exists()

@@ -16,7 +16,7 @@ from builders.gguf_models import write_model
 from builders.processes import python_environment
 from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, TruncatedModel
 from engine.models import library as library_module
-from engine.models.adding import Added, Adding, add_gguf
+from engine.models.adding import Added, Adding, How, add_gguf, discard_copy, partial_path
 from engine.models.errors import (
     LibraryInUse,
     ModelChanged,
@@ -500,6 +500,80 @@ def test_an_abandoned_copy_leaves_nothing(library: Library, tiny: Path, tmp_path
 
     assert list(add_gguf(source, library, is_cancelled=lambda: True)) == []
     assert leftovers(library.folder) == []
+
+
+@pytest.mark.parametrize("how", ["copy", "link"])
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_copy_that_nobody_heard_of_is_taken_over(
+    library: Library, tiny: Path, tmp_path: Path, how: How, is_split: bool
+) -> None:
+    """A kill between the result's name and the record of it."""
+    folder = tmp_path / "away"
+    source = write_split(folder, "split", tiny)[0] if is_split else put(tiny, folder / "a.gguf")
+    *_, first = add_gguf(source, library, how)
+    assert isinstance(first, Added)
+    library.forget(first.path)
+    there = leftovers(library.folder)
+
+    if how == "copy":
+        assert list(add_gguf(source, library, is_cancelled=lambda: True)) == []
+    *progress, again = add_gguf(source, library, how)
+
+    assert again == first
+    assert all(isinstance(step, Adding) and step.path is None for step in progress)
+    assert leftovers(library.folder) == there
+    model = library.look().at(first.path)
+    assert model is not None
+    assert model.source == str(source)
+
+
+def test_another_file_of_the_same_size_is_not_taken_over(
+    library: Library, tiny: Path, tmp_path: Path
+) -> None:
+    mine = put(tiny, library.folder / "a.gguf")
+    with mine.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\7")
+    source = put(tiny, tmp_path / "a.gguf")
+    assert source.read_bytes() != mine.read_bytes()
+
+    *_, added = add_gguf(source, library)
+
+    assert isinstance(added, Added)
+    assert added.path.name == "a-2.gguf"
+
+
+def test_a_link_is_not_taken_for_a_copy(library: Library, tiny: Path, tmp_path: Path) -> None:
+    source = put(tiny, tmp_path / "a.gguf")
+    *_, link = add_gguf(source, library, "link")
+    assert isinstance(link, Added)
+    library.forget(link.path)
+
+    *_, added = add_gguf(source, library)
+
+    assert isinstance(added, Added)
+    assert added.path != link.path
+
+
+def test_giving_up_a_copy_removes_nothing_that_is_finished_or_at_work(
+    library: Library, tiny: Path, tmp_path: Path
+) -> None:
+    source = put(tiny, tmp_path / "a.gguf")
+    run = add_gguf(source, library)
+    at_work = next(run)
+    assert isinstance(at_work, Adding)
+    assert at_work.path is not None
+    discard_copy(at_work.path)
+    assert leftovers(library.folder) == [partial_path(at_work.path).name]
+    *_, added = run
+    assert isinstance(added, Added)
+
+    os.link(source, partial_path(added.path))  # as a killed link leaves it
+    discard_copy(added.path)
+
+    assert leftovers(library.folder) == ["a.gguf"]
+    assert source.read_bytes() == added.path.read_bytes() == tiny.read_bytes()
+    discard_copy(added.path)
 
 
 def test_what_a_killed_copy_left_is_overwritten_by_the_next(
