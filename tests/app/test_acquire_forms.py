@@ -28,13 +28,6 @@ FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)
 KEY = bytes(range(256)) * 40
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     folder = tmp_path / "模型"

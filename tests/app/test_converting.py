@@ -21,13 +21,6 @@ REPO = "BelleGroup/BELLE-tiny"
 FAST = Patience(connect_s=2, stall_s=3, n_failures=4, backoff_s=0.01)
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     (tmp_path / "模型").mkdir()

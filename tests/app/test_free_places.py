@@ -25,10 +25,7 @@ NAME = "ggml-model-q4_0.gguf"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+def hub() -> Iterator[LocalHub]:
     with LocalHub() as hub:
         yield hub
 

@@ -23,13 +23,6 @@ SIZE = 300_000
 FAST = Patience(connect_s=2, stall_s=3, n_failures=2, backoff_s=0.01)
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 def add_set(hub: LocalHub) -> None:
     for number, name in enumerate(NAMES):
         hub.add(REPO, name, b"GGUF" + bytes([number]) * (SIZE - 4))

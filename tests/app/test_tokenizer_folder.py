@@ -45,13 +45,6 @@ for event in fetch_tokenizer(sys.argv[2], Path(sys.argv[3]), Endpoints((sys.argv
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def hub(tmp_path: Path) -> LocalHub:
     """The repository with the tokenizer, whose weights nobody needs."""
