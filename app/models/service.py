@@ -23,7 +23,7 @@ from engine.models.endpoints import Endpoints, find_endpoints
 from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
-from engine.models.network import is_offline
+from engine.models.network import WhyOffline, why_offline
 
 
 class ModelService:
@@ -83,9 +83,9 @@ class ModelService:
 
     # To get
 
-    def is_offline(self) -> bool:
-        """Whether no hub can be reached; known at once, and nothing is sent."""
-        return is_offline(self.endpoints())
+    def why_offline(self) -> WhyOffline | None:
+        """Why no hub can be reached; known at once, and nothing is sent."""
+        return why_offline(self.endpoints())
 
     def search(self, query: str) -> tuple[SearchResult, ...]:
         """Repositories on the hub. Raises FetchErrors."""

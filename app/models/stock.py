@@ -18,6 +18,7 @@ from app.models.service import ModelService
 from engine.models.catalog import CatalogModel
 from engine.models.listing import LocalModel
 from engine.models.machine import Machine
+from engine.models.network import WhyOffline
 from engine.models.user_entries import UserEntry
 
 
@@ -56,7 +57,7 @@ class Stock:
     local: tuple[LocalModel, ...] = ()
     entries: tuple[UserEntry, ...] = ()
     free_bytes: int | None = None
-    is_offline: bool = False
+    why_offline: WhyOffline | None = None
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
     @property
@@ -86,7 +87,7 @@ def take_stock(service: ModelService, state: EngineState = NOTHING_LOADED) -> St
         local=local,
         entries=service.entries.all(),
         free_bytes=service.library.free_bytes(),
-        is_offline=service.is_offline(),
+        why_offline=service.why_offline(),
         standings=find_standings(service.catalog.models, local, service.jobs.all),
     )
 

@@ -2,7 +2,7 @@
 
 Nothing is sent: a datagram socket that is "connected" only makes the system look up a route, and the
 addresses are of the blocks that RFC 5737 and RFC 3849 keep free for documentation. A route says nothing of
-what is at its end; `False` means "try", not "it works".
+what is at its end; `None` means "try", not "it works".
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import ipaddress
 import os
 import socket
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from engine.models.endpoints import Endpoints
+
+WhyOffline = Literal["forbidden", "unreachable"]
 
 # One of each block: single ones are swallowed by the routing tables of some machines.
 _DOCUMENTATION = ("192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
@@ -22,23 +25,26 @@ _PORT = 443
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
-def is_offline(endpoints: Endpoints, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether no hub can be reached: there is none (`HF_HUB_OFFLINE`), or no way out of this machine.
+def why_offline(endpoints: Endpoints, environ: Mapping[str, str] = os.environ) -> WhyOffline | None:
+    """Why no hub can be reached: `HF_HUB_OFFLINE` forbids it, or there is none or no way out of this machine.
 
     A proxy is a way, and a hub on this machine needs none; settings that can't be used are told when one is
     asked. Sends nothing, and takes no time.
     """
+    if endpoints.is_forbidden:
+        return "forbidden"
     if endpoints.unusable is not None:
-        return False
+        return None
     if not endpoints.hubs:
-        return True
+        return "unreachable"
     if _has_proxy(environ):
-        return False
+        return None
     hosts = [urlsplit(hub).hostname or "" for hub in endpoints.hubs]
     if any(_is_loopback(host) for host in hosts):
-        return False
+        return None
     addresses = [host for host in hosts if _address(host) is not None]
-    return not any(_has_route(address) for address in (*_DOCUMENTATION, *addresses))
+    is_reachable = any(_has_route(address) for address in (*_DOCUMENTATION, *addresses))
+    return None if is_reachable else "unreachable"
 
 
 def _has_proxy(environ: Mapping[str, str]) -> bool:

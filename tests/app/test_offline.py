@@ -17,9 +17,11 @@ from engine.models.fetch_errors import NetworkForbidden
 def test_the_model_manager_says_whether_there_is_a_hub_to_ask(tmp_path: Path) -> None:
     nowhere = ModelService(Home(tmp_path / "a"), endpoints=lambda: Endpoints(()))
     here = ModelService(Home(tmp_path / "b"), endpoints=lambda: Endpoints(("http://127.0.0.1:9",)))
-    assert nowhere.is_offline()
-    assert not here.is_offline()
-    for service in (nowhere, here):
+    forbidden = ModelService(Home(tmp_path / "c"), endpoints=lambda: find_endpoints({"HF_HUB_OFFLINE": "1"}))
+    assert nowhere.why_offline() == "unreachable"
+    assert here.why_offline() is None
+    assert forbidden.why_offline() == "forbidden"
+    for service in (nowhere, here, forbidden):
         service.close()
 
 

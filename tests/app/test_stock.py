@@ -39,7 +39,7 @@ def test_a_fresh_folder_has_every_offer_and_nothing_here(tmp_path: Path) -> None
 
     assert len(stock.offers) == len(service.catalog.models)
     assert stock.local == ()
-    assert stock.is_offline
+    assert stock.why_offline == "unreachable"
     assert _stock_of(stock, MODEL) == ([], False)
 
 

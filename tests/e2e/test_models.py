@@ -164,12 +164,12 @@ def test_without_a_network_the_screen_says_so_and_the_rest_works(
     app.wait_for_label("local-1", "here")
     app.click("section-get")
 
-    app.wait_for_label("offline", "There is no network now")
+    app.wait_for_label("offline", "HF_HUB_OFFLINE forbids the network")
     assert app.has("get-recommended")
     app.choose_language("中文")
     app.click("models")
     app.click("section-get")
-    app.wait_for_label("offline", "现在没有网络")
+    app.wait_for_label("offline", "HF_HUB_OFFLINE 禁止联网")
 
 
 def test_a_model_that_does_not_fit_says_so_with_numbers_and_the_demo_takes_over(

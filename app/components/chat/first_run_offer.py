@@ -129,8 +129,8 @@ class FirstRunOffer(ft.Container):
             sentence = texts.text("first_run.sentence", name=name, memory=memory, **sizes)
         if is_disk_short(chosen, stock.free_bytes):
             sentence = two_sentences(sentence, disk_sentence(chosen, stock.free_bytes, texts), texts)
-        if stock.is_offline:
-            sentence = two_sentences(sentence, texts.text("first_run.offline"), texts)
+        if stock.why_offline is not None:
+            sentence = two_sentences(sentence, texts.text(f"first_run.offline.{stock.why_offline}"), texts)
         return sentence
 
     def _getting(self, job: Job) -> ft.Control:

@@ -31,7 +31,8 @@ class GetModels(ft.Container):
     def __init__(self, context: ViewContext) -> None:
         self._context = context
         self._stock: Stock | None = None
-        self._offline = _offline_banner(context)
+        self._offline_text = ft.Text(expand=True)
+        self._offline = _offline_banner(self._offline_text)
         self._recommended = RecommendedCard(context, self._get_at_once, self._ask)
         self._catalog = CatalogList(context, self._ask)
         self._question = HubQuestion(context)
@@ -74,7 +75,9 @@ class GetModels(ft.Container):
 
     def _show(self, stock: Stock) -> None:
         self._stock = stock
-        self._offline.visible = stock.is_offline
+        if stock.why_offline is not None:
+            self._offline_text.value = self._context.t(f"get.offline.{stock.why_offline}")
+        self._offline.visible = stock.why_offline is not None
         self._recommended.show(stock)
         self._catalog.show(stock)
         self._hub.show(stock)
@@ -101,14 +104,8 @@ def _section(title: str, content: ft.Control) -> ft.Control:
     )
 
 
-def _offline_banner(context: ViewContext) -> ft.Container:
-    row = ft.Row(
-        [
-            ft.Icon(ft.Icons.CLOUD_OFF, size=20, color=ft.Colors.ON_SURFACE_VARIANT),
-            ft.Text(context.t("get.offline"), expand=True),
-        ],
-        spacing=12,
-    )
+def _offline_banner(text: ft.Text) -> ft.Container:
+    row = ft.Row([ft.Icon(ft.Icons.CLOUD_OFF, size=20, color=ft.Colors.ON_SURFACE_VARIANT), text], spacing=12)
     return ft.Container(
         identified(row, "offline"),
         padding=ft.Padding.symmetric(horizontal=20, vertical=12),

@@ -13,15 +13,15 @@ import pytest
 from builders.processes import python_environment
 from engine.models import network
 from engine.models.endpoints import Endpoints
-from engine.models.network import is_offline
+from engine.models.network import why_offline
 
 FAR = Endpoints(("https://hub.invalid",))
 PROGRAM = """
 from engine.models.endpoints import Endpoints
-from engine.models.network import is_offline
+from engine.models.network import why_offline
 far = Endpoints(("https://hub.invalid",))
-print(is_offline(far, {}), is_offline(far, {"https_proxy": "http://10.0.0.1:8080"}))
-print(is_offline(Endpoints(("http://127.0.0.1:9",)), {}))
+print(why_offline(far, {}), why_offline(far, {"https_proxy": "http://10.0.0.1:8080"}))
+print(why_offline(Endpoints(("http://127.0.0.1:9",)), {}))
 """
 
 
@@ -52,14 +52,14 @@ class _Sockets:
 
 @pytest.mark.parametrize(
     ("routes", "expected"),
-    [((), True), (("192.0.2.",), False), (("203.0.113.",), False), (("2001:db8:",), False)],
+    [((), "unreachable"), (("192.0.2.",), None), (("203.0.113.",), None), (("2001:db8:",), None)],
 )
 def test_without_a_route_anywhere_it_is_offline(
-    monkeypatch: pytest.MonkeyPatch, routes: tuple[str, ...], expected: bool
+    monkeypatch: pytest.MonkeyPatch, routes: tuple[str, ...], expected: str | None
 ) -> None:
     sockets = _Sockets(*routes)
     monkeypatch.setattr(network, "socket", sockets)
-    assert is_offline(FAR, {}) is expected
+    assert why_offline(FAR, {}) == expected
     # Only the blocks kept for documentation are asked for.
     allowed = ("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:")
     assert all(address.startswith(allowed) for address in sockets.asked)
@@ -78,14 +78,14 @@ def test_a_hub_on_this_machine_or_a_known_way_to_one_is_enough(
     monkeypatch: pytest.MonkeyPatch, endpoints: Endpoints
 ) -> None:
     monkeypatch.setattr(network, "socket", _Sockets("192.168.7."))
-    assert not is_offline(endpoints, {})
+    assert why_offline(endpoints, {}) is None
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_is_a_way_out(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(network, "socket", _Sockets())
-    assert not is_offline(FAR, {name: "http://10.0.0.1:8080"})
-    assert is_offline(FAR, {name: ""})
+    assert why_offline(FAR, {name: "http://10.0.0.1:8080"}) is None
+    assert why_offline(FAR, {name: ""}) == "unreachable"
 
 
 def test_a_proxy_of_the_systems_settings_counts_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,14 +94,16 @@ def test_a_proxy_of_the_systems_settings_counts_for_this_process(monkeypatch: py
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    assert not is_offline(FAR)
-    assert is_offline(FAR, {})
+    assert why_offline(FAR) is None
+    assert why_offline(FAR, {}) == "unreachable"
 
 
 def test_without_hubs_it_is_offline_whatever_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     sockets = _Sockets("192.0.2.")
     monkeypatch.setattr(network, "socket", sockets)
-    assert is_offline(Endpoints(()), {"https_proxy": "http://10.0.0.1:8080"})
+    proxies = {"https_proxy": "http://10.0.0.1:8080"}
+    assert why_offline(Endpoints(()), proxies) == "unreachable"
+    assert why_offline(Endpoints((), is_forbidden=True), proxies) == "forbidden"
     assert sockets.asked == []
 
 
@@ -110,7 +112,7 @@ def test_settings_that_are_no_addresses_are_not_taken_for_being_offline(
 ) -> None:
     """Whoever asks then is told which of them is wrong."""
     monkeypatch.setattr(network, "socket", _Sockets())
-    assert not is_offline(Endpoints((), unusable="HF_ENDPOINT=https://[::1"), {})
+    assert why_offline(Endpoints((), unusable="HF_ENDPOINT=https://[::1"), {}) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
@@ -121,4 +123,4 @@ def test_a_machine_whose_network_is_gone_is_offline() -> None:
     result = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
     if unshare is None or (result.returncode and "unshare" in result.stderr):
         pytest.skip("no network namespaces here")
-    assert result.stdout.split() == ["True", "False", "False"], result.stderr
+    assert result.stdout.split() == ["unreachable", "None", "None"], result.stderr
