@@ -26,6 +26,7 @@ from engine.models.endpoints import Endpoints, RemoteFile, host_of
 from engine.models.fetch_errors import AddressEmpty, AddressNotGguf
 from engine.models.free_names import unlike_names
 from engine.models.library import Library, Verified
+from engine.models.places import strip_suffix
 
 _MAGIC = b"GGUF"
 
@@ -60,7 +61,12 @@ class Import:
     @property
     def title(self) -> str:
         """For people."""
-        return self.wish.path.name
+        return self.wish.name or strip_suffix(self.wish.path.name)
+
+    @property
+    def is_conversion(self) -> bool:
+        """Whether a new file is made: only that one gets a name."""
+        return self.wish.name is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,17 @@ def _is_option(offer: Offer, option: str, model: LocalModel) -> bool:
     return model.summary is not None and model.summary.quantization == option
 
 
+def find_from(source: str, local: Iterable[LocalModel]) -> LocalModel | None:
+    """A sound model that was got from a repository, a file in one, or an address."""
+    return next((model for model in local if model.problem is None and comes_from(model, source)), None)
+
+
+def comes_from(model: LocalModel, source: str) -> bool:
+    """Whether it came from there, or from a file in the repository of that name."""
+    known, source = (model.source or "").casefold(), source.casefold()
+    return known == source or known.startswith(f"{source}/")
+
+
 def find_in_repository(
     repo: str, offer: HubOffer, target: str, local: Iterable[LocalModel]
 ) -> LocalModel | None:

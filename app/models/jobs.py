@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import NameClaimed
-from app.models.errands import Errand, Get, Work, discard_unfinished
+from app.models.errands import Errand, Get, Import, Work, discard_unfinished
 from app.models.job_records import JobRecord, State, read_records, remove_record, save_record
 from app.models.progress import WorkDone, WorkProgress
+from engine.models.places import strip_suffix
 
 _LOG = logging.getLogger(__name__)
 _SAVE_S = 5.0
@@ -59,15 +60,25 @@ class Job:
         return self.record.errand
 
     @property
+    def title(self) -> str:
+        """For people: what an import makes, once that is settled; else what was asked for."""
+        if isinstance(self.errand, Import) and self.record.output:
+            return strip_suffix(Path(self.record.output).name)
+        return self.errand.title
+
+    @property
     def is_active(self) -> bool:
         """Whether it works or waits for its turn."""
         return self.state in ("queued", "running")
 
     @property
     def share(self) -> float | None:
-        """How much is done, 0 to 1; None while that is not known."""
-        total_bytes = self.record.total_bytes
-        return min(1.0, self.record.done_bytes / total_bytes) if total_bytes else None
+        """How much is done, 0 to 1; None while that is not known.
+
+        At work, what has come and is not written yet counts; a pause loses it.
+        """
+        known = self.progress if self.progress is not None and self.progress.total_bytes else self.record
+        return min(1.0, known.done_bytes / known.total_bytes) if known.total_bytes else None
 
 
 class Jobs:
@@ -256,7 +267,7 @@ class Jobs:
         for other in self._jobs.values():
             is_unfinished = other.state != "done" and other.record.done_bytes > 0
             if other.id != job.id and is_unfinished and other.record.output == job.record.output != "":
-                raise NameClaimed(other.errand.title, Path(job.record.output))
+                raise NameClaimed(other.title, Path(job.record.output))
 
     def _put(self, job: Job, *, save: bool = True, tell: bool = True) -> None:
         self._jobs = {**self._jobs, job.id: job}

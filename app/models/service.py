@@ -63,12 +63,15 @@ class ModelService:
     def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
         """As `Library.remove`."""
         outcome = self.library.remove(model, to_trash=to_trash)
+        if outcome != "kept":
+            self._drop_endings(model.path)
         self._listeners.tell(LibraryChanged())
         return outcome
 
     def forget(self, path: Path) -> None:
         """As `Library.forget`."""
         self.library.forget(path)
+        self._drop_endings(path)
         self._listeners.tell(LibraryChanged())
 
     def add_folder(self, folder: Path) -> None:
@@ -80,6 +83,13 @@ class ModelService:
         """As `Library.remove_folder`."""
         self.library.remove_folder(folder)
         self._listeners.tell(LibraryChanged())
+
+    def _drop_endings(self, path: Path) -> None:
+        """Remove the jobs that told something of a model which is not there any more."""
+        for job in self.jobs.all:
+            is_of_it = isinstance(job.errand, Verify) and job.errand.path == path
+            if not job.is_active and (is_of_it or (job.done is not None and job.done.path == path)):
+                self.jobs.cancel(job.id)
 
     # To get
 

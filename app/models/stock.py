@@ -11,6 +11,7 @@ from typing import Literal
 
 from app.chat.events import EngineState
 from app.models.errands import Get
+from app.models.here import comes_from
 from app.models.jobs import Job
 from app.models.next_machine import NOTHING_LOADED, machine_for_next
 from app.models.offers import Offer, make_offers
@@ -120,6 +121,4 @@ def _find_job(catalog_id: str, jobs: Iterable[Job]) -> Job | None:
 
 def _is_from(local: LocalModel, model: CatalogModel) -> bool:
     """Whether a sound model of this disk is the catalog's, or came from its repository as it is."""
-    source, repo = (local.source or "").casefold(), model.repo.casefold()
-    is_from = local.catalog_id == model.id or source == repo or source.startswith(f"{repo}/")
-    return is_from and local.problem is None
+    return local.problem is None and (local.catalog_id == model.id or comes_from(local, model.repo))

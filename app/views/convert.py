@@ -27,6 +27,7 @@ from app.components.settings.settings_section import section
 from app.components.work.job_text import error_text
 from app.components.work.status_strip import ask_cancel
 from app.models.conversion import Draft, draft_of, find_conversion
+from app.models.errands import Import
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.inspection import (
     CheckpointFacts,
@@ -129,7 +130,7 @@ class ConvertView(ft.Container):
         t = self._context.t
         menu = ft.IconButton(
             ft.Icons.MENU,
-            tooltip=t("gui.open_menu"),
+            tooltip=t("gui.menu"),
             on_click=self._context.guard(self._context.toggle_sidebar),
         )
         title = ft.Text(t("convert.title"), theme_style=ft.TextThemeStyle.TITLE_LARGE)
@@ -146,7 +147,9 @@ class ConvertView(ft.Container):
             self._place.content = self._scrolling()
         if job is not None:
             self._progress.show(job)
-            self._steps.controls = [section(self._context.t("convert.step.work"), [self._progress])]
+            is_adding = isinstance(job.errand, Import) and not job.errand.is_conversion
+            title = self._context.t("convert.step.add" if is_adding else "convert.step.work")
+            self._steps.controls = [section(title, [self._progress])]
             return
         self._fill_form()
 
@@ -175,7 +178,7 @@ class ConvertView(ft.Container):
             if inspection.needs:
                 steps.append(section(t("convert.step.needs"), self._need_cards(inspection)))
             if inspection.facts is not None:
-                card = recognised_card(self._context, inspection.given.path, inspection.facts)
+                card = recognised_card(self._context, inspection.given, inspection.facts)
                 steps.append(section(t("convert.step.recognised"), [card]))
             if self._choices is not None:
                 key = "become" if isinstance(self._choices, ConversionChoices) else "add"

@@ -63,7 +63,7 @@ class ModelsView(ft.Container):
     def _header(self) -> ft.Control:
         t, guard = self._context.t, self._context.guard
         menu = ft.IconButton(
-            ft.Icons.MENU, tooltip=t("gui.open_menu"), on_click=guard(self._context.toggle_sidebar)
+            ft.Icons.MENU, tooltip=t("gui.menu"), on_click=guard(self._context.toggle_sidebar)
         )
         title = ft.Text(
             t("library.title"),

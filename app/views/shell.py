@@ -314,8 +314,10 @@ class Shell:
 
     def _shows_ending(self, job: Job) -> bool:
         """Whether the open screen tells how the job ended."""
-        view = self._convert_view
-        return view is not None and self._screen.content is view and view.draft.job_id == job.id
+        screen = self._screen.content
+        if isinstance(screen, ConvertView):
+            return screen.draft.job_id == job.id
+        return isinstance(screen, ModelsView)
 
     def _unhandled(self, message: str) -> None:
         _log.error("unhandled in a handler: %s", message)

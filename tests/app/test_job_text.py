@@ -19,6 +19,7 @@ from app.models.progress import Phase, WorkDone, WorkProgress
 
 GET = Get("BELLE-7B-2M", "BelleGroup/BELLE-7B-2M", Wish("BelleGroup/BELLE-7B-2M"))
 IMPORT = Import(ImportWish(Path("/数据/模型.bin")))
+CONVERSION = Import(ImportWish(Path("/数据/模型.bin"), name="贝拉-q4_k_m"))
 VERIFY = Verify(Path("/models/belle.gguf"))
 EN, ZH = Texts("en"), Texts("zh-CN")
 
@@ -47,7 +48,7 @@ def test_work_under_way_tells_percent_rate_and_time() -> None:
 
 @pytest.mark.parametrize("texts", [EN, ZH])
 @pytest.mark.parametrize("phase", ["ask", "check", "download", "copy", "resume", "convert", "verify"])
-@pytest.mark.parametrize("errand", [GET, IMPORT, VERIFY])
+@pytest.mark.parametrize("errand", [GET, IMPORT, CONVERSION, VERIFY])
 def test_every_phase_has_its_word(errand: Errand, phase: Phase, texts: Texts) -> None:
     text = job_text(running(errand, phase), texts)
     assert errand.title in text
@@ -58,6 +59,26 @@ def test_every_phase_has_its_word(errand: Errand, phase: Phase, texts: Texts) ->
 @pytest.mark.parametrize("state", ["queued", "running", "paused", "failed", "done"])
 def test_every_state_has_its_word(state: State, texts: Texts) -> None:
     assert "job." not in job_text(job(IMPORT, state), texts)
+
+
+def test_an_import_is_called_as_what_it_makes() -> None:
+    assert job_text(job(CONVERSION, "queued"), EN).startswith("Converting 贝拉-q4_k_m:")
+    assert job_text(job(IMPORT, "queued"), EN).startswith("Importing 模型.bin:")
+    record = replace(job(IMPORT).record, output="/models/模型-2.gguf")
+    assert job_text(Job(record), EN).startswith("Importing 模型-2:")
+
+
+def test_where_there_is_little_room_the_state_comes_first() -> None:
+    assert short_text(job(GET, "paused", done_bytes=34, total_bytes=100), EN) == "Paused at 34% · BELLE-7B-2M"
+    assert short_text(job(GET, "failed"), EN) == "Stopped by an error · BELLE-7B-2M"
+    assert short_text(job(GET, "failed"), ZH) == "因出错而停止 · BELLE-7B-2M"
+    assert short_text(replace(job(GET), is_stopping=True), EN) == "Stopping … · BELLE-7B-2M"
+
+
+def test_what_has_come_counts_before_it_is_written() -> None:
+    ahead = running(GET, "convert", done_bytes=47, total_bytes=100, ahead_bytes=17)
+    assert ahead.share == 0.47
+    assert "47%" in job_text(ahead, EN)
 
 
 def test_a_pause_tells_how_far_it_got_and_a_failure_why() -> None:
@@ -73,7 +94,7 @@ def test_a_hub_that_does_not_answer_is_named() -> None:
     waiting = running(GET, "download", waiting_s=4.4)
     assert waiting.progress is not None
     waiting = replace(waiting, progress=replace(waiting.progress, host="127.0.0.1:1"))
-    assert job_text(waiting, EN).endswith("no answer from 127.0.0.1:1, trying again in 4 s")
+    assert job_text(waiting, EN).endswith("waiting for 127.0.0.1:1, next try in 4 s")
 
 
 @pytest.mark.parametrize("texts", [EN, ZH])

@@ -10,6 +10,8 @@ import pytest
 from app.chat.choices import ModelChoice
 from app.chat.events import EngineState
 from app.home import Home
+from app.models.errands import Verify
+from app.models.importing import ImportWish
 from app.models.service import ModelService
 from app.models.stock import Stock, take_stock
 from builders.fake_backend import INFO
@@ -136,3 +138,20 @@ def test_an_unfinished_job_is_under_way_until_it_is_cancelled(tmp_path: Path) ->
     model = stock.offers[0].model
     assert stock.standing(model).state == "failed"
     assert stock.standing(model).key != after.standing(model).key
+
+
+def test_nothing_is_told_any_more_of_a_model_that_was_removed(tmp_path: Path) -> None:
+    service = ModelService(Home(tmp_path / "数据"), endpoints=lambda: Endpoints(()))
+    for name in ("贝拉", "other"):
+        write_model(service.home.make(tmp_path / "away") / f"{name}.gguf")
+        service.import_path(ImportWish(tmp_path / "away" / f"{name}.gguf"))
+    assert service.jobs.wait(30)
+    model = next(model for model in service.listing().models if model.name == "贝拉")
+    service.jobs.add(Verify(model.path))
+    assert service.jobs.wait(30)
+    assert [job.title for job in service.jobs.all] == ["贝拉", "other", "贝拉"]
+
+    service.remove(model, to_trash=False)
+
+    assert [job.title for job in service.jobs.all] == ["other"]
+    service.close()

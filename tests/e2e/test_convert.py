@@ -163,7 +163,7 @@ def test_cancelling_a_conversion_leaves_nothing(start: Start, look: Look, home: 
     app.wait_for(lambda: app.has("convert-resume"), "the pause")
 
     app.click("convert-cancel")
-    app.wait_for_text("Cancel 大 模型?")
+    app.wait_for_text("Cancel 大 模型-q4_k_m?")
     app.press("Cancel it")
 
     app.wait_for(lambda: app.has("convert-start"), "the choices again")

@@ -109,8 +109,9 @@ class PathBrowser(ft.AlertDialog):
             identified(self._row(entry), f"browse-{index}", entry.path.name, button=True)
             for index, entry in enumerate(shown)
         ]
+        empty = t("browse.empty" if self._files else "browse.no_folders")
         if not shown:
-            self._list.controls.append(ft.Container(muted_text(t("browse.empty")), padding=2 * UNIT))
+            self._list.controls.append(ft.Container(muted_text(empty), padding=2 * UNIT))
         if folder.n_more:
             more = muted_text(t("browse.more", n=folder.n_more))
             self._list.controls.append(ft.Container(more, padding=2 * UNIT))

@@ -49,7 +49,7 @@ class ChatHeader(ft.Container):
         )
         menu = ft.IconButton(
             ft.Icons.MENU,
-            tooltip=context.t("gui.open_menu"),
+            tooltip=context.t("gui.menu"),
             on_click=context.guard(context.toggle_sidebar),
         )
         self._overflow = ft.PopupMenuButton(

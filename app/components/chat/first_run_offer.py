@@ -69,7 +69,7 @@ class FirstRunOffer(ft.Container):
         if job.id != self._job_id:
             return
         if job.state == "done" and job.done is not None:
-            self._ready = (job.errand.title, job.done.path)
+            self._ready = (job.title, job.done.path)
         if job.state in ("done", "removed"):
             self._job_id = None
         self._show()
@@ -144,14 +144,15 @@ class FirstRunOffer(ft.Container):
             )
             action = identified(button, "offer-pause")
         else:
+            is_failed = job.state == "failed"
             button = ft.OutlinedButton(
-                t("strip.resume"),
-                icon=ft.Icons.PLAY_ARROW,
+                t("jobs.again" if is_failed else "strip.resume"),
+                icon=ft.Icons.REFRESH if is_failed else ft.Icons.PLAY_ARROW,
                 on_click=context.guard(lambda: context.in_thread(jobs.resume, job.id)),
             )
             action = identified(button, "offer-resume")
         is_stopped = not job.is_active
-        title = t("first_run.stopped" if is_stopped else "first_run.getting", name=job.errand.title)
+        title = t("first_run.stopped" if is_stopped else "first_run.getting", name=job.title)
         # A bar that comes and goes in the tree of names costs the node around it its identifier.
         bar = ft.Semantics(content=self._bar, exclude_semantics=True)
         content = ft.Container(

@@ -10,6 +10,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.work.job_text import error_text, job_detail
+from app.models.errands import Import
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
 from app.views.context import ViewContext
@@ -49,9 +50,9 @@ class ConversionProgress(ft.Column):
             )
             for name, kind, key, icon, act in (
                 ("chat", ft.FilledButton, "job.chat", ft.Icons.CHAT_OUTLINED, self._chat),
-                ("again", ft.FilledButton, "convert.try_again", ft.Icons.REFRESH, on_resume),
-                ("resume", ft.FilledButton, "convert.resume", ft.Icons.PLAY_ARROW, on_resume),
-                ("pause", tonal, "convert.pause", ft.Icons.PAUSE, on_pause),
+                ("again", ft.FilledButton, "jobs.again", ft.Icons.REFRESH, on_resume),
+                ("resume", ft.FilledButton, "strip.resume", ft.Icons.PLAY_ARROW, on_resume),
+                ("pause", tonal, "strip.pause", ft.Icons.PAUSE, on_pause),
                 ("show", tonal, "convert.show", ft.Icons.STORAGE, context.open_models),
                 ("edit", tonal, "convert.edit", ft.Icons.EDIT_OUTLINED, on_edit),
                 ("cancel", plain, "gui.cancel", ft.Icons.CLOSE, on_cancel),
@@ -78,15 +79,18 @@ class ConversionProgress(ft.Column):
         state = job.state
         is_done, is_failed = state == "done", state == "failed"
         self._path = job.done.path if job.done is not None else None
-        name = self._path.stem if self._path is not None else job.errand.title
-        self._title.value = t(f"convert.title_{state}", name=name)
+        is_adding = isinstance(job.errand, Import) and not job.errand.is_conversion
+        key = "adding" if is_adding and state == "running" else state
+        self._title.value = t(f"convert.title_{key}", name=job.title)
         self._sign.icon, self._sign.color = _sign(state)
         self._bar_place.visible = not is_done
         self._bar.value = job.share if job.share is not None or not job.is_active else None
         self._bar.color = ft.Colors.ERROR if is_failed else None
         failure = error_text(job.error, self._context.texts) if job.error is not None else None
         self._text.value = failure or (
-            t("convert.done", path=self._path) if is_done else job_detail(job, self._context.texts)
+            t("convert.added" if is_adding else "convert.done", path=self._path)
+            if is_done
+            else job_detail(job, self._context.texts)
         )
         self._text.color = ft.Colors.ERROR if is_failed else None
         self._said.label = self._text.value

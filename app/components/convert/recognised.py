@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import flet as ft
 
@@ -12,17 +11,21 @@ from app.components.basics.look import UNIT, muted_text
 from app.components.convert.convert_words import prompt_text, reason_text, what_text
 from app.components.models.fit_badge import fit_badge
 from app.i18n import window_size
-from app.models.inspection import CheckpointFacts, GgufFacts
+from app.models.inspection import CheckpointFacts, GgufFacts, Given
 from app.models.local_texts import parameters_text
+from app.models.result_name import suggest_name
 from app.views.context import ViewContext
+from convert.recipes import AUTO
 
 _LABEL_WIDTH = 120
 
 
-def recognised_card(context: ViewContext, path: Path, facts: CheckpointFacts | GgufFacts) -> ft.Control:
-    """A card about the source at `path`."""
+def recognised_card(context: ViewContext, given: Given, facts: CheckpointFacts | GgufFacts) -> ft.Control:
+    """A card about the source in `given`, under the name its result would have."""
     t = context.t
+    name = suggest_name(given, AUTO)
     if isinstance(facts, GgufFacts):
+        name = facts.path.name
         summary = facts.summary
         sentence = t("convert.what_gguf", parameters=parameters_text(summary.n_parameters, context.texts))
         rows = [
@@ -50,7 +53,7 @@ def recognised_card(context: ViewContext, path: Path, facts: CheckpointFacts | G
         license_id = facts.license
     if license_id:
         rows.append((t("convert.fact.license"), ft.Text(license_id)))
-    return identified(_card(context, path.absolute().name, sentence, rows), "recognised")
+    return identified(_card(context, name, sentence, rows), "recognised")
 
 
 def _card(

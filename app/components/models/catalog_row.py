@@ -71,7 +71,7 @@ class CatalogRow(ft.Container):
             context.t("job.chat"), on_click=context.guard(lambda: context.use_model(path))
         )
         return [
-            _state(context.t("get.here"), ft.Icons.CHECK),
+            here_mark(context),
             identified(chat, f"get-chat-{self._offer.model.id}"),
         ]
 
@@ -80,7 +80,7 @@ class CatalogRow(ft.Container):
         t, guard, state, job = self._context.t, self._context.guard, self._standing.state, self._standing.job
         if state is None or job is None:
             return []
-        rows = [_state(t(f"get.{state}"), _STATES[state])]
+        rows = [state_mark(t(f"get.{state}"), _STATES[state])]
         if state != "under_way":
             is_failed = state == "failed"
             resume = ft.FilledTonalButton(
@@ -147,7 +147,13 @@ def facts_row(context: ViewContext, offer: Offer) -> ft.Control:
     )
 
 
-def _state(text: str, icon: ft.IconData) -> ft.Control:
+def here_mark(context: ViewContext) -> ft.Control:
+    """That the model is on this disk."""
+    return state_mark(context.t("get.here"), ft.Icons.CHECK)
+
+
+def state_mark(text: str, icon: ft.IconData) -> ft.Control:
+    """How it stands with the model, beside what can be done about it."""
     return ft.Row(
         [
             ft.Icon(icon, size=16, color=ft.Colors.PRIMARY),

@@ -64,7 +64,7 @@ class GetDialog(ft.AlertDialog):
         self._chosen = offer.chosen
         self._types = self._type_options()
         self._facts = ft.Column(spacing=4, tight=True)
-        self._key = KeyField(context, offer.key) if offer.key else None
+        self._key = KeyField(context, offer.key, self._start) if offer.key else None
         self._start_button = ft.FilledButton(on_click=context.guard(self._start))
         super().__init__(
             title=dialog_title(context, offer.model.name),

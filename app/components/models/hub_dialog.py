@@ -51,7 +51,7 @@ class HubDialog(ft.AlertDialog):
         self._chosen = self._offers[0] if self._offers else None
         self._choices = ft.Column(spacing=0, tight=True)
         self._facts = ft.Column(spacing=4, tight=True)
-        self._key = KeyField(context, context.t("get.key.label"))
+        self._key = KeyField(context, context.t("get.key.label"), self._submit)
         self._types = CheckpointTypes(
             context, repository, machine, self._types_changed, width=dialog_width(context)
         )
@@ -168,6 +168,10 @@ class HubDialog(ft.AlertDialog):
         if self._repository.is_gated:
             rows.append(fact(ft.Icons.LOCK_OUTLINE, t("get.hub.gated_long")))
         return rows
+
+    async def _submit(self) -> None:
+        if not self._start_button.disabled:
+            await self._start()
 
     async def _start(self) -> None:
         chosen = self._chosen

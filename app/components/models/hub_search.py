@@ -9,9 +9,10 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.models.catalog_row import facts_row, row_layout
+from app.components.models.catalog_row import facts_row, here_mark, row_layout
 from app.components.models.hub_question import show_hub_error
 from app.i18n import EXPECTED_ERRORS
+from app.models.here import find_from
 from app.models.hub_offers import kind_of, license_of
 from app.models.offers import Offer
 from app.models.stock import Stock
@@ -127,7 +128,14 @@ class HubSearch(ft.Column):
         label = t("get.get_label", name=result.name)
         offer = self._offer_of(result)
         button = identified(get, f"hub-get-{number}", label, visible=offer is None or offer.model.can_be_used)
-        row = row_layout(self._texts(result, offer), button)
+        is_here = self._stock is not None and find_from(result.name, self._stock.local) is not None
+        actions = ft.Column(
+            [here_mark(self._context), button] if is_here else [button],
+            spacing=4,
+            tight=True,
+            horizontal_alignment=ft.CrossAxisAlignment.END,
+        )
+        row = row_layout(self._texts(result, offer), actions)
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=12)), f"hub-{number}")
 
     def _texts(self, result: SearchResult, offer: Offer | None) -> ft.Control:

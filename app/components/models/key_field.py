@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import flet as ft
@@ -16,12 +17,16 @@ from app.views.context import ViewContext
 
 
 class KeyField(ft.Column):
-    """label: the file that is needed."""
+    """label: the file that is needed. on_submit: called when Enter is pressed in it."""
 
-    def __init__(self, context: ViewContext, label: str) -> None:
+    def __init__(self, context: ViewContext, label: str, on_submit: Callable[[], object]) -> None:
         self._context = context
         self._field = ft.TextField(
-            label=label, autocorrect=False, error_max_lines=8, on_change=context.guard(self._forget_error)
+            label=label,
+            autocorrect=False,
+            error_max_lines=8,
+            on_change=context.guard(self._forget_error),
+            on_submit=context.guard(on_submit),
         )
         pick = ft.IconButton(
             ft.Icons.FOLDER_OPEN, tooltip=context.t("get.choose_file"), on_click=context.guard(self._pick)

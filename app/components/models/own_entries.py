@@ -10,9 +10,10 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text, selectable
 from app.components.basics.refresh import refresh
-from app.components.models.catalog_row import facts_row, row_layout
+from app.components.models.catalog_row import facts_row, here_mark, row_layout
 from app.components.models.get_dialog import begin
 from app.i18n import EXPECTED_ERRORS
+from app.models.here import find_from
 from app.models.own_entries import add_entry
 from app.models.stock import Stock
 from app.views.context import ViewContext
@@ -54,7 +55,11 @@ class OwnEntries(ft.Column):
         super().__init__(
             [
                 ft.Row(
-                    [identified(self._source, "own-source", expand=True), identified(add, "own-add")],
+                    [
+                        identified(self._source, "own-source", expand=True),
+                        # Beside the field, not beside the field and the sentence below it.
+                        ft.Container(identified(add, "own-add"), padding=ft.Padding.only(top=4)),
+                    ],
                     spacing=UNIT,
                     vertical_alignment=ft.CrossAxisAlignment.START,
                 ),
@@ -107,9 +112,11 @@ class OwnEntries(ft.Column):
         remove = ft.IconButton(
             ft.Icons.DELETE_OUTLINE, tooltip=t("get.own.remove"), on_click=guard(lambda: self._remove(entry))
         )
+        here = [here_mark(self._context)] if self._is_here(entry) else []
         actions = ft.Row(
-            [identified(get, f"own-get-{number}"), identified(remove, f"own-remove-{number}")],
+            [*here, identified(get, f"own-get-{number}"), identified(remove, f"own-remove-{number}")],
             spacing=4,
+            wrap=True,
             alignment=ft.MainAxisAlignment.END,
         )
         row = ft.Row(
@@ -120,6 +127,10 @@ class OwnEntries(ft.Column):
             spacing=12,
         )
         return identified(ft.Container(row, padding=ft.Padding.symmetric(vertical=UNIT)), f"own-{number}")
+
+    def _is_here(self, entry: UserEntry) -> bool:
+        source = f"{entry.repo}/{entry.file}" if entry.repo and entry.file else entry.repo or entry.source
+        return self._stock is not None and find_from(source, self._stock.local) is not None
 
     def _texts(self, entry: UserEntry) -> ft.Control:
         lines: list[ft.Control] = [

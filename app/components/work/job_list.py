@@ -71,7 +71,6 @@ class JobCard(ft.Container):
         self._job = job
         t = context.t
         self._title = ft.Text(
-            job.errand.title,
             theme_style=ft.TextThemeStyle.TITLE_SMALL,
             max_lines=2,
             overflow=ft.TextOverflow.ELLIPSIS,
@@ -107,6 +106,7 @@ class JobCard(ft.Container):
         self._job = job
         texts = self._context.texts
         ending = ending_text(job, texts)
+        self._title.value = job.title
         self._sentence.value = ending or job_detail(job, texts)
         is_failed, is_done = job.state == "failed", job.state == "done"
         self._sentence.color = ft.Colors.ERROR if is_failed else ft.Colors.ON_SURFACE_VARIANT

@@ -7,24 +7,23 @@ from app.models.errands import Get, Import, Verify
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
 
-_KINDS = {Get: "get", Import: "import", Verify: "verify"}
-
 
 def job_text(job: Job, texts: Texts) -> str:
     """What it is and how far: `Getting BELLE-7B-2M: downloading, 34% · 12 MB/s · about 5 min left`."""
-    what = texts.text(f"job.{_kind(job)}", title=job.errand.title)
+    what = texts.text(f"job.{_kind(job)}", title=job.title)
     return texts.text("job.sentence", what=what, detail=job_detail(job, texts))
 
 
 def short_text(job: Job, texts: Texts) -> str:
-    """The same where there is little room: of work under way only how much is done, and that first."""
+    """The same where there is little room: how far it is comes first, and why it failed is told elsewhere."""
     progress = job.progress
-    if job.state != "running" or job.is_stopping or progress is None:
-        return job_text(job, texts)
-    if progress.waiting_s > 0 or not progress.total_bytes:
-        return job_text(job, texts)
-    what = texts.text(f"job.{_kind(job)}", title=job.errand.title)
-    return texts.text("job.short", what=what, percent=_percent(progress))
+    if job.state == "running" and not job.is_stopping:
+        if progress is None or progress.waiting_s > 0 or not progress.total_bytes:
+            return job_text(job, texts)
+        what = texts.text(f"job.{_kind(job)}", title=job.title)
+        return texts.text("job.short", state=f"{_percent(progress)}%", what=what)
+    state = texts.text("job.failed") if job.state == "failed" else job_detail(job, texts)
+    return texts.text("job.short", state=state[:1].upper() + state[1:], what=job.title)
 
 
 def job_detail(job: Job, texts: Texts) -> str:
@@ -46,7 +45,7 @@ def job_detail(job: Job, texts: Texts) -> str:
 
 def ending_text(job: Job, texts: Texts) -> str | None:
     """What to say when a job has just come to its end; None while it has not."""
-    title = job.errand.title
+    title = job.title
     if job.state == "failed" and job.error is not None:
         return texts.text(f"job.failed.{_kind(job)}", title=title, reason=error_text(job.error, texts))
     if job.state != "done" or job.done is None:
@@ -98,4 +97,10 @@ def _rounded(rate: float) -> int:
 
 
 def _kind(job: Job) -> str:
-    return _KINDS[type(job.errand)]
+    match job.errand:
+        case Get():
+            return "get"
+        case Import():
+            return "convert" if job.errand.is_conversion else "import"
+        case Verify():
+            return "verify"

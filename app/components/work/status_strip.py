@@ -34,6 +34,7 @@ class StatusStrip(ft.Container):
         self._bar = ft.ProgressBar(height=2, bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST)
         self._pause = self._button("strip.pause", ft.Icons.PAUSE, self._pause_job, "strip-pause")
         self._resume = self._button("strip.resume", ft.Icons.PLAY_ARROW, self._resume_job, "strip-resume")
+        self._again = self._button("jobs.again", ft.Icons.REFRESH, self._resume_job, "strip-again")
         self._cancel = self._button("strip.cancel", ft.Icons.CLOSE, self._ask_cancel, "strip-cancel")
         row = ft.Row(
             [
@@ -48,6 +49,7 @@ class StatusStrip(ft.Container):
                 ),
                 self._pause,
                 self._resume,
+                self._again,
                 self._cancel,
             ],
             spacing=0,
@@ -72,10 +74,12 @@ class StatusStrip(ft.Container):
         self._text.value = short_text(job, self._context.texts) if self._context.is_narrow else text
         self._others.value = self._context.t("strip.more", n=n_others) if n_others else ""
         is_at_work = job.state == "running" and not job.is_stopping
-        self._bar.value = job.share if job.share is not None else (None if is_at_work else 0)
-        self._bar.color = ft.Colors.ERROR if job.state == "failed" else ft.Colors.PRIMARY
+        is_failed = job.state == "failed"
+        self._bar.value = job.share if job.share is not None else (None if is_at_work else float(is_failed))
+        self._bar.color = ft.Colors.ERROR if is_failed else ft.Colors.PRIMARY
         self._pause.visible = job.is_active and not job.is_stopping
-        self._resume.visible = job.state in ("paused", "failed")
+        self._resume.visible = job.state == "paused"
+        self._again.visible = is_failed
 
     async def _pause_job(self) -> None:
         if self._job is not None:
@@ -110,7 +114,7 @@ def ask_cancel(context: ViewContext, job: Job) -> None:
     t, kind = context.t, "" if job.is_active else "_stopped"
     ask_confirmation(
         context,
-        t("strip.cancel_title", title=job.errand.title),
+        t("strip.cancel_title", title=job.title),
         t(f"strip.cancel_text{kind}"),
         t("strip.cancel_action"),
         cancel,

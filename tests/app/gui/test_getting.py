@@ -202,7 +202,8 @@ def test_what_the_catalog_knows_is_said_of_what_was_found_and_added(
 ) -> None:
     found = (SearchResult(REPO, 5, 1, (), False), SearchResult("a/other", 1, 0, ("gguf",), False))
     monkeypatch.setattr(service, "search", lambda query: found)
-    service.entries.add(parse_source(REPO))
+    for source in (REPO, "a/other/x.gguf", "a/other/z.gguf"):
+        service.entries.add(parse_source(source))
     got: list[str] = []
 
     async def run() -> None:
@@ -223,6 +224,18 @@ def test_what_the_catalog_knows_is_said_of_what_was_found_and_added(
         own = OwnEntries(view, got.append, asyncio.Event().wait)
         own.show(stock)
         assert "Runs well" in words_of(find_control(own, "own-0"))
+
+        rows = ((search, "hub-1"), (own, "own-1"), (own, "own-2"))
+        assert not any("On this computer" in words_of(find_control(root, row)) for root, row in rows)
+        for name in ("x", "y"):
+            source = f"a/other/{name}.gguf"
+            path = write_model(service.home.make(service.home.models) / f"{name}.gguf")
+            service.library.note(path, source=source)
+        stock = _stock(service, entries=service.entries.all(), local=service.listing().models)
+        search.show(stock)
+        own.show(stock)
+        marked = ["On this computer" in words_of(find_control(root, row)) for root, row in rows]
+        assert marked == [True, True, False]
 
     asyncio.run(run())
 

@@ -126,3 +126,21 @@ def test_a_checkpoint_is_here_only_as_the_type_it_became(service: ModelService, 
         dialog.on_dismiss()
 
     asyncio.run(run())
+
+
+def test_enter_in_the_key_field_is_the_button(service: ModelService) -> None:
+    async def run() -> None:
+        context = FakeViewContext(service)
+        stock = take_stock(service)
+        offer = next(offer for offer in stock.offers if offer.key)
+        dialog: Any = GetDialog(cast(ViewContext, context), offer, stock)
+        context.open_dialog(dialog)
+        field = find_control(dialog, "key-file")
+        field.value = "/nowhere/key.pth"
+
+        await field.on_submit()
+
+        assert "/nowhere/key.pth" in field.error
+        assert dialog.open
+
+    asyncio.run(run())
