@@ -44,7 +44,14 @@ def _look_at(app: Any, path: Path | str) -> None:
     app.page.keyboard.press("Enter")
 
 
-def _convert(app: Any, path: Path | str, recognised: str, needs: dict[str, Path] | None = None) -> None:
+def _convert(
+    app: Any,
+    path: Path | str,
+    recognised: str,
+    needs: dict[str, Path] | None = None,
+    *,
+    ending: str = "Saved as",
+) -> None:
     """From a path to a model: `needs` are the fields that are asked for besides, and their answers."""
     _look_at(app, path)
     for field, answer in (needs or {}).items():
@@ -56,7 +63,7 @@ def _convert(app: Any, path: Path | str, recognised: str, needs: dict[str, Path]
     app.wait_for(lambda: app.has("convert-start"), "the button")
     app.page.wait_for_timeout(500)
     app.click("convert-start")
-    app.wait_for_label("convert-progress", "Saved as")
+    app.wait_for_label("convert-progress", ending)
 
 
 def test_every_form_becomes_a_model_and_one_of_them_chats(
@@ -99,7 +106,7 @@ def test_every_form_becomes_a_model_and_one_of_them_chats(
     _convert(app, bloomz, "bloomz.cpp file of 2023", {"tokenizer-path": sources / "分词器 bloom"})
     _convert(app, f'"{meta}"', "Meta's own LLaMA files")
     _convert(app, adapter, "with a LoRA adapter merged in", {"base-path": base.folder})
-    _convert(app, gguf, "It needs no conversion")
+    _convert(app, gguf, "It needs no conversion", ending="It is in your models")
     _convert(app, safetensors, "Hugging Face checkpoint (safetensors)")
 
     names = sorted(path.stem for path in (home / "models").iterdir())
