@@ -12,7 +12,7 @@ from pathlib import Path
 from app.models.importing import is_gguf
 from engine.models.adding import How
 from engine.models.library import Library
-from engine.models.places import find_parts
+from engine.models.places import find_parts, nearest_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,13 @@ def look_at_import(path: Path, library: Library) -> ImportLook:
         return ImportLook(path)
     if not os.path.isfile(path) or not is_gguf(path):
         return ImportLook(path, exists=True)
-    disk = models
-    while not os.path.exists(disk) and disk != disk.parent:
-        disk = disk.parent
     parts = find_parts(path).parts
     try:
         states = [os.stat(part) for part in parts]
-        can_link = all(state.st_dev == os.stat(disk).st_dev for state in states)
+        device = os.stat(nearest_folder(models)).st_dev
     except OSError:
         return ImportLook(path, exists=True, is_gguf=True)
+    can_link = all(state.st_dev == device for state in states)
     size_bytes = sum(state.st_size for state in states)
     free_bytes = library.free_bytes()
     can_copy = free_bytes is None or size_bytes <= free_bytes

@@ -19,6 +19,7 @@ from engine.models.catalog import CatalogModel
 from engine.models.fit import Fit, Verdict, judge
 from engine.models.listing import LocalModel, MissingModel
 from engine.models.machine import Machine
+from engine.models.places import nearest_folder
 
 GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
 
@@ -94,10 +95,9 @@ def read_shelf(models: ModelService, state: EngineState = NOTHING_LOADED) -> She
 
 def disk_shares(folder: Path, models: Iterable[LocalModel]) -> DiskShares | None:
     """How the disk of `folder` is used; None where the system does not say."""
-    while not os.path.exists(folder) and folder != folder.parent:
-        folder = folder.parent
+    there = nearest_folder(folder)
     try:
-        disk, device = shutil.disk_usage(folder), os.stat(folder).st_dev
+        disk, device = shutil.disk_usage(there), os.stat(there).st_dev
     except OSError:
         return None
     used = max(0, disk.total - disk.free)

@@ -21,7 +21,7 @@ from engine.errors import EngineError, ModelFileMissing
 from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved, RecordsNotSaved
 from engine.models.json_store import held_file
 from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
-from engine.models.places import FoundModel, find_parts, scan_folder, scan_hf_cache
+from engine.models.places import FoundModel, find_parts, nearest_folder, scan_folder, scan_hf_cache
 from engine.models.records import FileState, Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
 
@@ -214,11 +214,8 @@ class Library:
 
     def free_bytes(self) -> int | None:
         """Room on the disk of the models folder; None where the system does not say."""
-        folder = self.folder
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
         try:
-            return shutil.disk_usage(folder).free
+            return shutil.disk_usage(nearest_folder(self.folder)).free
         except OSError:
             return None
 

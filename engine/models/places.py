@@ -90,6 +90,13 @@ def find_hf_cache(environ: Mapping[str, str] = os.environ) -> Path:
     return cache.expanduser() / "huggingface" / "hub"
 
 
+def nearest_folder(path: Path) -> Path:
+    """`path` itself where something is, else the folder above it that is there: it is on the same disk."""
+    while not os.path.exists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
 def strip_suffix(name: str) -> str:
     """A file's name without `.gguf`, and without the part's number."""
     match = _PART.fullmatch(name)
