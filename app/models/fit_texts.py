@@ -7,7 +7,7 @@ from engine.models.fit import Fit, Verdict
 
 
 def fit_word(fit: Fit | None, texts: Texts) -> str:
-    """For a badge: `runs well`; None where nothing is known."""
+    """For a badge: `runs well`; where nothing is known, that."""
     return texts.text(f"fit.{_verdict(fit)}")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from app.i18n import EXPECTED_ERRORS, Texts, window_size
+from app.i18n import Texts, window_size
 from app.models.fit_texts import fit_sentence
 from app.models.local_shelf import ShelfRow
 from engine.models.header_summary import HeaderSummary
@@ -96,10 +96,7 @@ def place_text(row: ShelfRow, texts: Texts) -> str:
 
 def problem_text(row: ShelfRow, texts: Texts) -> str | None:
     """Why it can't be used."""
-    error = row.model.problem
-    if error is None:
-        return None
-    return texts.error(error) if isinstance(error, EXPECTED_ERRORS) else str(error)
+    return texts.error(row.model.problem) if row.model.problem else None
 
 
 def facts(row: ShelfRow, texts: Texts) -> tuple[str, ...]:

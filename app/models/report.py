@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.i18n import EXPECTED_ERRORS, Texts
+from app.i18n import Texts
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, judge, judge_best
 from engine.models.library import Library
@@ -46,7 +46,7 @@ def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str,
         "added_at": model.added_at,
         "used_at": model.used_at,
         "moved_from": str(model.moved_from) if model.moved_from else None,
-        "problem": _sentence(model.problem, texts),
+        "problem": texts.error(model.problem) if model.problem else None,
         "fit": fit_report(judge(summary.footprint, machine)) if summary and not model.problem else None,
     }
 
@@ -108,9 +108,3 @@ def fit_report(fit: Fit) -> dict[str, Any]:
         "smaller_context_tokens": fit.smaller_context,
         "quantization": fit.quantization,
     }
-
-
-def _sentence(error: Exception | None, texts: Texts) -> str | None:
-    if error is None:
-        return None
-    return texts.error(error) if isinstance(error, EXPECTED_ERRORS) else str(error)
