@@ -83,20 +83,13 @@ class JsonStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise RecordsNotSaved(self.path, error.strerror or str(error)) from error
-        try:
+        with _opened(self.path.with_name(f"{self.path.name}.lock"), self.path) as descriptor:
             until_s = time.monotonic() + _WAIT_S
             while not lock_file(descriptor):
                 if time.monotonic() > until_s:
                     raise LibraryInUse(self.path.parent)
                 time.sleep(_STEP_S)
             yield
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager
@@ -105,12 +98,26 @@ def held_file(lock: Path) -> Iterator[bool]:
 
     The file stays, and means nothing by itself. Raises RecordsNotSaved.
     """
+    with _opened(lock, lock) as descriptor:
+        yield lock_file(descriptor)
+
+
+@contextmanager
+def _opened(lock: Path, guarded: Path) -> Iterator[int]:
+    """The descriptor of a lock file, made if need be; `guarded` is what can't be written without it."""
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(lock.parent)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise RecordsNotSaved(lock, error.strerror or str(error)) from error
+        raise RecordsNotSaved(guarded, error.strerror or str(error)) from error
     try:
-        yield lock_file(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, and those above it that are not there, for their owner only."""
+    if not folder.exists():
+        _make_private(folder.parent)  # `parents=True` would let everybody in there
+        folder.mkdir(mode=0o700, exist_ok=True)

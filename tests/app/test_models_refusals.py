@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,24 @@ def test_a_folder_that_is_gone_can_be_dropped(chatbelle: Run, tmp_path: Path) ->
     folder.rmdir()
 
     assert document(chatbelle("models", "where", "--drop", str(folder), "--json"))["folders"] == []
+
+
+def test_a_full_disk_is_not_taken_for_a_matter_of_permissions(
+    chatbelle: Run, small_disk: Path, tmp_path: Path
+) -> None:
+    with suppress(OSError), (small_disk / "everything").open("wb") as file:
+        while True:
+            file.write(bytes(1 << 12))
+            file.flush()
+
+    folder = tmp_path / "外部"
+    folder.mkdir()
+
+    said = sentence(
+        chatbelle("models", "where", "--add", str(folder), env={"CHATBELLE_HOME": str(small_disk)})
+    )
+
+    assert "No space left on device. Check that there is room on its disk" in said
 
 
 def test_without_a_network_the_search_still_answers(chatbelle: Run) -> None:

@@ -747,6 +747,20 @@ def test_records_that_cannot_be_written_do_not_hide_models(home: Path, tiny: Pat
         library.note(path, source="x")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="who may read a folder is told otherwise there")
+def test_what_is_remembered_is_for_its_owner_only(tmp_path: Path, tiny: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        Library(tmp_path / "data", tmp_path / "data" / "models").add_folder(tmp_path)
+        with Library(tmp_path / "app" / "data", tmp_path / "models").held(tiny):
+            pass
+    finally:
+        os.umask(before)
+
+    for folder in ("data", "app", "app/data", "app/data/locks"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+
+
 def test_waiting_for_the_records_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = JsonStore(tmp_path / "x.json")
     monkeypatch.setattr("engine.models.json_store.lock_file", lambda _: False)
