@@ -27,19 +27,23 @@ GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
 @dataclass(frozen=True, slots=True)
 class ShelfRow:
     """One model. entry: of the catalog, where it is known to come from there. fit: None where it can't be
-    used. part_bytes: sizes of its files. is_in_place: only remembered, in none of the folders looked at.
+    used. part_bytes: sizes of its files.
     """
 
     model: LocalModel
     entry: CatalogModel | None
     fit: Fit | None
     part_bytes: tuple[int, ...]
-    is_in_place: bool = False
 
     @property
     def is_split(self) -> bool:
         """Whether it is several files."""
         return len(self.model.parts) > 1
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is only remembered, in none of the folders looked at."""
+        return self.model.place == "in-place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,6 @@ def _row(model: LocalModel, models: ModelService, machine: Machine, loaded: Path
         entry=models.catalog.find(model.catalog_id) if model.catalog_id else None,
         fit=_fit(model, machine, is_loaded=loaded in model.parts),
         part_bytes=tuple(_size(part) for part in model.parts),
-        is_in_place=model.place == "folder" and not _is_below(model.path, models.library.folders),
     )
 
 
@@ -130,7 +133,7 @@ def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> It
     own = tuple(row for row in rows if row.model.place == "models")
     if own:
         yield ShelfGroup("models", models, own)
-    left = [row for row in rows if row.model.place == "folder" and not row.is_in_place]
+    left = [row for row in rows if row.model.place == "folder"]
     for folder in folders:
         inside = tuple(row for row in left if row.model.path.is_relative_to(folder))
         left = [row for row in left if row not in inside]
@@ -141,10 +144,6 @@ def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> It
     cached = tuple(row for row in rows if row.model.place == "hf-cache")
     if cached:
         yield ShelfGroup("hf-cache", None, cached)
-
-
-def _is_below(path: Path, folders: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _device(path: Path) -> int | None:

@@ -91,7 +91,7 @@ def used_text(used_at: float | None, texts: Texts, now: float | None = None) -> 
 
 def place_text(row: ShelfRow, texts: Texts) -> str:
     """Where it is, in two or three words."""
-    return texts.text("library.place.in-place" if row.is_in_place else f"library.place.{row.model.place}")
+    return texts.text(f"library.place.{row.model.place}")
 
 
 def problem_text(row: ShelfRow, texts: Texts) -> str | None:

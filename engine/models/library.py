@@ -236,7 +236,7 @@ class Library:
         listed = {model.path for model in found}
         for path, record in records.items():
             if record.in_place and path not in listed and path.is_file():
-                found.append(find_parts(path))
+                found.append(replace(find_parts(path), place="in-place"))
         unique = {model.path.absolute(): model for model in reversed(found)}
         return with_unique_names(model for model in found if unique[model.path.absolute()] is model)
 

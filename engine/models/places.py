@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Place = Literal["models", "folder", "hf-cache"]
+Place = Literal["models", "folder", "in-place", "hf-cache"]
+"""In the models folder, in one that a person added, in none that is looked at, or in the hub's cache."""
 
 SUFFIX = ".gguf"
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)

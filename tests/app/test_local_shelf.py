@@ -264,7 +264,7 @@ def test_places_have_words_in_both_languages(service: ModelService) -> None:
     tiny = row(service, "tiny")
 
     for language in LANGUAGES:
-        kept = replace(tiny, is_in_place=True)
+        kept = replace(tiny, model=replace(tiny.model, place="in-place"))
         cached = replace(tiny, model=replace(tiny.model, place="hf-cache"))
         words = {place_text(each, Texts(language)) for each in (tiny, kept, cached)}
         assert len(words) == 3
