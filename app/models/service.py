@@ -62,11 +62,13 @@ class ModelService:
 
     def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
         """As `Library.remove`."""
-        outcome = self.library.remove(model, to_trash=to_trash)
-        if outcome != "kept":
-            self._drop_endings(model.path)
-        self._listeners.tell(LibraryChanged())
-        return outcome
+        try:
+            outcome = self.library.remove(model, to_trash=to_trash)
+            if outcome != "kept":
+                self._drop_endings(model.path)
+            return outcome
+        finally:  # some of its files may be gone even where that failed
+            self._listeners.tell(LibraryChanged())
 
     def forget(self, path: Path) -> None:
         """As `Library.forget`."""

@@ -15,7 +15,8 @@ LibraryError
     ├── PartsMissing
     ├── ModelNotReadable
     ├── ModelNotAdded
-    └── ModelNotRemoved
+    ├── ModelNotRemoved
+    └── ModelPartlyRemoved
 """
 
 from __future__ import annotations
@@ -122,3 +123,11 @@ class ModelNotRemoved(LibraryFileError):
     """The file can't be removed; `reason` is the system's."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class ModelPartlyRemoved(LibraryFileError):
+    """Of the `n_parts` files of a split model the last `n_trashed` are in the trash; `path` can't be put there."""
+
+    n_parts: int
+    n_trashed: int

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import EngineError, ModelFileMissing
-from engine.models.errors import ModelChanged, ModelInUse, ModelNotReadable, ModelNotRemoved, RecordsNotSaved
+from engine.models.errors import (
+    ModelChanged,
+    ModelInUse,
+    ModelNotReadable,
+    ModelNotRemoved,
+    ModelPartlyRemoved,
+    RecordsNotSaved,
+)
 from engine.models.json_store import held_file
 from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
 from engine.models.places import FoundModel, find_parts, nearest_folder, scan_folder, scan_hf_cache
@@ -181,23 +188,28 @@ class Library:
             yield Verified(sha256, is_confirmed=model.expected_sha256 is not None)
 
     def remove(self, model: LocalModel, *, to_trash: bool = True) -> Literal["trash", "deleted", "kept"]:
-        """Remove the model's files and its record. "kept": they are not in the trash, and were not deleted.
+        """Remove the model's files and its record. "kept": none could be put into the trash, all are there.
 
-        to_trash False deletes for good. Links of the hub's cache are removed with the bytes they lead to.
-        Raises ModelInUse, ModelNotRemoved, RecordsNotSaved and LibraryInUse.
+        to_trash False deletes for good. So is a model of the hub's cache in any case: its links and the bytes
+        they lead to. The first file goes last: until then the model is listed, and can be removed again.
+        Raises ModelInUse, ModelPartlyRemoved, ModelNotRemoved, RecordsNotSaved and LibraryInUse.
         """
+        is_cached = model.place == "hf-cache"
         with self.held(model.path):
-            files = [*model.parts]
-            if model.place == "hf-cache":
-                files += [path.resolve() for path in model.parts if path.is_symlink()]
-            if to_trash and model.place != "hf-cache":
-                if not all(move_to_trash(path) for path in files):
-                    return "kept"
+            if to_trash and not is_cached:
+                for n_trashed, path in enumerate(reversed(model.parts)):
+                    if not move_to_trash(path):
+                        if n_trashed:
+                            raise ModelPartlyRemoved(path, len(model.parts), n_trashed)
+                        return "kept"
             else:
-                _delete(files)
+                files = [*model.parts]
+                if is_cached:
+                    files += [path.resolve() for path in model.parts if path.is_symlink()]
+                _delete(files[::-1])
             self._moved.pop(model.path, None)
             self._records.drop(model.path)
-        return "trash" if to_trash and model.place != "hf-cache" else "deleted"
+        return "trash" if to_trash and not is_cached else "deleted"
 
     def forget(self, path: Path) -> None:
         """Drop the record of a model that is gone, or of one in place. Raises as `add_folder` does."""

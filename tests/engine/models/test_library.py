@@ -23,6 +23,7 @@ from engine.models.errors import (
     ModelInUse,
     ModelNotAdded,
     ModelNotReadable,
+    ModelPartlyRemoved,
     PartsMissing,
     RecordsNotSaved,
 )
@@ -712,6 +713,31 @@ def test_without_a_trash_nothing_is_removed_unasked(
     assert path.exists()
     assert library.remove(model, to_trash=False) == "deleted"
     assert not path.exists()
+
+
+def test_what_is_left_of_a_split_model_is_told_and_can_be_removed_again(
+    library: Library, tiny: Path, home: Path, trash: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = write_split(home / "models", "split", tiny)
+    library.note(first, source="owner/name")
+    whole = library.find("split")
+    assert whole is not None
+    move = library_module.move_to_trash
+    monkeypatch.setattr(library_module, "move_to_trash", lambda path: path != second and move(path))
+
+    with pytest.raises(ModelPartlyRemoved) as raised:
+        library.remove(whole)
+
+    assert (raised.value.path, raised.value.n_parts, raised.value.n_trashed) == (second, 3, 1)
+    assert leftovers(trash) == [third.name]
+    left = library.find("split")
+    assert left is not None
+    assert (left.path, left.source) == (first, "owner/name")
+    assert isinstance(left.problem, PartsMissing)
+    assert library.remove(left) == "kept"
+    assert library.remove(left, to_trash=False) == "deleted"
+    assert library.look().models == ()
+    assert library.look().missing == ()
 
 
 def test_a_model_of_the_cache_goes_with_its_bytes(library: Library, tiny: Path, tmp_path: Path) -> None:
