@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from engine.models.listing import LocalModel
 
 _STEP_PERCENT = 10
+# Places whose files are not ours alone, and the ends of the keys about them: --yes is no answer there.
+_OTHERS = {"hf-cache": "_cached", "in-place": "_in_place"}
 
 
 def download_model(options: argparse.Namespace, shell: Shell) -> int:
@@ -83,7 +85,7 @@ def verify_model(options: argparse.Namespace, shell: Shell) -> int:
 
 
 def remove_model(options: argparse.Namespace, shell: Shell) -> int:
-    """Remove a model, to the trash where there is one.
+    """Remove a model, to the trash where there is one; or only from the list, with its file kept.
 
     Raises ModelNotFound, ModelNotListed and LibraryErrors.
     """
@@ -93,13 +95,19 @@ def remove_model(options: argparse.Namespace, shell: Shell) -> int:
     ):
         return EXIT_OK
     model = _find(options.name, library, shell)
-    if not options.yes and not _agrees(options, shell, "models.remove.ask", model):
+    if options.keep_file:
+        return _keep_file(options, library, shell, model)
+    other = _OTHERS.get(model.place, "")
+    if other and options.yes and not options.delete:
+        _complain(shell, f"models.remove.unsaid{other}", model)
+        return EXIT_FAILED
+    if not options.yes and not _agrees(options, shell, f"models.remove.ask{other}", model):
         return EXIT_FAILED
     outcome = library.remove(model, to_trash=not options.delete)
     if outcome == "kept":
         # Deleting for good was not what was agreed to.
-        if options.json or not _agrees(options, shell, "models.remove.ask_delete", model):
-            shell.terminal.complain(shell.texts.text("models.remove.kept", name=model.name))
+        if options.yes or not _agrees(options, shell, "models.remove.ask_delete", model):
+            _complain(shell, "models.remove.kept", model)
             return EXIT_FAILED
         outcome = library.remove(model, to_trash=False)
     report = {"name": model.name, "outcome": outcome, "size_bytes": model.size_bytes}
@@ -122,13 +130,24 @@ def _run(work: Work, shell: Shell) -> WorkDone:
 
 def _forget(options: argparse.Namespace, library: Library, shell: Shell) -> bool:
     """Forget a model whose file is gone already; nothing is lost by that, so nobody is asked."""
-    gone = next((item for item in library.look().missing if item.name == options.name), None)
+    gone = library.find_missing(options.name)
     if gone is None:
         return False
     library.forget(gone.path)
     report = {"name": gone.name, "outcome": "forgotten", "size_bytes": 0}
     _tell(options, shell, "models.remove.forgotten", report)
     return True
+
+
+def _keep_file(options: argparse.Namespace, library: Library, shell: Shell, model: LocalModel) -> int:
+    """Forget a model that was left in its place; its file stays, so nobody is asked."""
+    if model.place != "in-place":
+        _complain(shell, "models.remove.listed_again", model)
+        return EXIT_FAILED
+    library.forget(model.path)
+    report = {"name": model.name, "outcome": "forgotten", "size_bytes": 0}
+    _tell(options, shell, "models.remove.file_kept", report, path=model.path)
+    return EXIT_OK
 
 
 def _drop_entry(options: argparse.Namespace, shell: Shell) -> bool:
@@ -151,6 +170,10 @@ def _agrees(options: argparse.Namespace, shell: Shell, key: str, model: LocalMod
     return shell.terminal.stdin.readline().strip().casefold() in ("y", "yes", "是", "好")
 
 
+def _complain(shell: Shell, key: str, model: LocalModel) -> None:
+    shell.terminal.complain(shell.texts.text(key, name=model.name, path=model.path))
+
+
 def _find(name: str, library: Library, shell: Shell) -> LocalModel:
     model = library.find(name)
     if model is None:
@@ -168,11 +191,12 @@ def _check_type(options: argparse.Namespace, shell: Shell) -> None:
         options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
 
 
-def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str, Any]) -> None:
+def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str, Any], **values: Any) -> None:
+    """The report as JSON, or in words, which may use more `values`."""
     if options.json:
         shell.terminal.write_json(report)
     else:
-        shell.terminal.write_raw(shell.texts.text(key, **report) + "\n")
+        shell.terminal.write_raw(shell.texts.text(key, **report, **values) + "\n")
 
 
 class _Progress:

@@ -104,7 +104,9 @@ def _add_source(parser: LocalizedParser) -> None:
 def _add_remove(parser: LocalizedParser) -> None:
     _add_name(parser)
     parser.options.add_argument("--yes", action="store_true", help=parser.text("models.remove.yes"))
-    parser.options.add_argument("--delete", action="store_true", help=parser.text("models.remove.delete"))
+    how = parser.options.add_mutually_exclusive_group()
+    how.add_argument("--delete", action="store_true", help=parser.text("models.remove.delete"))
+    how.add_argument("--keep-file", action="store_true", help=parser.text("models.remove.keep_file"))
 
 
 def _add_where(parser: LocalizedParser) -> None:

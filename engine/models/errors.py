@@ -127,7 +127,7 @@ class ModelNotRemoved(LibraryFileError):
 
 @dataclass(eq=False)
 class ModelPartlyRemoved(LibraryFileError):
-    """Of the `n_parts` files of a split model the last `n_trashed` are in the trash; `path` can't be put there."""
+    """Of `n_parts` files the last `n_trashed` are in the trash; the one at `path` can't be put there."""
 
     n_parts: int
     n_trashed: int

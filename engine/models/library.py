@@ -27,7 +27,14 @@ from engine.models.errors import (
     RecordsNotSaved,
 )
 from engine.models.json_store import held_file
-from engine.models.listing import Listing, LocalModel, describe, missing_models, with_unique_names
+from engine.models.listing import (
+    Listing,
+    LocalModel,
+    MissingModel,
+    describe,
+    missing_models,
+    with_unique_names,
+)
 from engine.models.places import FoundModel, find_parts, nearest_folder, scan_folder, scan_hf_cache
 from engine.models.records import FileState, Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
@@ -96,6 +103,11 @@ class Library:
         """The model of this name, or of this path."""
         listing = self.look()
         return listing.find(name) or listing.at(Path(name).expanduser())
+
+    def find_missing(self, name: str) -> MissingModel | None:
+        """The model of this name or path that is recorded and gone."""
+        listing = self.look()
+        return listing.find_missing(name) or listing.missing_at(Path(os.path.expanduser(name)))
 
     def paths(self) -> dict[str, Path]:
         """The first file of every model by its name, in the list's order; no file is opened."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
+from typing import TypeVar
 
 from engine.errors import EngineError, ModelFileError
 from engine.models.errors import ModelChanged, PartsMissing
@@ -59,6 +60,9 @@ class MissingModel:
     source: str | None
 
 
+_Model = TypeVar("_Model", LocalModel, MissingModel)
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a look at the disk found."""
@@ -68,15 +72,21 @@ class Listing:
 
     def find(self, name: str) -> LocalModel | None:
         """The model of this name, exact spelling first; `.gguf` and upper and lower case don't matter."""
-        wanted = strip_suffix(name)
-        same = [model for model in self.models if model.name.casefold() == wanted.casefold()]
-        same.sort(key=lambda model: model.name != wanted)
-        return same[0] if same else None
+        return _named(name, self.models)
 
     def at(self, path: Path) -> LocalModel | None:
         """The model one of whose files is at `path`."""
         absolute = path.absolute()
         return next((model for model in self.models if absolute in model.parts), None)
+
+    def find_missing(self, name: str) -> MissingModel | None:
+        """The model of this name that is gone, taken as `find` takes it."""
+        return _named(name, self.missing)
+
+    def missing_at(self, path: Path) -> MissingModel | None:
+        """The model that is gone from `path`."""
+        absolute = path.absolute()
+        return next((model for model in self.missing if model.path == absolute), None)
 
 
 def describe(found: FoundModel, state: FileState, record: Record | None) -> tuple[LocalModel, Record | None]:
@@ -129,6 +139,12 @@ def with_unique_names(models: Iterable[FoundModel]) -> tuple[FoundModel, ...]:
         taken.add(name)
         named.append(replace(model, name=name))
     return tuple(sorted(named, key=lambda model: model.name.casefold()))
+
+
+def _named(name: str, models: Iterable[_Model]) -> _Model | None:
+    wanted = strip_suffix(name)
+    same = [model for model in models if model.name.casefold() == wanted.casefold()]
+    return min(same, key=lambda model: model.name != wanted, default=None)
 
 
 def missing_models(

@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from builders.encrypted import encrypt_folder
 from builders.hub import LocalHub
 from builders.processes import Run, document
+from convert.i18n import LANGUAGES
 from engine.models.library import Library
 
 
@@ -126,6 +132,107 @@ def test_a_removed_model_is_in_the_trash(
     else:
         assert json.loads(result.stdout)["outcome"] == "trash"
         assert not path.exists()
+
+
+def answer(chatbelle: Run, reply: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a command says that asks somebody at a terminal, who gives this reply."""
+    import pty
+
+    person, terminal = pty.openpty()
+    try:
+        os.write(person, f"{reply}\n".encode())
+        return chatbelle(*arguments, stdin=terminal)
+    finally:
+        os.close(person)
+        os.close(terminal)
+
+
+def test_a_model_that_is_gone_is_forgotten_by_the_path_that_the_list_names(
+    chatbelle: Run, tiny_model: Path, home_folder: Path, tmp_path: Path
+) -> None:
+    gone, other = put(tiny_model, home_folder, "it's 新.gguf"), tmp_path / "外部" / "it's 新.gguf"
+    assert len(document(chatbelle("models", "list", "--json"))["models"]) == 1
+    other.parent.mkdir()
+    other.write_bytes(tiny_model.read_bytes() + bytes(8))  # not the same file, moved
+    chatbelle("models", "where", "--add", str(other.parent))
+    gone.unlink()
+
+    advice = chatbelle("models", "list").stderr.splitlines()[0].partition("forget it: ")[2]
+    command = shlex.split(advice)
+    forgotten = document(chatbelle(*command[1:], "--json"))
+
+    assert command == ["chatbelle", "models", "remove", str(gone)]
+    assert (forgotten["name"], forgotten["outcome"]) == ("it's 新", "forgotten")
+    assert other.exists()
+    listing = document(chatbelle("models", "list", "--json"))
+    assert [model["path"] for model in listing["models"]] == [str(other)]
+    assert listing["missing"] == []
+
+
+def test_a_model_that_is_gone_is_named_as_one_that_is_there(
+    chatbelle: Run, tiny_model: Path, home_folder: Path
+) -> None:
+    for name in ("Tiny", "tiny.GGUF", "models/Tiny.gguf"):
+        path = put(tiny_model, home_folder, "Tiny.gguf")
+        chatbelle("models", "list")
+        path.unlink()
+
+        removed = document(chatbelle("models", "remove", name, "--json", cwd=home_folder))
+
+        assert (removed["name"], removed["outcome"]) == ("Tiny", "forgotten")
+    assert "There is no model Tiny" in chatbelle("models", "remove", "Tiny", "--yes").stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+def test_a_model_of_the_cache_is_deleted_only_where_that_was_said(
+    chatbelle: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "no hub cache" / "models--owner--name" / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    path = Path(shutil.copyfile(tiny_model, snapshot / "tiny.gguf"))
+
+    for language in LANGUAGES:
+        unsaid = chatbelle("models", "remove", "tiny", "--yes", "--lang", language)
+        assert (unsaid.returncode, unsaid.stdout, "--delete" in unsaid.stderr) == (1, "", True)
+    refused = answer(chatbelle, "", "models", "remove", "tiny")
+    assert refused.returncode == 1
+    assert "would be deleted for good from the Hugging Face cache, and other programs" in refused.stderr
+    assert "--keep-file is for" in chatbelle("models", "remove", "tiny", "--keep-file").stderr
+    assert path.exists()
+
+    assert answer(chatbelle, "y", "models", "remove", "tiny").returncode == 0
+    assert not path.exists()
+    shutil.copyfile(tiny_model, path)
+    removed = document(chatbelle("models", "remove", "tiny", "--yes", "--delete", "--json"))
+    assert removed["outcome"] == "deleted"
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+def test_a_file_that_was_left_in_its_place_is_forgotten_or_removed_as_it_was_said(
+    chatbelle: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copyfile(tiny_model, tmp_path / "原件.gguf"))
+    chatbelle("models", "import", "--in-place", str(path))
+
+    for language in LANGUAGES:
+        unsaid = chatbelle("models", "remove", "原件", "--yes", "--lang", language)
+        assert (unsaid.returncode, unsaid.stdout, "--keep-file" in unsaid.stderr) == (1, "", True)
+    asked = answer(chatbelle, "n", "models", "remove", "原件")
+    assert asked.returncode == 1
+    assert "is outside of the models folder: it was left in its place. With --keep-file" in asked.stderr
+    assert document(chatbelle("models", "list", "--json"))["models"][0]["place"] == "in-place"
+
+    kept = chatbelle("models", "remove", "原件", "--keep-file")
+    assert kept.stdout == f"原件 was taken off the list; its file was left: {path}\n"
+    assert document(chatbelle("models", "list", "--json"))["models"] == []
+    assert path.exists()
+
+    chatbelle("models", "import", "--in-place", str(path))
+    assert chatbelle("models", "remove", "原件", "--keep-file", "--delete").returncode == 2
+    removed = document(chatbelle("models", "remove", str(path), "--yes", "--delete", "--json"))
+    assert removed["outcome"] == "deleted"
+    assert not path.exists()
 
 
 def test_a_model_another_process_works_on_is_left_alone(
