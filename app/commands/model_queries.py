@@ -6,7 +6,9 @@ They change nothing but what a person adds: folders, and entries of the catalog.
 from __future__ import annotations
 
 import argparse
+import os
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.commands.model_tables import (
@@ -24,7 +26,7 @@ from app.models.report import catalog_report, entry_report, listing_report, loca
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError, NetworkForbidden, Offline
 from engine.models.machine import look_at_machine
-from engine.models.places import find_hf_cache
+from engine.models.places import find_hf_cache, normal_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -160,15 +162,10 @@ def add_source(options: argparse.Namespace, shell: Shell) -> int:
 def show_places(options: argparse.Namespace, shell: Shell) -> int:
     """Where models are looked for; adds or drops a folder first."""
     library = open_library(shell.home)
-    if options.add is not None:
-        folder = options.add.expanduser()
-        problem = folder_problem(folder, shell.home.models)
-        if problem is not None:
-            shell.terminal.complain(shell.texts.text(problem, path=folder))
-            return EXIT_FAILED
-        library.add_folder(folder)
-    if options.drop is not None:
-        library.remove_folder(options.drop)
+    complaint = _change_folders(options, library, shell)
+    if complaint is not None:
+        shell.terminal.complain(complaint)
+        return EXIT_FAILED
     report = {
         "data": str(shell.home.root),
         "models": str(shell.home.models),
@@ -181,6 +178,22 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
     else:
         _print(shell, places_table(shell.texts, report))
     return EXIT_OK
+
+
+def _change_folders(options: argparse.Namespace, library: Library, shell: Shell) -> str | None:
+    """Add and drop what was asked for; returns the sentence that says why one can't be."""
+    if options.add is not None:
+        folder = normal_path(Path(os.path.expanduser(options.add)))
+        problem = folder_problem(folder, shell.home)
+        if problem is not None:
+            return shell.texts.text(problem, path=folder, data=shell.home.root)
+        library.add_folder(folder)
+    if options.drop is not None:
+        folder = normal_path(Path(os.path.expanduser(options.drop)))
+        if folder not in library.folders:
+            return shell.texts.text("models.where.not_added", path=folder)
+        library.remove_folder(folder)
+    return None
 
 
 def _print_added(shell: Shell, entries: list[dict[str, Any]]) -> None:

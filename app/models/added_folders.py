@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from app.home import Home
 
-def folder_problem(folder: Path, models: Path) -> str | None:
+
+def folder_problem(folder: Path, home: Home) -> str | None:
     """The key of the sentence that says why `folder` can't be added; None where it can."""
     if not os.path.exists(folder):  # also false for what is no name at all, or can't be looked at
         return "library.path.missing"
     if not os.path.isdir(folder):
         return "library.path.no_folder"
-    return "library.path.models" if folder.absolute().is_relative_to(models) else None
+    real, models, data = (Path(os.path.realpath(path)) for path in (folder, home.models, home.root))
+    if real.is_relative_to(models):
+        return "library.path.models"
+    # The demo in there would be taken for a model of one's own.
+    return "library.path.data" if real.is_relative_to(data) or data.is_relative_to(real) else None

@@ -35,7 +35,14 @@ from engine.models.listing import (
     missing_models,
     with_unique_names,
 )
-from engine.models.places import FoundModel, find_parts, nearest_folder, scan_folder, scan_hf_cache
+from engine.models.places import (
+    FoundModel,
+    find_parts,
+    nearest_folder,
+    normal_path,
+    scan_folder,
+    scan_hf_cache,
+)
 from engine.models.records import FileState, Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
 
@@ -120,11 +127,11 @@ class Library:
 
     def add_folder(self, folder: Path) -> None:
         """Look in `folder` too. Raises RecordsNotSaved and LibraryInUse."""
-        self._records.add_folder(folder.absolute())
+        self._records.add_folder(normal_path(folder))
 
     def remove_folder(self, folder: Path) -> None:
         """Don't look in `folder` any more; its files stay. Raises RecordsNotSaved and LibraryInUse."""
-        self._records.remove_folder(folder.absolute())
+        self._records.remove_folder(normal_path(folder))
 
     def note(
         self,

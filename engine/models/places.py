@@ -91,6 +91,11 @@ def find_hf_cache(environ: Mapping[str, str] = os.environ) -> Path:
     return cache.expanduser() / "huggingface" / "hub"
 
 
+def normal_path(path: Path) -> Path:
+    """One way to write a path: absolute, and without `..`. Links stay: they may lead elsewhere one day."""
+    return Path(os.path.abspath(path))
+
+
 def nearest_folder(path: Path) -> Path:
     """`path` itself where something is, else the folder above it that is there: it is on the same disk."""
     while not os.path.exists(path) and path != path.parent:

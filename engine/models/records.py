@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.models.header_summary import HeaderSummary
 from engine.models.json_store import JsonStore
+from engine.models.places import normal_path
 from engine.typed_json import JsonMismatch, from_json
 
 
@@ -174,4 +175,5 @@ def _models(content: dict[str, Any]) -> dict[str, Any]:
 def _folders(content: Mapping[str, Any]) -> tuple[Path, ...]:
     folders = content.get("folders")
     listed = folders if isinstance(folders, list) else []
-    return tuple(Path(path) for path in listed if isinstance(path, str) and path)
+    paths = (normal_path(Path(path)) for path in listed if isinstance(path, str) and path)
+    return tuple(dict.fromkeys(paths))  # a folder that was once written in several ways is one

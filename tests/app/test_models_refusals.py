@@ -113,6 +113,37 @@ def test_only_a_folder_that_is_there_is_added(chatbelle: Run, home_folder: Path,
     assert document(chatbelle("models", "where", "--json"))["folders"] == []
 
 
+def test_the_data_folder_is_not_looked_through_for_models(
+    chatbelle: Run, home_folder: Path, tmp_path: Path
+) -> None:
+    (home_folder / "demo").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(home_folder)
+
+    for folder in (home_folder, home_folder / "demo", tmp_path, link):
+        assert sentence(chatbelle("models", "where", "--add", str(folder))) == (
+            f"{folder} contains the folder of ChatBELLE's own data, or is in it: {home_folder}."
+            " Choose another folder."
+        )
+    assert document(chatbelle("models", "where", "--json"))["folders"] == []
+
+
+def test_a_folder_is_one_however_it_is_written(chatbelle: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "外部"
+    folder.mkdir()
+
+    def where(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return chatbelle(
+            "models", "where", "--json", *arguments, env={"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+        )
+
+    for written in (str(folder), "外部", "./外部/../外部/", "~/外部"):
+        assert document(where("--add", written))["folders"] == [str(folder)]
+    said = sentence(where("--drop", "没有"))
+    assert said.startswith(f"{tmp_path / '没有'} is none of the folders that were added.")
+    assert document(where("--drop", "~/外部/../外部"))["folders"] == []
+
+
 def test_a_folder_that_is_gone_can_be_dropped(chatbelle: Run, tmp_path: Path) -> None:
     folder = tmp_path / "外部"
     folder.mkdir()

@@ -10,6 +10,7 @@ from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
+from app.home import Home
 from app.models.added_folders import folder_problem
 from app.views.context import ViewContext
 
@@ -22,11 +23,13 @@ def ask_folder(context: ViewContext) -> None:
 
     async def accept() -> None:
         path = field.path
-        problem = await context.in_thread(_problem, path, models.library.folder)
+        problem = await context.in_thread(_problem, path, models.home)
         if path is None or problem is not None:
-            field.show_error(context.t(problem or "library.path.empty", path=str(path)))
+            field.show_error(
+                context.t(problem or "library.path.empty", path=str(path), data=models.home.root)
+            )
             return
-        await context.in_thread(models.add_folder, path.absolute())
+        await context.in_thread(models.add_folder, path)
         context.close_dialog(dialog)
 
     field = PathField(
@@ -58,6 +61,6 @@ def ask_folder(context: ViewContext) -> None:
     context.open_dialog(dialog)
 
 
-def _problem(path: Path | None, models: Path) -> str | None:
+def _problem(path: Path | None, home: Home) -> str | None:
     """The key of the sentence that says what is wrong with it."""
-    return "library.path.empty" if path is None else folder_problem(path, models)
+    return "library.path.empty" if path is None else folder_problem(path, home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -771,6 +772,16 @@ def test_records_that_cannot_be_written_do_not_hide_models(home: Path, tiny: Pat
     library.note_used(path)
     with pytest.raises(RecordsNotSaved):
         library.note(path, source="x")
+
+
+def test_a_folder_that_was_written_in_several_ways_is_one(library: Library, home: Path) -> None:
+    folder = home / "elsewhere"
+    written = [str(folder), f"{folder}/../elsewhere", f"{folder}/"]
+    (home / "library.json").write_text(json.dumps({"folders": written}))
+
+    assert library.folders == (folder,)
+    library.remove_folder(folder / ".." / "elsewhere")
+    assert library.folders == ()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="who may read a folder is told otherwise there")
