@@ -81,6 +81,9 @@ class LocalActions:
         text = t(
             f"library.remove.{kind}", path=str(model.path), n=len(model.parts), size_bytes=model.size_bytes
         )
+        if model.place == "in-place":
+            forget = t("library.action.forget")
+            text = f"{text}\n\n{t('library.remove.in_place', forget=forget)}"
         if is_in_use(self._context.service.state, model.parts):
             text = f"{text}\n\n{t('library.remove.in_use')}"
         ask_confirmation(
