@@ -286,6 +286,7 @@ class Shell:
 
     def _resized(self, _event: ft.PageResizeEvent) -> None:
         self._place()
+        self._work.show()  # there may be room for another text
         self._stack.update()
 
     # Events
