@@ -52,16 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         terminal.note(catalog().text("cli.interrupted", language))
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader left; keep the interpreter from failing again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader left
+        _abandon_stdout()
     except (ConvertError, NativeLibraryMissing) as error:
         terminal.fail(error)
+        return EXIT_FAILED
+    except OSError as error:  # what can't be said of a file, such as a full disk behind stdout
+        _abandon_stdout()
+        reason = error.strerror or str(error)
+        terminal.note(catalog().text("cli.system_error", language, reason=reason))
         return EXIT_FAILED
     except MemoryError:
         terminal.note(catalog().text("cli.out_of_memory", language))
         return EXIT_FAILED
     return 0
+
+
+def _abandon_stdout() -> None:
+    """Keep the interpreter from failing again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open(options: argparse.Namespace) -> Checkpoint:

@@ -7,6 +7,7 @@ one gets its name. Knows nothing about what the plain files hold.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections import deque
@@ -80,7 +81,7 @@ def decrypt(
         sources = _open_sources(source, key, opened)
         outputs = [output_dir / plain.plain_name for plain in sources]
         for output in outputs:
-            if output.exists() and not force:
+            if os.path.exists(output) and not force:
                 raise OutputExists(output)
         doubtful = [plain for plain in sources if _is_doubtful(plain)]
         progress = _Progress([*doubtful, *sources])
@@ -132,7 +133,7 @@ def verify_key(key: Path, *, is_cancelled: Callable[[], bool] = lambda: False) -
 
 
 def _open_sources(path: Path, key: Path, opened: ExitStack) -> list[XorSource]:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [opened.enter_context(open_encrypted(path, opened.enter_context(open_key(key))))]
     folder = opened.enter_context(EncryptedFolder(path, key))
     for name in sorted(folder.encrypted_names):
@@ -157,7 +158,7 @@ def _is_doubtful(source: XorSource) -> bool:
 @contextmanager
 def _output_folder(path: Path) -> Iterator[None]:
     """The folder, made where it is missing; what was made and stays empty is removed again."""
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    made = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
     try:
         try:
             path.mkdir(parents=True, exist_ok=True)

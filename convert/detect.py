@@ -7,6 +7,7 @@ top of any.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -215,7 +216,7 @@ def _open_meta(found: _Found) -> Checkpoint:
     check_merged(tensors, mapped, found.adapters)
     tokenizer_files = found.tokenizer_files()
     above = found.folder.path.absolute().parent
-    is_above = found.is_on_disk and found.tokenizer is None and above.is_dir()
+    is_above = found.is_on_disk and found.tokenizer is None and os.path.isdir(above)
     if "tokenizer.model" not in tokenizer_files and is_above:
         # Meta's download puts it above the folders of the single models.
         tokenizer_files = TokenizerFiles.from_folder(LocalFolder(above))
@@ -265,7 +266,7 @@ def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceF
     folder = _folder_of(path)
     if file is not None:
         return folder, folder / plain_file_name(folder, file)
-    if path.is_dir() or path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
+    if os.path.isdir(path) or path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
         return folder, None
     return folder, path
 
@@ -275,7 +276,7 @@ def _read_head(found: _Found) -> bytes:
     file, folder = found.only_file, found.folder
     if file is None:
         return b""
-    if found.is_on_disk and (file.is_file() or file.name not in folder.names):
+    if found.is_on_disk and (os.path.isfile(file) or file.name not in folder.names):
         source: ByteSource = FileSource(file)
     else:
         encrypted = parse_encrypted_name(file.name)
@@ -291,7 +292,7 @@ def _read_head(found: _Found) -> bytes:
 
 
 def _folder_of(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
+    return path if os.path.isdir(path) else path.parent
 
 
 def _own_template(folder: SourceFolder) -> str | None:

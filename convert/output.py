@@ -149,7 +149,9 @@ class PendingOutput:
             os.close(descriptor)
 
     def _check_destination(self) -> None:
-        if not os.path.lexists(self._output):
+        try:
+            os.lstat(self._output)
+        except FileNotFoundError:
             return
         if not self._force:
             raise OutputExists(self._output)
@@ -191,10 +193,15 @@ def _create_locked(output: Path) -> tuple[Path, int]:
     while True:
         path = output.parent / f"{temporary_prefix(output)}{secrets.token_hex(4)}.partial"
         descriptor = os.open(path, flags, 0o666)
-        lock_output(descriptor)
-        with suppress(FileNotFoundError):  # removed as stale in the instant before it was locked
-            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                return path, descriptor
+        try:
+            lock_output(descriptor)
+            with suppress(FileNotFoundError):  # removed as stale in the instant before it was locked
+                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                    return path, descriptor
+        except BaseException:  # a signal: no context manager knows of the file yet
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         os.close(descriptor)
 
 

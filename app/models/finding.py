@@ -6,6 +6,7 @@ cache of the Hugging Face hub. Finding opens no model file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -44,22 +45,22 @@ def find_model(name: str, home: Home) -> Path:
 
     There, upper and lower case and the suffix `.gguf` don't matter. Raises ModelNotFound and ModelIsFolder.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path):
         return path
     known = model_paths(home)
     found = _find_by_name(strip_suffix(name), known)
     if found is not None:
         return found
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelIsFolder(path)
     raise ModelNotFound(name, home.models, (DEMO_NAME, *known))
 
 
 def not_listed(name: str, home: Home, known: Iterable[str]) -> AppError:
     """What to raise where `name` is none of the `known` models, although a file may be there."""
-    path = Path(name).expanduser()
-    return ModelNotListed(path) if path.exists() else ModelNotFound(name, home.models, tuple(known))
+    path = Path(os.path.expanduser(name))
+    return ModelNotListed(path) if os.path.exists(path) else ModelNotFound(name, home.models, tuple(known))
 
 
 def model_paths(home: Home) -> dict[str, Path]:

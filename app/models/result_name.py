@@ -78,14 +78,14 @@ def free_name(name: str, folder: Path, to_come: Collection[str] = ()) -> str:
 def _stem(source: Path, file: str | None) -> str:
     """The file's name where it names the model, else the folder's."""
     source = source.absolute()
-    name = file if file is not None else source.name if not source.is_dir() else None
+    name = file if file is not None else source.name if not os.path.isdir(source) else None
     if name is None:
         return source.name
     encrypted = parse_encrypted_name(name)
     stem = Path(encrypted.plain_name if encrypted is not None else name).stem
     if _GENERIC.fullmatch(stem) is None:
         return stem
-    return source.name if source.is_dir() else source.parent.name
+    return source.name if os.path.isdir(source) else source.parent.name
 
 
 def _shorten(text: str, max_bytes: int) -> str:

@@ -6,6 +6,7 @@ the hub, an https address, or a path on this disk. Asks nobody.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -89,7 +90,7 @@ def _find_model(name: str, catalog: Catalog) -> tuple[CatalogModel | None, str]:
 
 def _parse_existing(name: str) -> UserEntry:
     entry = parse_source(name)
-    if entry.kind == "path" and not Path(entry.source).exists():
+    if entry.kind == "path" and not os.path.exists(entry.source):
         raise EntryInvalid(name)
     return entry
 

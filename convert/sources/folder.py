@@ -6,6 +6,7 @@ and listings of a hub. Knows no file formats.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +52,7 @@ class LocalFolder:
         """Raises `SourceMissing`."""
         self._path = path
         try:
-            self._names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
+            self._names = frozenset(entry.name for entry in path.iterdir() if os.path.isfile(entry))
         except (OSError, ValueError) as error:
             raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
 

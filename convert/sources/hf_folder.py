@@ -242,7 +242,7 @@ def shard_set(folder: SourceFolder, name: str) -> tuple[str, ...]:
 
 def _first_names(folder: SourceFolder) -> tuple[str, ...]:
     # A local folder's own folders are named as well: the checkpoint may be in one of them.
-    on_disk = [entry.name for entry in folder.path.iterdir()] if folder.path.is_dir() else []
+    on_disk = [entry.name for entry in folder.path.iterdir()] if os.path.isdir(folder.path) else []
     names = sorted(on_disk or folder.names)
     return (*names[:_N_NAMES_SHOWN], "…") if len(names) > _N_NAMES_SHOWN else tuple(names)
 

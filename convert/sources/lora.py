@@ -17,6 +17,7 @@ Knows base models by the names of their tensors only. Source: PEFT's checkpoint 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class LoraChoice:
     def parse(cls, text: str) -> Self:
         """`DIR` or `DIR:SCALE`; raises `ValueError` for a scale that makes no sense."""
         folder, colon, number = text.rpartition(":")
-        if not colon or Path(text).exists():
+        if not colon or os.path.exists(text):
             return cls(Path(text))
         try:
             scale = float(number)
@@ -179,7 +180,7 @@ class LoraAdapter:
 
 def open_adapter(choice: LoraChoice) -> LoraAdapter:
     """Open an adapter by its folder, or by one of its files; raises what `LoraAdapter` raises."""
-    path = choice.path.parent if choice.path.is_file() else choice.path
+    path = choice.path.parent if os.path.isfile(choice.path) else choice.path
     return LoraAdapter(LocalFolder(path), choice.scale)
 
 

@@ -6,6 +6,7 @@ Knows their names and that most are JSON objects, not what they mean.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,9 @@ class TokenizerFiles:
     @classmethod
     def from_path(cls, path: Path) -> TokenizerFiles:
         """A folder, or a tokenizer file with its neighbours; raises what `from_folder` raises."""
-        if path.is_dir():
+        if os.path.isdir(path):
             return cls.from_folder(LocalFolder(path))
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise TokenizerMissing(path, "tokenizer.json or tokenizer.model")
         main = "tokenizer.json" if path.suffix == ".json" else "tokenizer.model"
         neighbours = cls.from_folder(LocalFolder(path.parent)).contents

@@ -77,6 +77,13 @@ def test_refusals_are_worded_and_leave_stdout_empty(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("action", ["show", "verify", "remove", "download", "import", "add", "where --add"])
+def test_a_name_too_long_for_the_system_is_not_found_like_others(chatbelle: Run, action: str) -> None:
+    said = sentence(chatbelle("models", *action.split(), "长" * 100))
+
+    assert "unexpected" not in said
+
+
 def test_a_file_that_is_no_model_of_the_library_is_to_be_imported_first(
     chatbelle: Run, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -8,21 +8,25 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
+from builders.encrypted import write_encrypted
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: str | Path, language: str = "en", **options: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, language: str = "en", **options: Any) -> subprocess.CompletedProcess[str]:
+    own = {"LC_ALL": "zh_CN.UTF-8" if language == "zh-CN" else "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | options
     return subprocess.run(
         [sys.executable, "-m", "convert.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
         encoding="utf-8",
-        env={**os.environ, "LC_ALL": "zh_CN.UTF-8" if language == "zh-CN" else "C.UTF-8"},
-        timeout=120,
+        env={**os.environ, **own},
         check=False,
+        **settings,
     )
 
 
@@ -106,6 +110,53 @@ def test_refusals_are_one_sentence_with_exit_code_1(tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr
         assert result.stdout == ""
     assert not (tmp_path / "out.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "{long}"),
+        ("to-gguf", "{long}", "out.gguf"),
+        ("to-gguf", "{bloom}", "{long}.gguf"),
+        ("to-gguf", "{bloom}", "{long}/out.gguf"),
+        ("to-gguf", "{bloom}", "out.gguf", "--key", "{long}"),
+        ("to-gguf", "{bloom}", "out.gguf", "--tokenizer", "{long}"),
+        ("to-gguf", "{bloom}", "out.gguf", "--file", "{long}"),
+        ("to-gguf", "{bloom}", "out.gguf", "--lora", "{long}"),
+        ("to-gguf", "{bloom}", "out.gguf", "--lora", "{long}:0.5"),
+        ("decrypt", "{long}", "{bloom}/config.json", "out"),
+        ("decrypt", "{bloom}", "{long}", "out"),
+    ],
+)
+def test_names_too_long_for_the_system_are_refused_like_others(
+    bloom: Checkpoint, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    # Python 3.11's Path.is_dir and its like raise for them.
+    given = [argument.format(long="长" * 100, bloom=bloom.folder) for argument in arguments]
+    result = run(*given, cwd=tmp_path)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["检查点"]
+
+
+def test_decrypting_into_a_folder_that_cannot_be_named_is_refused(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"any key")
+    encrypted = write_encrypted(tmp_path, "config.json", b"{}", key.read_bytes())
+    result = run("decrypt", encrypted, key, "长" * 100, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "File name too long" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_a_report_that_cannot_be_written_is_a_failure_in_one_sentence(bloom: Checkpoint) -> None:
+    for arguments in (("inspect", bloom.folder), ("inspect", bloom.folder, "--json")):
+        with Path("/dev/full").open("w") as full:
+            result = run(*arguments, stdout=full)
+        assert result.returncode == 1
+        assert result.stderr == "The system reports: No space left on device.\n"
 
 
 def test_a_gguf_needs_no_conversion(tmp_path: Path) -> None:
