@@ -35,7 +35,7 @@ class Folder:
 
 def list_folder(path: Path) -> Folder:
     """Look into a folder; hidden entries are left out. Raises FolderNotReadable."""
-    path = path.expanduser().absolute()
+    path = Path(os.path.expanduser(path)).absolute()
     try:
         with os.scandir(path) as found:
             entries = [_entry(item) for item in found if not item.name.startswith(".")]

@@ -5,6 +5,7 @@ Works on any `QuestionReader` and `Dialogue`, so it knows neither keyboards nor 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,7 @@ class ChatLoop:
         elif not self._dialogue.n_turns:
             self._note("chat.nothing_to_save")
         else:
-            self._save_to(Path(name).expanduser())
+            self._save_to(Path(os.path.expanduser(name)))
 
     def _save_to(self, path: Path) -> None:
         headings = {role: self._texts.text(f"role.{role}") for role in ("system", "user", "assistant")}

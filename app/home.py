@@ -72,7 +72,7 @@ def find_home(environ: Mapping[str, str] = os.environ) -> Home:
     for variable in ("CHATBELLE_HOME", "FLET_APP_STORAGE_DATA"):
         chosen = environ.get(variable)
         if chosen:
-            return Home(Path(chosen).expanduser().absolute())
+            return Home(Path(os.path.expanduser(chosen)).absolute())
     import platformdirs
 
     return Home(platformdirs.user_data_path("ChatBELLE", appauthor=False))

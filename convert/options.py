@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from convert.i18n import Catalog, Language
-from convert.i18n.arguments import LocalizedParser
+from convert.i18n.arguments import LocalizedParser, typed_path
 from convert.prompt_choice import REQUESTED_FORMATS
 from convert.recipes import AUTO, DEFAULT_TARGET, TARGETS
 
@@ -50,7 +50,9 @@ class Options:
         )
         command.add_language_option()
         command.options.add_argument("--json", action="store_true", help=self._text("cli.json"))
-        command.arguments.add_argument("source", metavar="SOURCE", type=Path, help=self._text(source_key))
+        command.arguments.add_argument(
+            "source", metavar="SOURCE", type=typed_path, help=self._text(source_key)
+        )
         return command
 
     def _add_inspect(self) -> None:
@@ -58,7 +60,9 @@ class Options:
 
     def _add_to_gguf(self) -> None:
         command = self._add_command("to-gguf", "cli.to_gguf", "cli.source")
-        command.arguments.add_argument("output", metavar="OUTPUT", type=Path, help=self._text("cli.output"))
+        command.arguments.add_argument(
+            "output", metavar="OUTPUT", type=typed_path, help=self._text("cli.output")
+        )
         types = (AUTO, *TARGETS)
         command.options.add_argument(
             "--type",
@@ -73,7 +77,7 @@ class Options:
 
     def _add_checkpoint_options(self, command: LocalizedParser) -> None:
         add = command.options.add_argument
-        add("--tokenizer", type=Path, metavar="PATH", help=self._text("cli.tokenizer"))
+        add("--tokenizer", type=typed_path, metavar="PATH", help=self._text("cli.tokenizer"))
         add("--file", metavar="NAME", help=self._text("cli.file"))
         add(
             "--lora",
@@ -82,7 +86,7 @@ class Options:
             metavar="DIR[:SCALE]",
             help=self._text("cli.lora"),
         )
-        add("--key", type=Path, metavar="FILE", help=self._text("cli.key"))
+        add("--key", type=typed_path, metavar="FILE", help=self._text("cli.key"))
         add(
             "--prompt-format",
             choices=REQUESTED_FORMATS,
@@ -92,9 +96,11 @@ class Options:
 
     def _add_decrypt(self) -> None:
         command = self._add_command("decrypt", "cli.decrypt", "cli.decrypt_source")
-        command.arguments.add_argument("key", metavar="KEY", type=Path, help=self._text("cli.decrypt_key"))
         command.arguments.add_argument(
-            "output", metavar="OUTPUT_DIR", type=Path, help=self._text("cli.output_folder")
+            "key", metavar="KEY", type=typed_path, help=self._text("cli.decrypt_key")
+        )
+        command.arguments.add_argument(
+            "output", metavar="OUTPUT_DIR", type=typed_path, help=self._text("cli.output_folder")
         )
         command.options.add_argument("--check-key", action="store_true", help=self._text("cli.check_key"))
         command.options.add_argument("--force", action="store_true", help=self._text("cli.decrypt_force"))
@@ -104,7 +110,7 @@ def _adapter(value: str) -> LoraChoice:
     # Readers of checkpoints need numpy, which --help does without.
     from convert.sources.lora import LoraChoice
 
-    return LoraChoice.parse(value)
+    return LoraChoice.parse(os.path.expanduser(value))
 
 
 def _count(value: str) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from app.arguments import add_command, port
 from app.shell import EXIT_OK, Shell
-from convert.i18n.arguments import LocalizedParser
+from convert.i18n.arguments import LocalizedParser, typed_path
 
 NAME = "gui"
 
@@ -15,7 +14,9 @@ NAME = "gui"
 def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: LocalizedParser) -> None:
     """Describe the subcommand."""
     parser = add_command(commands, parent, NAME)
-    parser.arguments.add_argument("path", nargs="?", metavar="PATH", type=Path, help=parser.text("gui.path"))
+    parser.arguments.add_argument(
+        "path", nargs="?", metavar="PATH", type=typed_path, help=parser.text("gui.path")
+    )
     add = parser.options.add_argument
     add("--web", action="store_true", help=parser.text("gui.web"))
     add("--port", metavar="N", type=port, default=0, help=parser.text("gui.port"))

@@ -6,9 +6,7 @@ They change nothing but what a person adds: folders, and entries of the catalog.
 from __future__ import annotations
 
 import argparse
-import os
 from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.commands.model_tables import (
@@ -183,13 +181,13 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
 def _change_folders(options: argparse.Namespace, library: Library, shell: Shell) -> str | None:
     """Add and drop what was asked for; returns the sentence that says why one can't be."""
     if options.add is not None:
-        folder = normal_path(Path(os.path.expanduser(options.add)))
+        folder = normal_path(options.add)
         problem = folder_problem(folder, shell.home)
         if problem is not None:
             return shell.texts.text(problem, path=folder, data=shell.home.root)
         library.add_folder(folder)
     if options.drop is not None:
-        folder = normal_path(Path(os.path.expanduser(options.drop)))
+        folder = normal_path(options.drop)
         if folder not in library.folders:
             return shell.texts.text("models.where.not_added", path=folder)
         library.remove_folder(folder)

@@ -50,7 +50,7 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
 
     _check_type(options, shell)
     wish = ImportWish(
-        path=options.path.expanduser(),
+        path=options.path,
         how=options.how,
         target=options.type or AUTO,
         key=options.key,

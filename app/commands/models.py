@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from app.arguments import add_command, wrap_wide_text
 from app.shell import Shell
-from convert.i18n.arguments import LocalizedParser
+from convert.i18n.arguments import LocalizedParser, typed_path
 
 NAME = "models"
 _Adder = Callable[[LocalizedParser], None]
@@ -78,8 +77,8 @@ def _add_name(parser: LocalizedParser) -> None:
 def _add_conversion(parser: LocalizedParser) -> None:
     add = parser.options.add_argument
     add("--type", metavar="T", help=parser.text("models.type"))
-    add("--key", metavar="FILE", type=Path, help=parser.text("models.key"))
-    add("--tokenizer", metavar="PATH", type=Path, help=parser.text("models.tokenizer"))
+    add("--key", metavar="FILE", type=typed_path, help=parser.text("models.key"))
+    add("--tokenizer", metavar="PATH", type=typed_path, help=parser.text("models.tokenizer"))
 
 
 def _add_download(parser: LocalizedParser) -> None:
@@ -88,7 +87,9 @@ def _add_download(parser: LocalizedParser) -> None:
 
 
 def _add_import(parser: LocalizedParser) -> None:
-    parser.arguments.add_argument("path", metavar="PATH", type=Path, help=parser.text("models.import.path"))
+    parser.arguments.add_argument(
+        "path", metavar="PATH", type=typed_path, help=parser.text("models.import.path")
+    )
     how = parser.options.add_mutually_exclusive_group()
     for option in ("--link", "--in-place"):
         value = option.removeprefix("--")
@@ -111,8 +112,8 @@ def _add_remove(parser: LocalizedParser) -> None:
 
 def _add_where(parser: LocalizedParser) -> None:
     add = parser.options.add_argument
-    add("--add", metavar="FOLDER", type=Path, help=parser.text("models.where.add"))
-    add("--drop", metavar="FOLDER", type=Path, help=parser.text("models.where.drop"))
+    add("--add", metavar="FOLDER", type=typed_path, help=parser.text("models.where.add"))
+    add("--drop", metavar="FOLDER", type=typed_path, help=parser.text("models.where.drop"))
 
 
 _ACTIONS: Mapping[str, _Adder] = {

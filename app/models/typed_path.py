@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,11 +21,7 @@ def parse_typed_path(text: str) -> Path | None:
         text = _from_address(text)
     if not text:
         return None
-    path = Path(text)
-    try:
-        return path.expanduser()
-    except RuntimeError:  # no such person on this machine
-        return path
+    return Path(os.path.expanduser(text))
 
 
 def _from_address(text: str) -> str:

@@ -1,4 +1,4 @@
-"""argparse in zh-CN and en: headings, the help option and the usual errors.
+"""argparse in zh-CN and en: headings, the help option, the usual errors; and paths as they are typed.
 
 Texts come from a `Catalog` under `arguments.*`; errors that are not listed here stay in English.
 """
@@ -6,8 +6,10 @@ Texts come from a `Catalog` under `arguments.*`; errors that are not listed here
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from convert.i18n import LANGUAGES, Catalog, Language
@@ -56,6 +58,11 @@ class LocalizedParser(argparse.ArgumentParser):
                 message = self.text(key, **match.groupdict())
                 break
         self.exit(2, f"{self.format_usage()}{self.prog}: {message}\n")
+
+
+def typed_path(value: str) -> Path:
+    """A path whose home folder's tilde the shell left in place, as in `--key=~/a`; that of nobody stays."""
+    return Path(os.path.expanduser(value))
 
 
 def requested_language(arguments: Iterable[str], default: Language) -> Language:

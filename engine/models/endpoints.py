@@ -171,7 +171,7 @@ def _find_token(environ: Mapping[str, str]) -> str | None:
         return token
     cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = environ.get("HF_HOME") or f"{cache}/huggingface"
-    path = Path(environ.get("HF_TOKEN_PATH") or f"{home}/token").expanduser()
+    path = Path(os.path.expanduser(environ.get("HF_TOKEN_PATH") or f"{home}/token"))
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except (OSError, ValueError):

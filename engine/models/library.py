@@ -109,7 +109,7 @@ class Library:
     def find(self, name: str) -> LocalModel | None:
         """The model of this name, or of this path."""
         listing = self.look()
-        return listing.find(name) or listing.at(Path(name).expanduser())
+        return listing.find(name) or listing.at(Path(os.path.expanduser(name)))
 
     def find_missing(self, name: str) -> MissingModel | None:
         """The model of this name or path that is recorded and gone."""

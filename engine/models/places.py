@@ -84,11 +84,11 @@ def find_hf_cache(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the hub's cache is, as huggingface_hub finds it; it need not exist."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environ.get(variable):
-            return Path(environ[variable]).expanduser()
+            return Path(os.path.expanduser(environ[variable]))
     if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]).expanduser() / "hub"
-    cache = Path(environ["XDG_CACHE_HOME"]) if environ.get("XDG_CACHE_HOME") else Path("~/.cache")
-    return cache.expanduser() / "huggingface" / "hub"
+        return Path(os.path.expanduser(environ["HF_HOME"]), "hub")
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(cache), "huggingface", "hub")
 
 
 def normal_path(path: Path) -> Path:

@@ -46,10 +46,7 @@ def parse_source(source: str) -> UserEntry:
         raise EntryInvalid(source[:200])
     if "://" in text:
         return _from_address(text)
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError as error:  # no such person on this machine
-        raise EntryInvalid(text[:200]) from error
+    path = Path(os.path.expanduser(text))
     if path.is_absolute() or text.startswith((".", "~")) or os.path.exists(path):
         return UserEntry(path.stem or path.name, "path", str(path.absolute()))
     return _from_hub(text)

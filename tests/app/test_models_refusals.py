@@ -84,6 +84,34 @@ def test_a_name_too_long_for_the_system_is_not_found_like_others(chatbelle: Run,
     assert "unexpected" not in said
 
 
+@pytest.mark.parametrize("action", ["show", "verify", "remove", "download", "import", "add", "where --add"])
+def test_the_home_folder_of_nobody_is_a_path_where_nothing_is(chatbelle: Run, action: str) -> None:
+    said = sentence(chatbelle("models", *action.split(), "~nobody-of-this-name/y"))
+
+    assert "~nobody-of-this-name/y" in said
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/y", "长" * 100])
+def test_a_chat_with_no_such_model_says_so(chatbelle: Run, name: str) -> None:
+    assert name in sentence(chatbelle("chat", "--model", name, "hi"))
+
+
+def test_the_home_folders_tilde_is_followed_where_the_shell_leaves_it(
+    chatbelle: Run, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path)}
+    Path(shutil.copytree(tiny_checkpoint, tmp_path / "模型")).joinpath("tokenizer.json").rename(
+        tmp_path / "tokenizer.json"
+    )
+
+    imported = chatbelle("models", "import", "~/模型", "--tokenizer=~/tokenizer.json", "--json", env=home)
+    assert Path(document(imported)["path"]).exists()
+    added = chatbelle("models", "where", "--add=~/模型", "--json", env=home)
+    assert document(added)["folders"] == [str(tmp_path / "模型")]
+    dropped = chatbelle("models", "where", "--drop=~/模型", "--json", env=home)
+    assert document(dropped)["folders"] == []
+
+
 def test_a_file_that_is_no_model_of_the_library_is_to_be_imported_first(
     chatbelle: Run, tiny_model: Path, tmp_path: Path
 ) -> None:

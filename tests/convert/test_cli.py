@@ -24,7 +24,7 @@ def run(*arguments: str | Path, language: str = "en", **options: Any) -> subproc
     return subprocess.run(
         [sys.executable, "-m", "convert.cli", *map(str, arguments)],
         encoding="utf-8",
-        env={**os.environ, **own},
+        env={**os.environ, **own, **settings.pop("env", {})},
         check=False,
         **settings,
     )
@@ -83,6 +83,18 @@ def test_a_weight_file_stands_for_its_folder(bloom: Checkpoint, tmp_path: Path) 
     output = tmp_path / "out.gguf"
     assert run("to-gguf", bloom.folder / "model.safetensors", output).returncode == 0
     assert output.exists()
+
+
+def test_the_home_folders_tilde_is_followed_where_the_shell_leaves_it(
+    bloom: Checkpoint, tmp_path: Path
+) -> None:
+    (bloom.folder / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    home = {"HOME": str(tmp_path)}
+    result = run("inspect", "~/检查点", "--tokenizer=~/tokenizer.json", env=home)
+    assert result.returncode == 0, result.stderr
+    for arguments in (["--key=~nobody-of-this-name/k"], ["--lora=~nobody-of-this-name/l"]):
+        result = run("inspect", "~/检查点", *arguments, env=home)
+        assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result.stderr
 
 
 def test_an_existing_output_is_kept_without_force(bloom: Checkpoint, tmp_path: Path) -> None:

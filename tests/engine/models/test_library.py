@@ -234,6 +234,7 @@ def test_dangling_links_of_the_cache_are_no_models(tiny: Path, tmp_path: Path) -
     [
         ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
         ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"HF_HOME": "~nobody-of-this-name"}, "~nobody-of-this-name/hub"),
         ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
     ],
 )
