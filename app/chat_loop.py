@@ -18,6 +18,7 @@ from app.questions import QuestionReader
 from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from app.terminal import Terminal, remove_surrogates
 from app.transcript import save_transcript
+from convert.interrupts import exit_code
 from engine.errors import EngineError
 from engine.types import FinishReason
 
@@ -44,8 +45,8 @@ class ChatLoop:
         while not self._is_over:
             try:
                 line = self._reader.read()
-            except KeyboardInterrupt:
-                return EXIT_INTERRUPTED
+            except KeyboardInterrupt as interrupt:
+                return exit_code(interrupt)
             if line is None:
                 break
             if line.strip():

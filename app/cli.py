@@ -1,6 +1,7 @@
 """chatbelle: the program's command line; without a subcommand it opens the app.
 
-Exit codes: 0; 1 after a failure, with one sentence on stderr; 2 for usage; 130 when interrupted.
+Exit codes: 0; 1 after a failure, with one sentence on stderr; 2 for usage; when a signal stopped it,
+128 and the signal's number: 130 after Ctrl-C.
 Anything heavy is imported by the subcommand that needs it, so that help is instant.
 """
 
@@ -16,10 +17,11 @@ from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
 from app.home import find_home
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
-from app.shell import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Shell, make_backend
+from app.shell import EXIT_FAILED, EXIT_OK, Shell, make_backend
 from app.terminal import OutputClosed, abandon_stdout, open_terminal
 from convert.i18n import Language, system_language
 from convert.i18n.arguments import LocalizedParser, requested_language
+from convert.interrupts import exit_code, stopping_on_signals
 from engine.backend import Backend
 from engine.worker_start import serve_if_worker
 
@@ -35,10 +37,11 @@ def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Back
     shell = Shell(texts, terminal, find_home(), make_backend)
     recent_log = keep_recent_log()
     try:
-        return _run(given, shell)
-    except KeyboardInterrupt:
+        with stopping_on_signals():
+            return _run(given, shell)
+    except KeyboardInterrupt as interrupt:
         terminal.note(shell.texts.text("cli.interrupted"))
-        return EXIT_INTERRUPTED
+        return exit_code(interrupt)
     except OutputClosed:
         abandon_stdout()
         return EXIT_OK

@@ -1,6 +1,7 @@
 """belle-convert: the converter at the command line.
 
-Exit codes: 0; 1 after a refusal, with one sentence on stderr; 2 for usage; 130 when interrupted.
+Exit codes: 0; 1 after a refusal, with one sentence on stderr; 2 for usage; when a signal stopped it,
+128 and the signal's number: 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from convert.errors import ConvertError
 from convert.i18n import Catalog, system_language
 from convert.i18n.arguments import requested_language
+from convert.interrupts import exit_code, stopping_on_signals
 
 if TYPE_CHECKING:
     from convert.checkpoint import Checkpoint
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 @cache
@@ -47,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     terminal = Terminal(catalog(), language, as_json=options.json)
     try:
-        _COMMANDS[options.command](options, terminal)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
+        with stopping_on_signals():
+            _COMMANDS[options.command](options, terminal)
+            sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
         terminal.note(catalog().text("cli.interrupted", language))
-        return EXIT_INTERRUPTED
+        return exit_code(interrupt)
     except BrokenPipeError:  # the reader left
         _abandon_stdout()
     except (ConvertError, NativeLibraryMissing) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -59,7 +59,8 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """One line on stderr."""
-        self._err.print(escape(text))
+        with suppress(OSError):  # the terminal was closed
+            self._err.print(escape(text))
 
     def fail(self, error: Any) -> None:
         """The sentence for a refusal, on stderr."""
@@ -68,7 +69,7 @@ class Terminal:
     @contextmanager
     def progress(self) -> Iterator[ProgressBar]:
         """A progress bar on stderr; invisible where stderr is no terminal or JSON was asked for."""
-        with RichProgress(
+        bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
@@ -78,8 +79,13 @@ class Terminal:
             console=self._err,
             transient=True,
             disable=self._as_json or not self._err.is_terminal,
-        ) as bar:
+        )
+        bar.start()
+        try:
             yield ProgressBar(bar, self._catalog, self._language)
+        finally:
+            with suppress(OSError):  # as in `note`: what stopped the work must stay the reason
+                bar.stop()
 
     def show_inspection(self, report: dict[str, Any]) -> None:
         """What `inspect` found."""

@@ -58,6 +58,9 @@ class TerminalProcess:
     def send(self, data: bytes) -> None:
         os.write(self._descriptor, data)
 
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def wait(self) -> int:
         """The exit code; what the process still writes is read meanwhile."""
         import select
@@ -227,3 +230,24 @@ def test_interrupted_while_loading_leaves_with_130(environ: dict[str, str], mode
     assert process.returncode == 130
     assert output == b"unloaded\n"
     assert errors == b"Interrupted.\n"
+
+
+def test_sigterm_ends_a_chat_that_waits_for_a_question(environ: dict[str, str], model: str) -> None:
+    with in_terminal(environ, "chat", "--model", model) as terminal:
+        terminal.wait_for(PROMPT)
+        terminal.signal(signal.SIGTERM)
+
+        assert terminal.wait() == 128 + signal.SIGTERM
+
+
+def test_sigterm_ends_an_answer(environ: dict[str, str], model: str) -> None:
+    command = [sys.executable, "-c", SLOW_CHAT, "chat", "--model", model, "x"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=ROOT)
+    assert process.stdout is not None
+    while b"word2" not in process.stdout.read1():
+        pass
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert errors.strip() == b"Interrupted."

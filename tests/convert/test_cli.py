@@ -196,29 +196,71 @@ def test_help_is_complete_in_both_languages() -> None:
     assert "usage:" not in run("--help", language="zh-CN").stdout
 
 
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "convert.cli", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
+
+
+def is_writing(folder: Path) -> bool:
+    return any(folder.glob(".chatbelle-*"))
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Float32 to K-quants with many rows: long enough to be met at work."""
+    return write_bloom(tmp_path / "big", hidden=512, n_layer=6, n_vocab=20_000).folder
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_interrupting_leaves_nothing_and_exits_with_130(tmp_path: Path) -> None:
-    # Float32 to K-quants with many rows: long enough to be met at work.
-    checkpoint = write_bloom(tmp_path / "big", hidden=512, n_layer=6, n_vocab=20_000)
-    output = tmp_path / "out.gguf"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "convert.cli",
-            "to-gguf",
-            str(checkpoint.folder),
-            str(output),
-            "--type",
-            "q5_k_m",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not list(tmp_path.glob(".chatbelle-*")) and process.poll() is None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_and_tells_which_it_was(large: Path, tmp_path: Path, name: str) -> None:
+    number = signal.Signals[name]
+    process = start("to-gguf", large, tmp_path / "out.gguf", "--type", "q5_k_m")
+    while not is_writing(tmp_path) and process.poll() is None:
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert not list(tmp_path.glob("*.gguf"))
-    assert not list(tmp_path.glob(".chatbelle-*"))
+    assert process.returncode == 128 + number, errors
+    assert errors == "Interrupted; nothing was left behind.\n"
+    assert os.listdir(tmp_path) == ["big"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_stopped_decryption_leaves_nothing(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"any key")
+    encrypted = tmp_path / f"weights.other.{64 * '0'}.enc"
+    with encrypted.open("wb") as file:
+        file.truncate(2 << 30)  # its hash is computed while it is written
+    output = tmp_path / "out"
+    process = start("decrypt", encrypted, key, output)
+    while not (output.exists() and is_writing(output)) and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert not output.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_closing_the_terminal_leaves_nothing(large: Path, tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convert.cli", "to-gguf", str(large), str(tmp_path / "out.gguf")],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    while not is_writing(tmp_path) and process.poll() is None:
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert os.listdir(tmp_path) == ["big"]
