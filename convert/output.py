@@ -192,14 +192,13 @@ def _create_locked(output: Path) -> tuple[Path, int]:
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
     while True:
         path = output.parent / f"{temporary_prefix(output)}{secrets.token_hex(4)}.partial"
-        descriptor = os.open(path, flags, 0o666)
         try:
+            descriptor = os.open(path, flags, 0o666)
             lock_output(descriptor)
             with suppress(FileNotFoundError):  # removed as stale in the instant before it was locked
                 if os.path.samestat(os.stat(path), os.fstat(descriptor)):
                     return path, descriptor
-        except BaseException:  # a signal: no context manager knows of the file yet
-            os.close(descriptor)
+        except KeyboardInterrupt:  # no context manager knows of the file yet
             path.unlink(missing_ok=True)
             raise
         os.close(descriptor)

@@ -9,10 +9,9 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
@@ -20,6 +19,28 @@ from rich.table import Table
 from convert.decrypt import Decrypted
 from convert.i18n import Catalog, Language, size_text
 from convert.recipes import AUTO
+
+# Paths may have [red] or :heart: in them.
+_PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
+
+
+class _LenientStream:
+    """A stream whose terminal may be closed meanwhile: nobody reads it then, and no work fails by that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class ProgressBar:
@@ -38,7 +59,7 @@ class ProgressBar:
             self._phase = phase
             label = self._catalog.text(f"progress.{phase}", self._language)
             self._bar.reset(self._task, total=total_bytes, description=label)
-        self._bar.update(self._task, completed=done_bytes, item=escape(item))
+        self._bar.update(self._task, completed=done_bytes, item=item)
 
 
 class Terminal:
@@ -51,16 +72,15 @@ class Terminal:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a Windows console's code page can't say Chinese
                 stream.reconfigure(encoding="utf-8", errors="replace")
-        self._out = Console(highlight=False)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Console(**_PLAIN)
+        self._err = Console(file=cast(TextIO, _LenientStream(sys.stderr)), soft_wrap=True, **_PLAIN)
 
     def _text(self, key: str, /, **values: Any) -> str:
         return self._catalog.text(key, self._language, **values)
 
     def note(self, text: str) -> None:
         """One line on stderr."""
-        with suppress(OSError):  # the terminal was closed
-            self._err.print(escape(text))
+        self._err.print(text)
 
     def fail(self, error: Any) -> None:
         """The sentence for a refusal, on stderr."""
@@ -69,23 +89,18 @@ class Terminal:
     @contextmanager
     def progress(self) -> Iterator[ProgressBar]:
         """A progress bar on stderr; invisible where stderr is no terminal or JSON was asked for."""
-        bar = RichProgress(
-            TextColumn("{task.description}"),
+        with RichProgress(
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[item]}"),
+            TextColumn("{task.fields[item]}", markup=False),
             console=self._err,
             transient=True,
             disable=self._as_json or not self._err.is_terminal,
-        )
-        bar.start()
-        try:
+        ) as bar:
             yield ProgressBar(bar, self._catalog, self._language)
-        finally:
-            with suppress(OSError):  # as in `note`: what stopped the work must stay the reason
-                bar.stop()
 
     def show_inspection(self, report: dict[str, Any]) -> None:
         """What `inspect` found."""
@@ -106,8 +121,10 @@ class Terminal:
             "prompt_format": f"{report['prompt_format']['name']} ({self._prompt_reason(report)})",
         }
         table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # a path is of use as a whole only
         for key, value in rows.items():
-            table.add_row(self._text(f"inspect.{key}"), escape(value))
+            table.add_row(self._text(f"inspect.{key}"), value)
         self._out.print(table)
         self._out.print()
         sizes = Table(self._text("inspect.type"), self._text("inspect.size"), box=None, padding=(0, 2, 0, 0))
@@ -125,9 +142,8 @@ class Terminal:
         if report["type"] == AUTO:
             types = ", ".join(f"{type_} ({count})" for type_, count in report["types"].items())
             self.note(self._text("convert.auto", types=types))
-        self._out.print(
-            escape(self._text("convert.done", reason=self._prompt_reason(report), **report)), soft_wrap=True
-        )
+        text = self._text("convert.done", reason=self._prompt_reason(report), **report)
+        self._out.print(text, soft_wrap=True)
 
     def show_decrypted(self, decrypted: Decrypted) -> None:
         """The plain files that `decrypt` wrote."""
@@ -141,7 +157,7 @@ class Terminal:
             )
         for path in decrypted.paths:
             text = self._text("decrypt.done", path=path, size_bytes=path.stat().st_size)
-            self._out.print(escape(text), soft_wrap=True)
+            self._out.print(text, soft_wrap=True)
 
     def _prompt_reason(self, report: dict[str, Any]) -> str:
         return self._text(f"prompt_reason.{report['prompt_format']['reason']}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import asdict
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from app.arguments import add_command, add_model_options, load_options, positive
 from app.benchmark import Report, Run, measure
+from app.commands.model_tables import print_table
 from app.i18n import Texts
 from app.shell import EXIT_OK, Shell
 from convert.i18n import size_text
@@ -38,9 +38,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     if options.json:
         shell.terminal.write_json(_document(report))
     else:
-        page = StringIO()
-        _print_table(page, _table(shell.texts, report), is_terminal=shell.terminal.stdout.isatty())
-        shell.terminal.write_raw(page.getvalue())
+        print_table(shell.terminal, _table(shell.texts, report))
     return EXIT_OK
 
 
@@ -73,12 +71,6 @@ def _document(report: Report) -> dict[str, object]:
         "peak_rss_bytes": report.peak_rss_bytes,
         "runs": [asdict(run) for run in report.runs],
     }
-
-
-def _print_table(page: StringIO, table: Table, *, is_terminal: bool) -> None:
-    from rich.console import Console
-
-    Console(file=page, force_terminal=is_terminal, highlight=False).print(table)
 
 
 def _table(texts: Texts, report: Report) -> Table:

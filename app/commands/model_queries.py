@@ -6,7 +6,6 @@ They change nothing but what a person adds: folders, and entries of the catalog.
 from __future__ import annotations
 
 import argparse
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from app.commands.model_tables import (
@@ -16,6 +15,7 @@ from app.commands.model_tables import (
     hub_table,
     local_table,
     places_table,
+    print_table,
 )
 from app.models.added_folders import folder_problem
 from app.models.finding import load_catalog, not_listed, open_entries, open_library
@@ -27,8 +27,6 @@ from engine.models.machine import look_at_machine
 from engine.models.places import find_hf_cache, normal_path
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from engine.models.library import Library
     from engine.models.machine import Machine
 
@@ -43,7 +41,7 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
         shell.terminal.write_json(report)
         return EXIT_OK
     if report["models"]:
-        _print(shell, local_table(shell.texts, report["models"]))
+        print_table(shell.terminal, local_table(shell.texts, report["models"]))
     else:
         shell.terminal.note(shell.texts.text("models.list.none"))
     for model in report["models"]:
@@ -67,7 +65,7 @@ def _list_catalog(options: argparse.Namespace, shell: Shell) -> int:
     if options.json:
         shell.terminal.write_json({"catalog": models, "added": own})
     else:
-        _print(shell, catalog_table(shell.texts, models))
+        print_table(shell.terminal, catalog_table(shell.texts, models))
         _print_added(shell, own)
     return EXIT_OK
 
@@ -87,10 +85,10 @@ def search_models(options: argparse.Namespace, shell: Shell) -> int:
         shell.terminal.write_json({"catalog": models, "added": own, "hub": hub})
         return EXIT_OK
     if models:
-        _print(shell, catalog_table(shell.texts, models))
+        print_table(shell.terminal, catalog_table(shell.texts, models))
     _print_added(shell, own)
     if hub:
-        _print(shell, hub_table(shell.texts, hub))
+        print_table(shell.terminal, hub_table(shell.texts, hub))
     if not (models or own or hub):
         shell.terminal.note(shell.texts.text("models.search.none"))
     return EXIT_OK
@@ -129,7 +127,7 @@ def show_model(options: argparse.Namespace, shell: Shell) -> int:
     if options.json:
         shell.terminal.write_json(report)
     else:
-        _print(shell, details_table(shell.texts, report))
+        print_table(shell.terminal, details_table(shell.texts, report))
     return EXIT_OK
 
 
@@ -174,7 +172,7 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
     if options.json:
         shell.terminal.write_json(report)
     else:
-        _print(shell, places_table(shell.texts, report))
+        print_table(shell.terminal, places_table(shell.texts, report))
     return EXIT_OK
 
 
@@ -197,16 +195,4 @@ def _change_folders(options: argparse.Namespace, library: Library, shell: Shell)
 def _print_added(shell: Shell, entries: list[dict[str, Any]]) -> None:
     if entries:
         shell.terminal.write_raw(f"\n{shell.texts.text('models.list.added')}\n")
-        _print(shell, added_table(shell.texts, entries))
-
-
-def _print(shell: Shell, table: Table) -> None:
-    from rich.console import Console
-
-    page = StringIO()
-    is_terminal = shell.terminal.stdout.isatty()
-    # In a pipe lines are as long as they need to be: a program reads them.
-    Console(file=page, force_terminal=is_terminal, highlight=False, width=None if is_terminal else 200).print(
-        table
-    )
-    shell.terminal.write_raw(page.getvalue())
+        print_table(shell.terminal, added_table(shell.texts, entries))

@@ -1,17 +1,20 @@
-"""The tables of `chatbelle models`, made of the reports in `app.models.report`."""
+"""The tables of `chatbelle models`, made of the reports in `app.models.report`, and how they are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from app.i18n import Texts
+from app.terminal import Terminal
 from convert.i18n import size_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _UNKNOWN = "—"
+_PIPE_COLUMNS = 200
 # What `show` lists, in order; the keys are those of the reports.
 _DETAILS = (
     ("name", "id", "repo", "title", "about", "recommendation", "problem", "path", "size_bytes")
@@ -23,6 +26,21 @@ _FORMS = {"hf": "models.form.hf", "gptq-pt": "convert.form.gptq", "private-conta
 _ENCRYPTED_FORMS = {"xor-hf": "hf", "xor-gptq": "gptq-pt"}
 _SIZES = ("size_bytes", "download_bytes")
 _COUNTS = ("n_parameters", "trained_context_tokens")
+
+
+def print_table(terminal: Terminal, table: Table) -> None:
+    """Show a table as it is: names may have [red] or :heart: in them. Raises what `write_raw` raises."""
+    from rich.console import Console
+
+    page = StringIO()
+    is_terminal = terminal.stdout.isatty()
+    # In a pipe lines are as long as they need to be: a program reads them.
+    width = None if is_terminal else _PIPE_COLUMNS
+    console = Console(
+        file=page, force_terminal=is_terminal, width=width, highlight=False, markup=False, emoji=False
+    )
+    console.print(table)
+    terminal.write_raw(page.getvalue())
 
 
 def local_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
@@ -150,8 +168,5 @@ def _grid() -> Table:
 
 
 def _plain(text: Any) -> str:
-    """Text of a file's metadata or of the network, without markup; controls are left out."""
-    from rich.markup import escape
-
-    shown = "".join(letter for letter in str(text or _UNKNOWN) if letter.isprintable())
-    return escape(shown)
+    """Text of a file's metadata or of the network; controls are left out."""
+    return "".join(letter for letter in str(text or _UNKNOWN) if letter.isprintable())

@@ -51,6 +51,14 @@ def test_what_is_listed_can_be_chatted_with(chatbelle: Run, tiny_model: Path, ho
     assert document(answer)["model"]["path"] == good["path"]
 
 
+def test_names_are_shown_as_they_are(chatbelle: Run, tiny_model: Path, home_folder: Path) -> None:
+    # rich would make emoji and colours of some.
+    put(tiny_model, home_folder, "m:heart:[red].gguf")
+
+    assert "m:heart:[red]" in chatbelle("models").stdout
+    assert "m:heart:[red].gguf" in chatbelle("models", "show", "m:heart:[red]").stdout.replace("\n", "")
+
+
 def test_the_table_is_in_both_languages(chatbelle: Run, tiny_model: Path, home_folder: Path) -> None:
     put(tiny_model, home_folder, "贝拉.gguf")
 

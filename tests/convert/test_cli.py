@@ -51,6 +51,16 @@ def test_inspect_shows_a_table_in_the_language_asked_for(bloom: Checkpoint) -> N
     assert "参数量" in run("inspect", bloom.folder, "--lang", "zh-CN").stdout
 
 
+def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:
+    # rich would make emoji and colours of some.
+    folder = write_bloom(tmp_path / "a:heart:b[red]").folder
+    result = run("inspect", folder, cwd=tmp_path)
+    assert "a:heart:b[red]" in result.stdout.replace("\n", "").replace(" ", "")
+    output = tmp_path / ":x:[bold].gguf"
+    assert output.name in run("to-gguf", folder, output).stdout
+    assert output.name in run("to-gguf", folder, output).stderr
+
+
 def test_the_inspected_size_is_the_size_of_the_result(bloom: Checkpoint, tmp_path: Path) -> None:
     report = json.loads(run("inspect", bloom.folder, "--json").stdout)
     for target in ("f16", "q4_k_m"):
@@ -202,7 +212,7 @@ def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
 
 
 def is_writing(folder: Path) -> bool:
-    return any(folder.glob(".chatbelle-*"))
+    return any(path.stat().st_size for path in folder.glob(".chatbelle-*"))
 
 
 @pytest.fixture
