@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,12 @@ def download_model(options: argparse.Namespace, shell: Shell) -> int:
     from app.models.wishes import find_get
     from engine.models.endpoints import find_endpoints
 
-    _check_type(options, shell)
+    catalog = load_catalog()
+    known = catalog.find(options.name)
+    _check_type(options, shell, known.variants if known is not None else ())
     errand = find_get(
         options.name,
-        load_catalog(),
+        catalog,
         open_entries(shell.home).all(),
         target=options.type,
         key=options.key,
@@ -181,13 +184,13 @@ def _find(name: str, library: Library, shell: Shell) -> LocalModel:
     return model
 
 
-def _check_type(options: argparse.Namespace, shell: Shell) -> None:
-    """Types of the converter; a catalog entry's own variants are names too."""
+def _check_type(options: argparse.Namespace, shell: Shell, variants: Iterable[str] = ()) -> None:
+    """Types of the converter; where a model is published in several `variants`, their names too."""
     from convert.recipes import AUTO, TARGETS
 
-    names = {AUTO, *TARGETS, *(name for model in load_catalog().models for name in model.variants)}
+    names = dict.fromkeys((AUTO, *TARGETS, *filter(None, variants)))
     if options.type is not None and options.type not in names:
-        values = {"name": "--type", "value": options.type, "choices": ", ".join((AUTO, *TARGETS))}
+        values = {"name": "--type", "value": options.type, "choices": ", ".join(names)}
         options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
 
 

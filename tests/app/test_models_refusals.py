@@ -77,6 +77,22 @@ def test_refusals_are_worded_and_leave_stdout_empty(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["download", "belle-7b-gptq"], "iq4_xs, q3_k_m, 2m-4bit, 0.2m-4bit, 2m-8bit, 0.2m-8bit"),
+        (["download", "belle-7b-1m"], "iq4_xs, q3_k_m"),
+        (["import", "x"], "iq4_xs, q3_k_m"),
+    ],
+)
+def test_the_types_that_would_do_are_all_named(chatbelle: Run, arguments: list[str], choices: str) -> None:
+    for wrong in ("q17", "safetensors", ""):
+        result = chatbelle("models", *arguments, "--type", wrong)
+
+        assert result.returncode == 2
+        assert result.stderr.endswith(f"{choices}\n")
+
+
 @pytest.mark.parametrize("action", ["show", "verify", "remove", "download", "import", "add", "where --add"])
 def test_a_name_too_long_for_the_system_is_not_found_like_others(chatbelle: Run, action: str) -> None:
     said = sentence(chatbelle("models", *action.split(), "长" * 100))
