@@ -99,6 +99,14 @@ def test_a_complete_checkpoint_is_recognised_and_needs_nothing(tmp_path: Path, f
         assert reason_text(found.prompt_reason, WindowTexts(language))
 
 
+def test_a_form_and_its_details_have_the_commas_of_the_language() -> None:
+    for form in ("ggml (2023), ggjt v2, q4_0 + .enc", "GPTQ 4-bit, group 128"):
+        assert "，" in form_text(form, WindowTexts("zh-CN"))
+        assert ", " not in form_text(form, WindowTexts("zh-CN"))
+        assert "，" not in form_text(form, WindowTexts("en"))
+    assert form_text("ggml (2023), ggjt v2, q4_0", WindowTexts("en")) == "ggml file of 2023, ggjt v2, q4_0"
+
+
 def test_one_weight_file_stands_for_its_folder(tmp_path: Path) -> None:
     folder = torch_folder(tmp_path / "model")
     assert facts(folder / "pytorch_model.bin") == facts(folder)

@@ -45,9 +45,10 @@ def form_text(form: str, texts: Texts) -> str:
     words = first
     for key, known in FORMS.items():
         if first.startswith(known.label):
-            detail = first.removeprefix(known.label).strip(" ,")
             words = texts.text(f"convert.form.{key}")
-            words = texts.text("convert.form.with_detail", form=words, detail=detail) if detail else words
+            details = first.removeprefix(known.label).strip(" ,")
+            for detail in details.split(", ") if details else ():
+                words = texts.text("convert.form.with_detail", form=words, detail=detail)
     for other in others:
         plus = _PLUS.get(other)
         words = texts.text(plus, form=words) if plus is not None else words
