@@ -19,6 +19,8 @@ from dataclasses import fields
 from importlib.resources import files
 from typing import Any, Literal
 
+from convert.i18n.system_reasons import in_chinese
+
 Language = Literal["zh-CN", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
 
@@ -58,7 +60,13 @@ class Catalog:
         return self._texts[language][key]
 
     def text(self, key: str, language: Language, /, **values: Any) -> str:
-        """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field."""
+        """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field.
+
+        A `reason` that the system gave is said in Chinese where the text is.
+        """
+        reason = values.get("reason")
+        if language == "zh-CN" and isinstance(reason, str):
+            values["reason"] = in_chinese(reason)
         return self._formatter.vformat(self._texts[language][key], (), values)
 
     def error_text(self, error: Any, language: Language, group: str = "error") -> str:

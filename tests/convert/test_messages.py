@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from convert.errors import ConvertError
+from convert.errors import ConvertError, SourceMissing
 from convert.i18n import LANGUAGES, Catalog, size_text
 from engine.native.kernels import NativeLibraryMissing
 
@@ -40,6 +43,25 @@ def sample(field: dataclasses.Field[Any]) -> Any:
     if "int" in kind:
         return 123_456_789
     return Path("模型/文件.bin") if "Path" in kind else "the thing at fault"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENOSPC, errno.EROFS]
+    + [errno.EIO, errno.EBUSY, errno.EEXIST, errno.ENAMETOOLONG, errno.EMFILE, errno.ETIMEDOUT]
+    + [errno.ECONNREFUSED, errno.ECONNRESET, errno.ENETUNREACH, errno.EHOSTUNREACH],
+)
+def test_the_systems_reasons_are_chinese_in_chinese(number: int) -> None:
+    for reason in (os.strerror(number), str(OSError(number, os.strerror(number)))):
+        error = SourceMissing(Path("x"), reason)
+        assert re.fullmatch(
+            r"无法读取 x：[\u4e00-\u9fff]+。请检查路径和权限。", CATALOG.error_text(error, "zh-CN")
+        )
+        assert reason in CATALOG.error_text(error, "en")
+
+
+def test_a_reason_that_is_not_known_is_kept() -> None:
+    assert "：0x80070035。" in CATALOG.error_text(SourceMissing(Path("x"), "0x80070035"), "zh-CN")
 
 
 def test_both_languages_have_the_same_texts_with_the_same_fields() -> None:
