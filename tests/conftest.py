@@ -20,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A runner in the background ignores Ctrl-C, and every program it starts would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # so does nohup
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     config.addinivalue_line("markers", "slow: only with --run-slow (.ci/slow passes it)")
 
 
