@@ -218,6 +218,14 @@ def test_save_to_an_impossible_place_is_refused(tmp_path: Path, name: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_saving_into_the_home_folder_of_nobody_is_refused() -> None:
+    screen = Screen(["x", "/save ~nobody-of-this-name/a.md"])
+
+    assert screen.chat(FakeBackend()) == 1
+
+    assert "~nobody-of-this-name" in screen.notes
+
+
 def test_save_needs_a_name_and_a_conversation(tmp_path: Path) -> None:
     screen = Screen(["/save", f"/save {tmp_path / 'a.md'}"])
 
