@@ -19,13 +19,14 @@ from app.models.converting import Converting
 from app.models.fetching import Fetching, Finished
 from app.models.hub_offers import repository_offers
 from app.models.progress import WorkDone, WorkProgress
-from app.models.split_set import discard_parts, is_first, part_names
+from app.models.split_set import discard_parts
 from convert.quantize import default_threads
 from convert.recipes import AUTO, DEFAULT_TARGET
 from convert.resumable import discard_partial
 from engine.models.endpoints import Endpoints, RemoteFile
 from engine.models.free_names import unlike_names
 from engine.models.hub import Repository, resolve
+from engine.models.parts import is_first, part_names
 from engine.models.reply import Patience
 
 _SUFFIX = ".gguf"

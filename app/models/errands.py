@@ -159,14 +159,13 @@ def _get(
     with closing(work):
         for event in work:
             if isinstance(event, WorkDone):
-                is_split = event.path.stat().st_size != event.size_bytes
                 library.note(
                     event.path,
                     source=errand.source,
                     license=errand.license,
                     prompt_format=errand.prompt_format,
                     catalog_id=errand.catalog_id,
-                    expected_sha256=None if is_split else event.sha256,
+                    expected_sha256=event.sha256,
                 )
             yield event
 

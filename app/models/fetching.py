@@ -20,6 +20,7 @@ from engine.models.fetch_errors import DownloadNameTaken
 from engine.models.free_names import renamed
 from engine.models.hub import Repository
 from engine.models.part_file import check_room
+from engine.models.parts import joined_hash
 from engine.models.places import strip_suffix
 from engine.models.reply import Patience
 
@@ -60,7 +61,7 @@ class Fetching:
         check_room(self.repository.name, dict(zip(paths, sizes, strict=True)))
         total_bytes = sum(sizes)
         earlier_bytes = 0
-        first: Downloaded | None = None
+        digests = []
         for file, path in zip(self.files, paths, strict=True):
             done = finished.get(path)
             if done is None:
@@ -77,11 +78,9 @@ class Fetching:
             if done is None:
                 return
             earlier_bytes += done.size_bytes
-            first = first or done
+            digests.append(done.sha256)
         release_parts(output)
-        if first is not None:
-            commit = self.repository.commit
-            yield WorkDone(first.path, earlier_bytes, first.sha256, commit, is_converted=False)
+        yield WorkDone(paths[0], earlier_bytes, joined_hash(digests), self.repository.commit)
 
     def _paths(self, output: Path) -> list[Path]:
         """Of all files; those of a set are named after the first."""

@@ -12,11 +12,11 @@ from typing import Literal
 
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
+from engine.models.parts import PART
 
 Kind = Literal["gguf", "checkpoint", "unknown"]
 
 _GGUF = ".gguf"
-_SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 _SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
@@ -71,7 +71,7 @@ def _ggufs(files: Iterable[RemoteFile]) -> list[HubOffer]:
     found = sorted((file for file in files if file.name.lower().endswith(_GGUF)), key=lambda each: each.name)
     offers = []
     for file in found:
-        match = _SPLIT.fullmatch(file.name)
+        match = PART.fullmatch(file.name)
         if match is None:
             offers.append(HubOffer("gguf", file.name, file.name, file.size_bytes))
         elif int(match["number"]) == 1:
@@ -125,7 +125,7 @@ def _checkpoint(label: str, folder: str, file: str | None, files: list[RemoteFil
 
 
 def _is_part(name: str, stem: str, count: str) -> bool:
-    match = _SPLIT.fullmatch(name)
+    match = PART.fullmatch(name)
     return match is not None and match["stem"] == stem and match["count"] == count
 
 

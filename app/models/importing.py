@@ -16,7 +16,6 @@ from pathlib import Path
 
 from app.errors import ModelHere
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress
-from app.models.split_set import part_names
 from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
 from convert.errors import AlreadyGguf, SourceMissing
@@ -27,6 +26,7 @@ from convert.sources.lora import LoraChoice
 from engine.models.adding import Added, How, add_gguf, discard_copy
 from engine.models.free_names import unlike_names
 from engine.models.library import Library
+from engine.models.parts import part_names
 from engine.models.places import find_parts
 
 _SUFFIX = ".gguf"

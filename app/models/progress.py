@@ -42,8 +42,8 @@ class WorkProgress:
 class WorkDone:
     """The finished model; `path` is the first file of a split one.
 
-    sha256: hexadecimal, of that file; None where its bytes were not read. commit: of the repository it came
-    from. is_confirmed: a hash that was known from elsewhere is this one.
+    sha256: hexadecimal, of a split one as `joined_hash` makes it; None where the bytes were not read. commit:
+    of the repository it came from. is_confirmed: a hash that was known from elsewhere is this one.
     """
 
     path: Path

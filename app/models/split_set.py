@@ -7,30 +7,13 @@ time in nanoseconds, name. Who gives the set up removes what it brought and noth
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
 from engine.models.download import discard_part
 from engine.models.fetch_errors import DownloadNotWritable
 from engine.models.part_file import part_path
-
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.IGNORECASE)
-
-
-def is_first(name: str) -> bool:
-    """Whether a model begins with the file of this name, split or not."""
-    match = _PART.fullmatch(name)
-    return match is None or int(match["number"]) == 1
-
-
-def part_names(name: str) -> list[str]:
-    """All files of a split model; any other name is the only one."""
-    match = _PART.fullmatch(name)
-    if match is None:
-        return [name]
-    stem, count, suffix = match["stem"], match["count"], match["suffix"]
-    return [f"{stem}-{number:05d}-of-{count}{suffix}" for number in range(1, int(count) + 1)]
+from engine.models.parts import part_names
 
 
 def claim_part(output: Path, path: Path) -> None:

@@ -20,6 +20,7 @@ from engine.models.file_lock import lock_file
 from engine.models.free_names import renamed, unlike_names
 from engine.models.header_summary import summarize
 from engine.models.library import Library
+from engine.models.parts import joined_hash
 from engine.models.places import find_parts, strip_suffix
 from engine.models.same_files import SameFiles
 
@@ -83,7 +84,7 @@ def add_gguf(
                 return
             yield Adding(done_bytes, size_bytes, None)
         if there.is_same or (how == "link" and there.is_link):
-            digest = there.sha256 if len(targets) == 1 and there.is_same else None
+            digest = there.sha256 if there.is_same else None
             library.note(target, source=str(found.path), expected_sha256=digest)
             yield Added(target, size_bytes, digest)
             return
@@ -139,7 +140,7 @@ def _place(
                     if is_cancelled():
                         return
                     yield Adding(done_bytes, run.total_bytes, target)
-                digest = run.sha256 if len(targets) == 1 else None
+                digest = run.sha256
             run.publish()
         finally:
             run.clean()
@@ -175,13 +176,15 @@ class _Placing:
         if free_bytes < self.total_bytes:
             raise ModelNotAdded(self._folder, os.strerror(errno.ENOSPC))
         done_bytes = 0
+        digests = []
         for part in self._targets:
             digest = hashlib.sha256()
             for data in self._copy_file(part):
                 digest.update(data)
                 done_bytes += len(data)
                 yield done_bytes
-            self.sha256 = digest.hexdigest()
+            digests.append(digest.hexdigest())
+        self.sha256 = joined_hash(digests)
 
     def link(self) -> None:
         """Give every file a second name."""

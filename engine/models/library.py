@@ -35,6 +35,7 @@ from engine.models.listing import (
     missing_models,
     with_unique_names,
 )
+from engine.models.parts import joined_hash
 from engine.models.places import (
     FoundModel,
     find_parts,
@@ -146,8 +147,8 @@ class Library:
     ) -> None:
         """Record where the model at `path` comes from, and nothing of what was at this path before.
 
-        in_place: outside of every folder looked at. expected_sha256: of a model that is one file, computed
-        while it was written. Raises ModelNotReadable, RecordsNotSaved and LibraryInUse.
+        in_place: outside of every folder looked at. expected_sha256: computed while it was written. Raises
+        ModelNotReadable, RecordsNotSaved and LibraryInUse.
         """
         absolute = path.absolute()
         state = _state(find_parts(absolute).parts)
@@ -195,7 +196,7 @@ class Library:
                     done_bytes += len(data)
                     yield Hashing(done_bytes, model.size_bytes)
                 digests.append(digest.hexdigest())
-            sha256 = _joined(digests)
+            sha256 = joined_hash(digests)
             expected = model.expected_sha256 or model.sha256
             if expected is not None and sha256 != expected:
                 if state is not None:
@@ -289,12 +290,6 @@ def _read(path: Path) -> Iterator[bytes]:
         raise ModelFileMissing(path, error.strerror or str(error)) from error
     except OSError as error:
         raise ModelNotReadable(path, error.strerror or str(error)) from error
-
-
-def _joined(digests: list[str]) -> str:
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def _delete(files: list[Path]) -> None:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.models.parts import PART, joined_hash
+
 Place = Literal["models", "folder", "in-place", "hf-cache"]
 """In the models folder, in one that a person added, in none that is looked at, or in the hub's cache."""
 
 SUFFIX = ".gguf"
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _REPO = re.compile(r"models--(?P<owner>[\w.-]+?)--(?P<name>[\w.-]+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_DEPTH = 4
@@ -32,7 +33,7 @@ class FoundModel:
     """One model: `parts` are its files in order, one unless it is split.
 
     n_parts: how many there should be. source: `OWNER/NAME/FILE` on the hub, where the place tells.
-    sha256: as the cache's names say, of a model that is one file.
+    sha256: as the cache's names say.
     """
 
     name: str
@@ -73,7 +74,7 @@ def scan_hf_cache(hub: Path) -> tuple[FoundModel, ...]:
 
 def find_parts(path: Path) -> FoundModel:
     """The model that the file at `path` belongs to, with its other parts beside it."""
-    match = _PART.fullmatch(path.name)
+    match = PART.fullmatch(path.name)
     if match is None:
         return FoundModel(strip_suffix(path.name), (path,), 1, "folder")
     beside = (entry for entry in _entries(path.parent) if _is_sibling(entry, match) and entry.is_file())
@@ -105,7 +106,7 @@ def nearest_folder(path: Path) -> Path:
 
 def strip_suffix(name: str) -> str:
     """A file's name without `.gguf`, and without the part's number."""
-    match = _PART.fullmatch(name)
+    match = PART.fullmatch(name)
     if match is not None:
         return match["stem"]
     return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
@@ -122,8 +123,8 @@ def _scan_repository(folder: Path, repo: str) -> list[FoundModel]:
                 continue
             seen.update(blobs)
             inside = model.path.relative_to(snapshot).as_posix()
-            is_hash = len(blobs) == 1 and _SHA256.fullmatch(blobs[0].name)
-            sha256 = blobs[0].name if is_hash else None
+            hashes = [blob.name for blob in blobs]
+            sha256 = joined_hash(hashes) if all(map(_SHA256.fullmatch, hashes)) else None
             found.append(
                 FoundModel(model.name, model.parts, model.n_parts, "hf-cache", f"{repo}/{inside}", sha256)
             )
@@ -135,7 +136,7 @@ def _group(files: Iterator[Path], place: Place) -> tuple[FoundModel, ...]:
     for number, path in enumerate(files):
         if number >= _MAX_FILES:
             break
-        match = _PART.fullmatch(path.name)
+        match = PART.fullmatch(path.name)
         n_parts = int(match["count"]) if match is not None else 1
         key = (path.parent, strip_suffix(path.name) if n_parts > 1 else path.name, n_parts)
         groups.setdefault(key, []).append(path)
@@ -146,7 +147,7 @@ def _group(files: Iterator[Path], place: Place) -> tuple[FoundModel, ...]:
 
 
 def _is_sibling(path: Path, match: re.Match[str]) -> bool:
-    other = _PART.fullmatch(path.name)
+    other = PART.fullmatch(path.name)
     return other is not None and (other["stem"], other["count"]) == (match["stem"], match["count"])
 
 
@@ -174,5 +175,5 @@ def _age(path: Path) -> float:
 
 
 def _part_number(path: Path) -> int:
-    match = _PART.fullmatch(path.name)
+    match = PART.fullmatch(path.name)
     return int(match["number"]) if match is not None else 1

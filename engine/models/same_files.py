@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.models.parts import joined_hash
+
 _CHUNK_BYTES = 4 << 20
 
 
 class SameFiles:
-    """Each key of `pairs` beside its value. sha256: hexadecimal, of the last file that was compared.
+    """Each key of `pairs` beside its value. sha256: hexadecimal, of all of them once they are the same.
 
     A second name of one file is no second file: is_link tells whether they are that.
     """
@@ -38,6 +40,7 @@ class SameFiles:
             if any(_differ(*pair) for pair in self._pairs.items()):
                 return
             done_bytes = 0
+            digests: list[str] = []
             for one, other in self._pairs.items():
                 digest = hashlib.sha256()
                 with one.open("rb") as first, other.open("rb") as second:
@@ -47,9 +50,10 @@ class SameFiles:
                         digest.update(data)
                         done_bytes += len(data)
                         yield done_bytes
-                self.sha256 = digest.hexdigest()
+                digests.append(digest.hexdigest())
         except OSError:  # gone meanwhile, or not ours to read: it can't be told that they are the same
             return
+        self.sha256 = joined_hash(digests)
         self.is_same = True
 
 

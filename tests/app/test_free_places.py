@@ -11,14 +11,15 @@ import pytest
 from app.errors import ModelHere
 from app.home import Home
 from app.models.acquire import Wish
-from app.models.errands import Errand, Get, Import
+from app.models.errands import Errand, Get, Import, Verify
 from app.models.importing import ImportWish
 from app.models.jobs import Job
 from app.models.service import ModelService
 from builders.checkpoints import write_bloom
-from builders.gguf_models import write_model
+from builders.gguf_models import write_model, write_split
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
+from engine.models.errors import ModelChanged
 from engine.models.places import find_parts
 
 NAME = "ggml-model-q4_0.gguf"
@@ -150,6 +151,24 @@ def test_a_set_of_files_is_named_together(service: ModelService, hub: LocalHub, 
         found = find_parts(Path(job.record.output))
         assert [part.name for part in found.parts] == [f"{repo}-{name}" for name in names]
     assert (service.library.folder / names[1]).read_bytes() == b"mine"
+
+
+def test_damage_in_any_file_of_a_set_is_found(service: ModelService, hub: LocalHub, tmp_path: Path) -> None:
+    paths = write_split(tmp_path / "away", "split", write_model(tmp_path / "one.gguf"))
+    for path in paths:
+        hub.add("a/one", path.name, path)
+    done = do(service, file_of("a/one", paths[0].name))
+    verify = Verify(Path(done.record.output))
+    sound = do(service, verify)
+    assert sound.state == "done"
+
+    second = service.library.folder / paths[1].name
+    data = bytearray(second.read_bytes())
+    data[-1] ^= 1
+    second.write_bytes(data)
+
+    assert isinstance(do(service, verify).error, ModelChanged)
+    assert isinstance(service.listing().models[0].problem, ModelChanged)
 
 
 def test_a_checkpoint_is_not_converted_twice(service: ModelService, hub: LocalHub, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from app.models.acquire import Wish, acquire, discard
 from app.models.progress import WorkDone
-from app.models.split_set import claim_part, discard_parts, part_names
+from app.models.split_set import claim_part, discard_parts
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import DownloadDiskFull, DownloadNotWritable
 from engine.models.part_file import PartFile, part_path
+from engine.models.parts import part_names
 from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-split"

@@ -114,6 +114,30 @@ def write_model(
     return path
 
 
+def write_split(folder: Path, stem: str, model: Path) -> list[Path]:
+    """A BLOOM model in three files, as llama-gguf-split writes them: metadata in the first one only."""
+    reader = gguf.GGUFReader(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    third = -(-len(reader.tensors) // 3)
+    for number, path in enumerate(paths):
+        writer = gguf.GGUFWriter(path, "bloom")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 3)
+        if number == 0:
+            for key, value in {"context_length": 512, "embedding_length": 32, "block_count": 2}.items():
+                writer.add_uint32(f"bloom.{key}", value)
+            writer.add_uint32("bloom.attention.head_count", 4)
+            writer.add_uint32("bloom.feed_forward_length", 64)
+        for tensor in reader.tensors[number * third : (number + 1) * third]:
+            writer.add_tensor(tensor.name, tensor.data)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return paths
+
+
 def write_scripted_model(
     path: Path,
     following: Mapping[int, int],

@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from builders.gguf_models import write_model
+from builders.gguf_models import write_model, write_split
 from builders.processes import python_environment
 from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, TruncatedModel
 from engine.models import library as library_module
@@ -57,30 +57,6 @@ def put(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     return target
-
-
-def write_split(folder: Path, stem: str, tiny: Path) -> list[Path]:
-    """The tiny model in three files, as llama-gguf-split writes them: metadata in the first one only."""
-    reader = gguf.GGUFReader(tiny)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{stem}-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
-    third = -(-len(reader.tensors) // 3)
-    for number, path in enumerate(paths):
-        writer = gguf.GGUFWriter(path, "bloom")
-        writer.add_uint16("split.no", number)
-        writer.add_uint16("split.count", 3)
-        if number == 0:
-            for key, value in {"context_length": 512, "embedding_length": 32, "block_count": 2}.items():
-                writer.add_uint32(f"bloom.{key}", value)
-            writer.add_uint32("bloom.attention.head_count", 4)
-            writer.add_uint32("bloom.feed_forward_length", 64)
-        for tensor in reader.tensors[number * third : (number + 1) * third]:
-            writer.add_tensor(tensor.name, tensor.data)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-    return paths
 
 
 def write_cached(hub: Path, tiny: Path, commit: str = "c" * 40, name: str = "m.gguf") -> Path:
@@ -381,6 +357,19 @@ def test_the_cache_tells_what_a_file_should_be(library: Library, tiny: Path, tmp
         verify(library, "m")
 
 
+def test_the_cache_tells_what_the_files_of_a_set_should_be(
+    library: Library, tiny: Path, tmp_path: Path
+) -> None:
+    for path in write_split(tmp_path / "away", "split", tiny):
+        link = write_cached(tmp_path / "hub", path, name=path.name)
+    assert verify(library, "split").is_confirmed
+
+    flip_a_byte(link.resolve())
+
+    with pytest.raises(ModelChanged):
+        verify(library, "split")
+
+
 def test_a_cancelled_verification_says_nothing(library: Library, tiny: Path, home: Path) -> None:
     put(tiny, home / "models" / "a.gguf")
     model = library.find("a")
@@ -445,7 +434,31 @@ def test_all_parts_of_a_split_model_come(library: Library, tiny: Path, tmp_path:
     model = library.find("split")
     assert model is not None
     assert [part.name for part in model.parts] == [path.name for path in paths]
-    assert verify(library, "split").sha256
+    assert verify(library, "split").sha256 == added.sha256
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_damage_in_any_part_of_a_split_model_is_found(
+    library: Library, tiny: Path, tmp_path: Path, is_left: bool
+) -> None:
+    first = write_split(tmp_path / "away", "split", tiny)[0]
+    *_, added = add_gguf(first, library)
+    assert isinstance(added, Added)
+    if is_left:  # by a kill before the record, and taken over
+        library.forget(added.path)
+        list(add_gguf(first, library))
+    assert verify(library, "split").is_confirmed
+
+    flip_a_byte(library.folder / "split-00002-of-00003.gguf")
+
+    with pytest.raises(ModelChanged):
+        verify(library, "split")
 
 
 def leftovers(folder: Path) -> list[str]:
