@@ -57,6 +57,5 @@ def look_at_import(path: Path, library: Library) -> ImportLook:
     size_bytes = sum(state.st_size for state in states)
     free_bytes = library.free_bytes()
     can_copy = free_bytes is None or size_bytes <= free_bytes
-    known = {each.absolute() for each in library.paths().values()}
-    is_known = path.is_relative_to(models) or not known.isdisjoint(parts)
+    is_known = library.look().of_file(path) is not None
     return ImportLook(path, True, True, size_bytes, can_copy, can_link, is_known, free_bytes)

@@ -91,13 +91,16 @@ def _add(
     wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_claimed: Callable[[Path], bool]
 ) -> Generator[WorkProgress | WorkDone, None, None]:
     found = find_parts(wish.path.absolute())
-    size_bytes = sum(path.stat().st_size for path in found.parts if path.exists())
+    listed = library.look().of_file(found.path)
+    if listed is not None and (listed.place == "models" or wish.how == "in-place"):
+        raise listed.problem or ModelHere(wish.path.name, listed.path)
+    copied = str(found.path), sum(path.stat().st_size for path in found.parts if path.exists())
 
     def is_taken(path: Path) -> bool:
         if is_claimed(path) or not os.path.lexists(path):
             return is_claimed(path)
         model = library.look().at(path)
-        if model is not None and model.source == str(found.path) and model.size_bytes == size_bytes:
+        if model is not None and model.problem is None and (model.source, model.size_bytes) == copied:
             raise ModelHere(wish.path.name, model.path)
         return True
 
@@ -175,16 +178,20 @@ def _find_output(
 def _is_left(wish: ImportWish, plan: Plan, library: Library, resumes: bool, path: Path) -> bool:
     """Whether a killed run left its result there, or a part of one.
 
-    Raises ModelHere where the result is on record: that run was not killed.
+    Raises ModelHere where the result is on record, and sound: that run was not killed.
     """
     if not os.path.lexists(path):
         return resumes and partial_path(path).exists()
     if not is_result(path, plan):
         return False
     model = library.look().at(path)
-    if model is not None and model.source == _origin(wish):
+    if model is None:
+        return resumes
+    if model.problem is not None:
+        return False
+    if model.source == _origin(wish):
         raise ModelHere(wish.path.name, path)
-    return resumes and (model is None or model.source is None)
+    return resumes and model.source is None
 
 
 def _origin(wish: ImportWish) -> str:

@@ -5,6 +5,7 @@ Reads headers; looks for nothing and changes nothing (`engine.models.library` do
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -78,6 +79,11 @@ class Listing:
         """The model one of whose files is at `path`."""
         absolute = path.absolute()
         return next((model for model in self.models if absolute in model.parts), None)
+
+    def of_file(self, path: Path) -> LocalModel | None:
+        """The model one of whose files `path` leads to, through whatever links."""
+        real = os.path.realpath(path)
+        return next((model for model in self.models if real in map(os.path.realpath, model.parts)), None)
 
     def find_missing(self, name: str) -> MissingModel | None:
         """The model of this name that is gone, taken as `find` takes it."""

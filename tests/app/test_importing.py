@@ -25,6 +25,7 @@ from convert.resumable import journal_path, partial_path
 from engine.models.adding import How
 from engine.models.adding import partial_path as copy_path
 from engine.models.endpoints import Endpoints
+from engine.models.errors import ModelChanged
 from engine.models.library import Library
 
 NAMED_OR_NOT = pytest.mark.parametrize("name", ["贝拉", None])
@@ -46,6 +47,17 @@ def finish(
     *progress, done = import_model(wish, library, resumes=resumes)
     assert isinstance(done, WorkDone)
     return [event for event in progress if isinstance(event, WorkProgress)], done
+
+
+def damage(path: Path, library: Library) -> None:
+    """Change a byte, and let it be found out."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    model = library.look().at(path)
+    assert model is not None
+    with pytest.raises(ModelChanged):
+        list(library.verify(model))
 
 
 def files(library: Library) -> list[str]:
@@ -149,6 +161,66 @@ def test_a_file_is_not_added_again(library: Library, tmp_path: Path, how: How) -
         assert here.value.path == done.path
 
     assert files(library) == ["贝拉.gguf"]
+
+
+def test_after_damage_a_file_is_added_again(library: Library, tmp_path: Path) -> None:
+    wish = ImportWish(write_model(tmp_path / "贝拉.gguf"))
+    _, damaged = finish(wish, library)
+    damage(damaged.path, library)
+
+    _, again = finish(wish, library)
+
+    assert again.path == library.folder / "贝拉-2.gguf"
+    assert again.path.read_bytes() == wish.path.read_bytes() != damaged.path.read_bytes()
+    with pytest.raises(ModelHere) as here:
+        finish(wish, library)
+    assert here.value.path == again.path
+
+
+def test_after_damage_a_checkpoint_is_converted_again(library: Library, checkpoint: Path) -> None:
+    wish = ImportWish(checkpoint, target="q8_0")
+    _, damaged = finish(wish, library)
+    damage(damaged.path, library)
+
+    for resumes in (True, False):
+        with pytest.raises(OutputExists):  # a wished name is nobody else's
+            finish(replace(wish, name=damaged.path.stem), library, resumes=resumes)
+    _, again = finish(wish, library, resumes=True)
+
+    assert again.path != damaged.path
+    assert again.sha256 == damaged.sha256
+
+
+@pytest.mark.parametrize("how", ["copy", "link", "in-place"])
+def test_a_file_in_the_models_folder_stays_the_only_one(library: Library, tmp_path: Path, how: How) -> None:
+    wish = ImportWish(write_model(tmp_path / "贝拉.gguf"))
+    _, done = finish(wish, library)
+    (tmp_path / "link").symlink_to(library.folder)
+
+    for path in (done.path, tmp_path / "link" / done.path.name):
+        with pytest.raises(ModelHere) as here:
+            finish(ImportWish(path, how), library)
+        assert here.value.path == done.path
+
+    assert files(library) == [done.path.name]
+    model = library.look().at(done.path)
+    assert model is not None
+    assert (model.source, model.expected_sha256) == (str(wish.path), done.sha256)
+    damage(done.path, library)
+    with pytest.raises(ModelChanged):
+        finish(ImportWish(done.path, how), library)
+
+
+def test_a_model_of_another_folder_is_copied_though_it_is_listed(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "外部").mkdir()
+    path = write_model(tmp_path / "外部" / "贝拉.gguf")
+    library.add_folder(path.parent)
+
+    with pytest.raises(ModelHere):
+        finish(ImportWish(path, "in-place"), library)
+    _, done = finish(ImportWish(path), library)
+
+    assert done.path.read_bytes() == path.read_bytes()
 
 
 def test_giving_up_a_killed_copy_leaves_nothing_unfinished(tmp_path: Path) -> None:
