@@ -12,6 +12,9 @@ AppError
 ├── ModelFileUnclear
 ├── ModelFolderUnclear
 ├── ModelHere
+├── NotForGguf
+├── OnlyForGguf
+├── TypeNotOffered
 ├── FolderNotReadable
 ├── NameClaimed
 ├── PortInUse
@@ -81,6 +84,31 @@ class ModelHere(AppError):
 
     name: str
     path: Path
+
+
+@dataclass(eq=False)
+class NotForGguf(AppError):
+    """`option` (without its dashes) is for what is converted, and `name` is a GGUF, taken as it is."""
+
+    name: str
+    option: str
+
+
+@dataclass(eq=False)
+class OnlyForGguf(AppError):
+    """`option` (without its dashes) is for GGUF files, and `name` must be converted."""
+
+    name: str
+    option: str
+
+
+@dataclass(eq=False)
+class TypeNotOffered(AppError):
+    """The model `name` can't be had as `type_name`; `known` are the types that it can."""
+
+    name: str
+    type_name: str
+    known: tuple[str, ...]
 
 
 @dataclass(eq=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from app.errors import NotForGguf, TypeNotOffered
 from app.models.finding import load_catalog, not_listed, open_entries, open_library
 from app.models.own_entries import find_entry
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
@@ -29,17 +29,17 @@ def download_model(options: argparse.Namespace, shell: Shell) -> int:
     from app.models.wishes import find_get
     from engine.models.endpoints import find_endpoints
 
-    catalog = load_catalog()
-    known = catalog.find(options.name)
-    _check_type(options, shell, known.variants if known is not None else ())
-    errand = find_get(
-        options.name,
-        catalog,
-        open_entries(shell.home).all(),
-        target=options.type,
-        key=options.key,
-        tokenizer=options.tokenizer,
-    )
+    try:
+        errand = find_get(
+            options.name,
+            load_catalog(),
+            open_entries(shell.home).all(),
+            target=options.type,
+            key=options.key,
+            tokenizer=options.tokenizer,
+        )
+    except (NotForGguf, TypeNotOffered) as error:
+        options.parser.error(shell.texts.error(error))
     done = _run(carry_out(errand, shell.home, find_endpoints()), shell)
     report = {"path": str(done.path), "sha256": done.sha256, "is_converted": done.is_converted}
     _tell(options, shell, "models.download.done", report)
@@ -51,7 +51,7 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     from app.models.importing import ImportWish, import_model
     from convert.recipes import AUTO
 
-    _check_type(options, shell)
+    _check_options(options, shell)
     wish = ImportWish(
         path=options.path,
         how=options.how,
@@ -184,14 +184,17 @@ def _find(name: str, library: Library, shell: Shell) -> LocalModel:
     return model
 
 
-def _check_type(options: argparse.Namespace, shell: Shell, variants: Iterable[str] = ()) -> None:
-    """Types of the converter; where a model is published in several `variants`, their names too."""
+def _check_options(options: argparse.Namespace, shell: Shell) -> None:
+    """Exits with 2 where there is no such type, or no source that all options are for."""
     from convert.recipes import AUTO, TARGETS
 
-    names = dict.fromkeys((AUTO, *TARGETS, *filter(None, variants)))
-    if options.type is not None and options.type not in names:
-        values = {"name": "--type", "value": options.type, "choices": ", ".join(names)}
+    if options.type not in (None, AUTO, *TARGETS):
+        values = {"name": "--type", "value": options.type, "choices": ", ".join((AUTO, *TARGETS))}
         options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
+    given = [name for name in ("type", "key", "tokenizer") if getattr(options, name) not in (None, AUTO)]
+    if options.how != "copy" and given:
+        values = {"name": f"--{given[0]}", "other": f"--{options.how}"}
+        options.parser.error(shell.texts.text("arguments.not_with", **values))
 
 
 def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str, Any], **values: Any) -> None:

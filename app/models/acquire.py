@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.errors import ModelFileUnclear, ModelFolderUnclear, ModelHere
+from app.models.as_it_is import check_as_it_is, names_type, needs_conversion
 from app.models.asking import ask
 from app.models.converting import Converting
 from app.models.fetching import Fetching, Finished
@@ -39,21 +40,26 @@ class Wish:
     """A model to get; only built-in types, so that it can be kept in a file.
 
     repo: "owner/name" on the hub. revision: a branch, or the commit once that is known. file: of several in
-    the repository; subfolder: where in it the model is (see `locate`). target: the type to convert to. key,
-    tokenizer: paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`.
-    modelscope: see `RemoteFile`. output_name: without it, the file's own, or made of repository and target.
+    the repository; subfolder: where in it the model is (see `locate`). target: the type that was asked for.
+    key, tokenizer: paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`.
+    modelscope: see `RemoteFile`. output_name: without it, the file's own, or made of repository and type.
     """
 
     repo: str
     revision: str = "main"
     file: str | None = None
     subfolder: str = ""
-    target: str = DEFAULT_TARGET
+    target: str | None = None
     key: str | None = None
     tokenizer: str | None = None
     prompt: str = "auto"
     modelscope: str | None = None
     output_name: str | None = None
+
+    @property
+    def type_name(self) -> str:
+        """What a checkpoint becomes, and which of several GGUFs is taken."""
+        return self.target or DEFAULT_TARGET
 
 
 def acquire(
@@ -79,7 +85,7 @@ def acquire(
     with the repository's name, else with a number; a file that has the right bytes already is the result.
     is_claimed: whether a path is meant for something else; is_result: whether what is there was converted
     from the same source. Raises `FetchError`s, `ConvertError`s, `ModelFileUnclear`, `ModelFolderUnclear`,
-    `ModelHere`, and what `held` raises.
+    `NotForGguf`, `ModelHere`, and what `held` raises.
     """
     yield WorkProgress("ask", wish.repo)
     repository = ask(
@@ -115,7 +121,7 @@ def acquire(
         output,
         file=wish.file,
         subfolder=wish.subfolder,
-        target=wish.target,
+        target=wish.type_name,
         prompt=wish.prompt,
         tokenizer=Path(wish.tokenizer) if wish.tokenizer else None,
         key=Path(wish.key) if wish.key else None,
@@ -148,7 +154,7 @@ def locate(wish: Wish, repository: Repository) -> Wish:
 def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
     """The GGUF files that are the wished model, in order; none where a checkpoint must be converted.
 
-    Raises `ModelFileUnclear`.
+    Raises `ModelFileUnclear`, and `NotForGguf` where there is one which is not what was wished for.
     """
     prefix = f"{wish.subfolder}/" if wish.subfolder else ""
     found = {
@@ -162,16 +168,24 @@ def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
         names = [wish.file]
     else:
         firsts = [name for name in sorted(found) if is_first(name)]
-        wanted = re.compile(rf"(?<![a-z0-9]){re.escape(wish.target)}(?![a-z0-9_])", re.IGNORECASE)
-        names = [name for name in firsts if wanted.search(name)] or firsts
+        names = [name for name in firsts if names_type(name, wish.type_name)] or firsts
         if not names:
+            return ()
+        is_other = needs_conversion(names[0], wish.target, wish.key, wish.tokenizer) is not None
+        if is_other and _has_checkpoint(repository, wish.subfolder):
             return ()
     if len(names) != 1 or names[0] not in found:
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))
+    check_as_it_is(f"{repository.name}/{names[0]}", wish.target, wish.key, wish.tokenizer)
     parts = part_names(names[0])
     if any(part not in found for part in parts):
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))
     return tuple(found[part] for part in parts)
+
+
+def _has_checkpoint(repository: Repository, subfolder: str) -> bool:
+    offers = repository_offers(repository)
+    return any(offer.kind == "checkpoint" and offer.subfolder == subfolder for offer in offers)
 
 
 def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
@@ -179,8 +193,8 @@ def output_name(wish: Wish, files: Sequence[RemoteFile]) -> str:
     if files:
         return Path(files[0].name).name
     parts = [wish.repo.rpartition("/")[2], *re.split(r"[/\\]", wish.subfolder)]
-    if wish.target != AUTO:
-        parts.append(wish.target)
+    if wish.type_name != AUTO:
+        parts.append(wish.type_name)
     return "-".join(part for part in parts if part) + _SUFFIX
 
 

@@ -14,7 +14,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from app.errors import ModelHere
+from app.errors import ModelHere, OnlyForGguf
+from app.models.as_it_is import check_as_it_is
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress
 from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
@@ -65,8 +66,8 @@ def import_model(
     Without a name in `wish`, the result gets a free one: is_claimed says which other work is going to take. A
     cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
     goes on at the tensor it was at (`discard_import` removes it), or takes over a result that
-    was finished and not recorded. Raises ModelHere where the result of the same source is on record, what
-    `add_gguf` raises, and ConvertErrors.
+    was finished and not recorded. Raises ModelHere where the result of the same source is on record,
+    NotForGguf, OnlyForGguf, what `add_gguf` raises, and ConvertErrors.
     """
 
     if not os.path.exists(wish.path):
@@ -74,6 +75,8 @@ def import_model(
     if wish.path.is_file() and is_gguf(wish.path):
         yield from _add(wish, library, is_cancelled, is_claimed)
         return
+    if wish.how != "copy":
+        raise OnlyForGguf(wish.path.name, wish.how)
     try:
         yield from _convert(wish, library, is_cancelled, is_claimed, resumes)
     except AlreadyGguf as error:
@@ -90,6 +93,7 @@ def discard_import(output: Path) -> None:
 def _add(
     wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_claimed: Callable[[Path], bool]
 ) -> Generator[WorkProgress | WorkDone, None, None]:
+    check_as_it_is(wish.path.name, wish.target, wish.key, wish.tokenizer)
     found = find_parts(wish.path.absolute())
     listed = library.look().of_file(found.path)
     if listed is not None and (listed.place == "models" or wish.how == "in-place"):

@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from app.errors import TypeNotOffered
 from app.models.acquire import Wish
+from app.models.as_it_is import check_as_it_is
 from app.models.errands import Get, Import
 from app.models.importing import ImportWish
 from app.models.own_entries import find_entry
-from convert.recipes import AUTO, DEFAULT_TARGET
+from convert.recipes import AUTO, TARGETS
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
 from engine.models.user_entries import UserEntry, parse_source
 
 _PROMPTS = {"base": "none"}  # the converter's name for the engine's
 _QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
-_WEIGHTS = (".gguf", ".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".enc")
+_GGUF = ".gguf"
+_WEIGHTS = (_GGUF, ".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".enc")
 
 
 def find_get(
@@ -37,7 +40,8 @@ def find_get(
     """What to get for `name`; `target` is the type to get or to convert to. What is on this disk is imported.
 
     Of a set in the catalog, the folder is named after it, as after a repository: `name/folder`. Raises
-    EntryInvalid, ModelNotUsable (no program can read it) and KeyFileNeeded.
+    EntryInvalid, ModelNotUsable (no program can read it), KeyFileNeeded, and NotForGguf or TypeNotOffered
+    where it is known already that `target`, `key` or `tokenizer` is of no use.
     """
     model, subfolder = _find_model(name, catalog)
     if model is None:
@@ -45,6 +49,9 @@ def find_get(
         return _from_entry(own or _parse_existing(name), target, key, tokenizer)
     if not model.can_be_used:
         raise ModelNotUsable(model.name)
+    target = _known_type(model.name, target, _offered_types(model))
+    if model.form == "gguf":
+        check_as_it_is(model.name, None, key, tokenizer)
     needed = next((need.name for need in model.needs if need.kind == "key"), None)
     is_question = model.is_set and not subfolder  # the answer names the folders, and takes no key
     if needed is not None and key is None and not is_question:
@@ -98,8 +105,11 @@ def _parse_existing(name: str) -> UserEntry:
 def _from_entry(
     entry: UserEntry, target: str | None, key: Path | None, tokenizer: Path | None
 ) -> Get | Import:
+    target = _known_type(entry.name, target, (AUTO, *TARGETS))
     if entry.kind == "path":
         return Import(ImportWish(Path(entry.source), target=target or AUTO, key=key, tokenizer=tokenizer))
+    if entry.kind == "address" or (entry.file or "").lower().endswith(_GGUF):
+        check_as_it_is(entry.source, target, key, tokenizer)
     if entry.kind == "address":
         return Get(entry.name, entry.source, address=entry.source)
     is_folder = entry.file is not None and not entry.file.lower().endswith(_WEIGHTS)
@@ -107,11 +117,11 @@ def _from_entry(
         repo=entry.repo or "",
         file=None if is_folder else entry.file,
         subfolder=entry.file or "" if is_folder else "",
-        target=target or DEFAULT_TARGET,
+        target=target,
         key=str(key) if key else None,
         tokenizer=str(tokenizer) if tokenizer else None,
     )
-    if wish.file and target is None and not wish.file.lower().endswith(".gguf"):
+    if wish.file and target is None and not wish.file.lower().endswith(_GGUF):
         # One file that must be converted holds blocks of 2023 more often than not.
         stem = PurePosixPath(wish.file).stem
         wish = replace(wish, target=AUTO, output_name=f"{wish.repo.rpartition('/')[2]}-{stem}.gguf")
@@ -121,6 +131,22 @@ def _from_entry(
 def _source(wish: Wish) -> str:
     """Where it comes from, for people."""
     return "/".join(part for part in (wish.repo, wish.subfolder, wish.file) if part)
+
+
+def _offered_types(model: CatalogModel) -> tuple[str, ...]:
+    """What can be asked for: what it can be converted to, and which of its variants."""
+    variants = () if len(model.variants) < 2 or model.form == "hf" else model.variants
+    return (*variants, AUTO) if model.form == "gguf" else (*variants, AUTO, *TARGETS)
+
+
+def _known_type(name: str, target: str | None, offered: tuple[str, ...]) -> str | None:
+    """The type as it is spelled here."""
+    if target is None:
+        return None
+    found = next((each for each in offered if each.casefold() == target.casefold()), None)
+    if found is None:
+        raise TypeNotOffered(name, target, offered)
+    return found
 
 
 def _variant(model: CatalogModel, target: str | None) -> str:
@@ -137,8 +163,8 @@ def _file(model: CatalogModel, target: str | None) -> str | None:
     return next((item.name for item in chosen if item.role == "weights"), None)
 
 
-def _target(model: CatalogModel, target: str | None) -> str:
+def _target(model: CatalogModel, target: str | None) -> str | None:
     """Blocks that were quantized stay as they are unless a type is asked for."""
     if target is not None and target.casefold() not in (name.casefold() for name in model.variants):
         return target
-    return AUTO if model.form in _QUANTIZED_FORMS else DEFAULT_TARGET
+    return AUTO if model.form in _QUANTIZED_FORMS else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import ModelFileUnclear, ModelFolderUnclear
+from app.errors import ModelFileUnclear, ModelFolderUnclear, NotForGguf
 from app.home import Home
 from app.models.acquire import Wish, acquire, discard
 from app.models.errands import Get, carry_out
@@ -320,6 +320,26 @@ def test_gguf_files_are_fetched_as_they_are(
             assert (tmp_path / name).read_bytes() == hub.files[REPO, name].data
     assert not acquired.is_converted
     assert {event.n_tensors for event in progress} == {0}
+
+
+@pytest.mark.parametrize("wish", [Wish(REPO, target="q8_0"), Wish(REPO, key="k"), Wish(REPO, tokenizer="t")])
+def test_what_only_a_conversion_gives_is_not_asked_of_a_gguf(
+    tmp_path: Path, models: Path, wish: Wish
+) -> None:
+    with LocalHub() as hub:
+        hub.add(REPO, "belle-f16.gguf", b"GGUF" + os.urandom(2000))
+        with pytest.raises(NotForGguf) as refused:
+            get(wish, models, hub)
+        assert refused.value.name == f"{REPO}/belle-f16.gguf"
+        assert not hub.file_requests()
+
+        write_llama(tmp_path / "source", hidden=256)
+        hub.add_folder(REPO, tmp_path / "source")  # that can be converted
+        _, done = get(Wish(REPO, target="q8_0"), models, hub)
+        _, fetched = get(Wish(REPO, target="f16"), models, hub)
+
+    assert done.is_converted
+    assert fetched.path.name == "belle-f16.gguf"
 
 
 def test_a_set_outlasts_an_outage_between_its_files(models: Path) -> None:

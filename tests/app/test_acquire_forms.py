@@ -45,7 +45,7 @@ def convert_offline(path: Path, output: Path, wish: Wish) -> bytes:
     tokenizer = Path(wish.tokenizer) if wish.tokenizer else None
     key = Path(wish.key) if wish.key else None
     with open_checkpoint(path, tokenizer, key, file=wish.file) as checkpoint:
-        list(convert(checkpoint.plan(wish.target, checkpoint.prompt(wish.prompt)), output))
+        list(convert(checkpoint.plan(wish.type_name, checkpoint.prompt(wish.prompt)), output))
     return output.read_bytes()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import ModelHere
+from app.errors import ModelHere, NotForGguf, OnlyForGguf
 from app.home import Home
 from app.models.errands import Import
 from app.models.finding import open_library
@@ -161,6 +161,29 @@ def test_a_file_is_not_added_again(library: Library, tmp_path: Path, how: How) -
         assert here.value.path == done.path
 
     assert files(library) == ["贝拉.gguf"]
+
+
+def test_what_only_a_conversion_gives_is_not_asked_of_a_gguf(library: Library, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "贝拉-f32.gguf")
+    for wish in (
+        ImportWish(path, target="q8_0"),
+        ImportWish(path, key=path),
+        ImportWish(path, tokenizer=path),
+    ):
+        with pytest.raises(NotForGguf):
+            finish(wish, library)
+
+    _, done = finish(ImportWish(path, target="f32"), library)
+    assert done.path.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["link", "in-place"])
+def test_a_checkpoint_is_neither_linked_nor_left_in_place(
+    library: Library, checkpoint: Path, how: How
+) -> None:
+    with pytest.raises(OnlyForGguf) as refused:
+        finish(ImportWish(checkpoint, how), library)
+    assert (refused.value.name, refused.value.option) == (checkpoint.name, how)
 
 
 def test_after_damage_a_file_is_added_again(library: Library, tmp_path: Path) -> None:

@@ -61,7 +61,12 @@ def test_a_flipped_bit_ends_with_one_sentence(chatbelle: Run, tiny_model: Path, 
         (["download", "belle-7b-2m"], 1),
         (["download", "no source"], 1),
         (["download", "belle-7b-2m", "--type", "q17"], 2),
+        (["download", "owner/name/belle-f16.gguf", "--type", "q8_0"], 2),
+        (["download", "https://example.org/belle.gguf", "--tokenizer", "x"], 2),
+        (["download", "belle-llama2-13b-chat-gguf", "--type", "q8_0"], 2),
         (["import"], 2),
+        (["import", "x", "--type", "2m-4bit"], 2),
+        (["import", "x", "--link", "--type", "q8_0"], 2),
         (["import", "x", "--link", "--in-place"], 2),
         (["nonsense"], 2),
     ],
@@ -126,6 +131,18 @@ def test_the_home_folders_tilde_is_followed_where_the_shell_leaves_it(
     assert document(added)["folders"] == [str(tmp_path / "模型")]
     dropped = chatbelle("models", "where", "--drop=~/模型", "--json", env=home)
     assert document(dropped)["folders"] == []
+
+
+def test_an_option_that_would_do_nothing_is_refused(
+    chatbelle: Run, tiny_model: Path, tiny_checkpoint: Path
+) -> None:
+    assert sentence(chatbelle("models", "import", str(tiny_model), "--type", "q4_k_m")) == (
+        f"{tiny_model.name} is a GGUF, which is taken as it is: --type is only for what must be converted."
+        " Leave it out, or name a checkpoint of this model instead."
+    )
+    assert sentence(chatbelle("models", "import", str(tiny_checkpoint), "--in-place", env=CHINESE)) == (
+        f"{tiny_checkpoint.name} 需要转换，而 --in-place 只用于 GGUF 文件。请去掉这个选项。"
+    )
 
 
 def test_a_file_that_is_no_model_of_the_library_is_to_be_imported_first(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import NotForGguf, TypeNotOffered
 from app.models.acquire import Wish
 from app.models.finding import load_catalog
 from app.models.wishes import find_get
@@ -58,6 +59,32 @@ def test_the_variant_of_a_gptq_model_decides_its_file(
     assert errand.wish is not None
     found = errand.wish
     assert (found.file, found.target, found.output_name) == (file, converted, output)
+
+
+@pytest.mark.parametrize("name", ["owner/name/belle-f16.gguf", "https://example.org/belle-f16.gguf"])
+def test_a_gguf_that_is_named_is_of_its_own_type_and_takes_no_key(name: str) -> None:
+    for target in ("f16", "F16", "auto"):
+        assert find_get(name, load_catalog(), target=target)
+    for option, given in {"type": {"target": "q8_0"}, "key": {"key": Path("k")}}.items():
+        with pytest.raises(NotForGguf) as refused:
+            find_get(name, load_catalog(), **given)  # type: ignore[arg-type]
+        assert (refused.value.name, refused.value.option) == (name, option)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("belle-llama2-13b-chat-gguf", "q8_0"),  # published as two files
+        ("belle-7b-2m", "bin"),
+        ("belle-7b-2m", "2m-4bit"),
+        ("owner/name", "2m-4bit"),
+    ],
+)
+def test_a_type_that_there_is_none_of_is_refused(name: str, target: str) -> None:
+    with pytest.raises(TypeNotOffered) as refused:
+        find_get(name, load_catalog(), target=target)
+    assert "auto" in refused.value.known
+    assert target not in refused.value.known
 
 
 SET = "BelleGroup/BELLE-on-Open-Datasets"
