@@ -130,9 +130,9 @@ def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
 
     `CHATBELLE_MIRRORS` (addresses separated by spaces, may be empty) replaces everything after the first.
     With `HF_HUB_OFFLINE` nothing at all may be asked. The token is `HF_TOKEN`, else the one that
-    huggingface_hub stored.
+    huggingface_hub stored, none with `HF_HUB_DISABLE_IMPLICIT_TOKEN`.
     """
-    if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    if _is_true(environ.get("HF_HUB_OFFLINE")):
         return Endpoints((), is_forbidden=True)
     mirrors = environ.get("CHATBELLE_MIRRORS")
     settings = [("HF_ENDPOINT", environ.get("HF_ENDPOINT", "").strip() or HUGGING_FACE)]
@@ -165,14 +165,27 @@ def is_address(url: str, schemes: tuple[str, ...]) -> bool:
 
 
 def _find_token(environ: Mapping[str, str]) -> str | None:
-    """As huggingface_hub finds it, without importing it (it takes a second, and phones have none)."""
-    token = environ.get("HF_TOKEN", "").strip()
+    """As huggingface_hub finds it, without importing it (it takes a second, and phones have none): in the
+    environment, else in the file that its login writes. What it would ask a network for is not found.
+    """
+    if _is_true(environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
+        return None
+    token = _clean(environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "")
     if token:
         return token
     cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = environ.get("HF_HOME") or f"{cache}/huggingface"
-    path = Path(os.path.expanduser(environ.get("HF_TOKEN_PATH") or f"{home}/token"))
+    path = os.path.expandvars(os.path.expanduser(environ.get("HF_TOKEN_PATH") or f"{home}/token"))
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        return _clean(Path(path).read_text(encoding="utf-8")) or None
     except (OSError, ValueError):
         return None
+
+
+def _is_true(value: str | None) -> bool:
+    return (value or "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _clean(token: str) -> str:
+    """Copied text breaks anywhere, and a header must not."""
+    return token.replace("\r", "").replace("\n", "").strip()

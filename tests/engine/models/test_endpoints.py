@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils._headers import get_token_to_send
 
 from builders.hub import Fault, LocalHub
 from engine.models.download import download
@@ -34,6 +37,39 @@ def test_the_order_of_the_hubs(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("stored\n")
     assert find_endpoints(nowhere).token == "stored"
     assert find_endpoints({**nowhere, "HF_TOKEN": " t "}).token == "t"
+
+
+@pytest.mark.parametrize("disabled", ["", "0", "true"])
+@pytest.mark.parametrize("stored", ["", "stored\n", "sto\r\nred"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"HF_TOKEN": " a\nb "},
+        {"HF_TOKEN": " ", "HUGGING_FACE_HUB_TOKEN": "old"},
+        {"HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": "old"},
+        {"HF_TOKEN_PATH": "$HF_HOME/elsewhere"},
+        {"HF_TOKEN_PATH": "/nowhere"},
+    ],
+    ids=str,
+)
+def test_the_token_is_the_one_that_the_real_client_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], stored: str, disabled: str
+) -> None:
+    environ = {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_IMPLICIT_TOKEN": disabled, **settings}
+    (tmp_path / "token").write_text(stored, newline="")
+    (tmp_path / "elsewhere").write_text("another")
+    with monkeypatch.context() as patch:
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_OIDC_RESOURCE"):
+            patch.delenv(name, raising=False)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        importlib.reload(constants)
+        expected = get_token_to_send(None)
+        found = find_endpoints(environ).token
+    importlib.reload(constants)
+
+    assert found == expected
 
 
 @pytest.mark.parametrize(
