@@ -18,7 +18,6 @@ from engine.models.machine import Machine
 Family = Literal["BLOOM", "LLaMA", "LLaMA-EXT"]
 FAMILIES: tuple[Family, ...] = ("BLOOM", "LLaMA", "LLaMA-EXT")
 
-_QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
 _BITS = re.compile(r"(\d)bit")
 # Bits a weight in the blocks that GPTQ's matrices become, with their scales; all others become q8_0.
 _BLOCK_BITS = {4: 5.0, 8: 8.5}
@@ -71,7 +70,7 @@ class Offer:
     @property
     def keeps_its_type(self) -> bool:
         """Whether its weights stay as they were published."""
-        return self.model.form in (*_QUANTIZED_FORMS, "gguf")
+        return self.model.is_quantized or self.model.form == "gguf"
 
     @property
     def family(self) -> Family:
@@ -152,7 +151,7 @@ def _offer(model: CatalogModel, architecture: Architecture | None, machine: Mach
     if not model.can_be_used:
         only = Option("", model.about_bytes())
         return Offer(model, (only,), only, None)
-    if model.form in _QUANTIZED_FORMS or (model.form == "gguf" and model.files):
+    if model.is_quantized or (model.form == "gguf" and model.files):
         return _published(model, architecture, machine)
     if architecture is None or not architecture.gguf_bytes:
         only = Option("", model.about_bytes())
@@ -185,7 +184,7 @@ def _published(model: CatalogModel, architecture: Architecture | None, machine: 
     for variant in model.variants:
         download_bytes = model.about_bytes(variant)
         result_bytes, is_estimate = download_bytes, False
-        if model.form in _QUANTIZED_FORMS:
+        if model.is_quantized:
             weights = next((item for item in model.variant_files(variant) if item.role == "weights"), None)
             result_bytes, is_estimate = _kept_bytes(architecture, weights), True
         fit = None

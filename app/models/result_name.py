@@ -13,13 +13,13 @@ from app.models.inspection import Given
 from app.models.jobs import Job
 from convert.recipes import AUTO
 from convert.sources.xor import parse_encrypted_name
+from engine.models.free_names import FORBIDDEN
 from engine.typed_json import valid_text
 
 NameProblem = Literal["empty", "characters", "reserved", "long", "coming", "taken"]
 
 _SUFFIX = ".gguf"
 _MAX_BYTES = 200  # of the 255 that file systems allow; temporary names are longer
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows
 # Names that say what a file is, not which model.
 _GENERIC = re.compile(
@@ -33,7 +33,7 @@ def suggest_name(given: Given, type_name: str) -> str:
     stem = _stem(source, given.file)
     if given.base is not None:
         stem = f"{_stem(given.base, given.file)}-{stem}"
-    stem = _FORBIDDEN.sub(" ", valid_text(stem)).strip(". ") or "model"
+    stem = FORBIDDEN.sub(" ", valid_text(stem)).strip(". ") or "model"
     suffix = "" if type_name == AUTO else f"-{type_name}"
     return f"{_shorten(stem, _MAX_BYTES - len(suffix))}{suffix}"
 
@@ -54,7 +54,7 @@ def name_problem(name: str, folder: Path, to_come: Collection[str] = ()) -> Name
     """What keeps `name` from being a new file's in `folder`; to_come: as `names_to_come` tells."""
     if not name.strip():
         return "empty"
-    if _FORBIDDEN.search(name) or name != name.strip() or name.endswith(".") or name.startswith("."):
+    if FORBIDDEN.search(name) or name != name.strip() or name.endswith(".") or name.startswith("."):
         return "characters"
     if _RESERVED.fullmatch(name):
         return "reserved"

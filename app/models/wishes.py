@@ -23,7 +23,6 @@ from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
 from engine.models.user_entries import UserEntry, parse_source
 
 _PROMPTS = {"base": "none"}  # the converter's name for the engine's
-_QUANTIZED_FORMS = ("gptq-pt", "xor-gptq")
 _GGUF = ".gguf"
 _WEIGHTS = (_GGUF, ".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".enc")
 
@@ -68,7 +67,7 @@ def find_get(
         modelscope=model.mirrors.modelscope,
     )
     variant = _variant(model, target)
-    if len(model.variants) > 1 and model.form in _QUANTIZED_FORMS:
+    if len(model.variants) > 1 and model.is_quantized:
         asked_for = "" if wish.target == AUTO else f"-{wish.target}"
         wish = replace(wish, output_name=f"{model.name}-{variant}{asked_for}.gguf")
     return Get(
@@ -167,4 +166,4 @@ def _target(model: CatalogModel, target: str | None) -> str | None:
     """Blocks that were quantized stay as they are unless a type is asked for."""
     if target is not None and target.casefold() not in (name.casefold() for name in model.variants):
         return target
-    return AUTO if model.form in _QUANTIZED_FORMS else None
+    return AUTO if model.is_quantized else None

@@ -137,6 +137,11 @@ class CatalogModel:
         return self.form != "private-container"
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether its weights were published in blocks of few bits, to be kept as they are."""
+        return self.form in ("gptq-pt", "xor-gptq")
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """What one can choose among, the recommended one first; ("",) where there is no choice."""
         found = [item.variant for item in self.files or () if item.role == "weights"]

@@ -20,6 +20,7 @@ MODELSCOPE = "https://modelscope.cn"
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _HOST = re.compile(r"[^\s/?#@\\%<>|^]+")
 
 
@@ -99,6 +100,11 @@ class Endpoints:
             path = f"resolve/{quote(revision or 'master', safe='')}/{quote(file.name)}"
             found.append(f"{self.modelscope}/models/{quote(repo)}/{path}")
         return tuple(found)
+
+
+def is_repo_name(name: str) -> bool:
+    """Whether this can be a repository: `owner/name`."""
+    return _REPO.fullmatch(name) is not None and ".." not in name
 
 
 def origin(url: str) -> tuple[str, str, int]:

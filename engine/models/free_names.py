@@ -5,10 +5,14 @@ A split model's files (`-00001-of-00003.gguf`) are named together. Looks at no d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count
 
 from engine.models.places import strip_suffix
+
+FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+"""What some system allows in no file's name."""
 
 
 def renamed(name: str, stem: str) -> str:

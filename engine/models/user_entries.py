@@ -6,20 +6,18 @@ Only where they come from is kept; what they are is found out when they are fetc
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from engine.models.endpoints import is_address
+from engine.models.endpoints import is_address, is_repo_name
 from engine.models.errors import EntryInvalid
+from engine.models.free_names import FORBIDDEN
 from engine.models.json_store import JsonStore
 from engine.typed_json import JsonMismatch, from_json
 
-_HUB = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _MAX_SOURCE = 4096
-_NO_FILE_NAME = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def _from_address(text: str) -> UserEntry:
         raise EntryInvalid(text[:200])
     parts = urlsplit(text)
     # It becomes a file's name: what is a folder or a stream for some system must be neither.
-    name = _NO_FILE_NAME.sub("_", PurePosixPath(unquote(parts.path)).stem).strip(" .")
+    name = FORBIDDEN.sub("_", PurePosixPath(unquote(parts.path)).stem).strip(" .")
     if parts.username or not name:
         raise EntryInvalid(text[:200])
     return UserEntry(name, "address", text)
@@ -68,7 +66,7 @@ def _from_hub(text: str) -> UserEntry:
     name, _, file = rest.partition("/")
     repo = f"{owner}/{name}"
     is_inside = all(part not in ("", ".", "..") for part in file.split("/")) and "\\" not in file
-    if not _HUB.fullmatch(repo) or ".." in repo or (file and not is_inside):
+    if not is_repo_name(repo) or (file and not is_inside):
         raise EntryInvalid(text[:200])
     return UserEntry(PurePosixPath(file).stem if file else name, "hub", text, repo, file or None)
 
