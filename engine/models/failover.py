@@ -20,13 +20,14 @@ from engine.models.fetch_errors import (
     NetworkSettingInvalid,
     NotOnHub,
     Offline,
+    PageInstead,
     RangesNotServed,
     SourceContradicts,
     SourcesFailed,
 )
 from engine.models.reply import AttemptFailed, Patience
 
-_FINAL = ("refused", "missing", "contradicts", "rangeless", "unusable")
+_FINAL = ("refused", "missing", "contradicts", "page", "rangeless", "unusable")
 _LONGEST_BACKOFF_S = 15.0
 # A hub behind a wall takes the whole connection timeout to say nothing: that is asked of a person once, not
 # for every file. Monotonic seconds by host.
@@ -155,16 +156,15 @@ class Failover:
         source.n_failures += 1
         return source.n_failures >= self.patience.n_failures
 
-    def distrust(self, hosts: set[str]) -> bool:
-        """Leave out these hosts; false, and nothing done, where no other source would remain."""
+    def distrust(self, hosts: set[str]) -> None:
+        """Leave out these hosts, unless no other source would remain."""
         with self._lock:
             left = [source for source in self._sources if source.rejected is None]
-            if not any(source.host not in hosts for source in left):
-                return False
+            if all(source.host in hosts for source in left):
+                return
             for source in left:
                 if source.host in hosts:
                     source.rejected = AttemptFailed("contradicts", "its bytes have another hash")
-            return True
 
     def _final_error(self) -> FetchError:
         """What the first source said that was reached at all; one that has worked before says most."""
@@ -174,7 +174,8 @@ class Failover:
         reached = [source for source in asked if not _is_unreachable(source)]
         if not reached:
             first = asked[0].rejected
-            return Offline(self.name, first.reason if first else "no reason known")
+            hosts = tuple(dict.fromkeys(source.host for source in asked))
+            return Offline(self.name, first.reason if first else "no reason known", hosts)
         source = reached[0]
         failure = source.rejected or AttemptFailed("broken", "no reason known")
         if failure.kind == "unusable":
@@ -185,6 +186,8 @@ class Failover:
             return NotOnHub(self.name, source.host)
         if failure.kind == "contradicts":
             return SourceContradicts(self.name, source.host, failure.reason)
+        if failure.kind == "page":
+            return PageInstead(self.name, source.host)
         if failure.kind == "rangeless":
             return RangesNotServed(self.name, source.host)
         if failure.kind == "busy":

@@ -10,6 +10,7 @@ FetchError                `name` is the file, or the repository, that was asked 
 ├── NotOnHub
 ├── HubTooBusy
 ├── SourceContradicts
+├── PageInstead
 ├── SourcesFailed
 ├── RangesNotServed
 ├── HubAnswerInvalid
@@ -41,9 +42,10 @@ class FetchError(EngineError):
 
 @dataclass(eq=False)
 class Offline(FetchError):
-    """No source could be reached at all; `reason` is the system's for the first of them."""
+    """None of `hosts` could be reached at all; `reason` is the system's for the first of them."""
 
     reason: str
+    hosts: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -86,6 +88,13 @@ class SourceContradicts(FetchError):
 
     host: str
     detail: str
+
+
+@dataclass(eq=False)
+class PageInstead(FetchError):
+    """What came from `host` is no answer of a hub: the login page of this network, for example."""
+
+    host: str
 
 
 @dataclass(eq=False)

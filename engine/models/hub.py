@@ -16,7 +16,7 @@ from threading import Event
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from engine.models.endpoints import Endpoints, RemoteFile, host_of
+from engine.models.endpoints import Endpoints, RemoteFile, host_of, is_repo_name
 from engine.models.failover import Failover
 from engine.models.fetch_errors import HubAnswerInvalid, HubRefused, NotOnHub, SearchRefused
 from engine.models.reply import AttemptFailed, Patience
@@ -26,7 +26,6 @@ _MAX_ANSWER_BYTES = 32 << 20
 _MAX_FILES = 20_000
 _MAX_FILE_BYTES = 1 << 42
 _MAX_RESULTS = 100
-_REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,8 @@ class SearchResult:
 
     name: str
     n_downloads: int
-    n_likes: int
     tags: tuple[str, ...]
     is_gated: bool
-
-
-def is_repo_name(name: str) -> bool:
-    """Whether this can be a repository: `owner/name`."""
-    return _REPO.fullmatch(name) is not None and ".." not in name
 
 
 def resolve(
@@ -118,7 +111,7 @@ def _ask(name: str, path: str, endpoints: Endpoints, patience: Patience | None) 
             except AttemptFailed as failure:
                 failover.failed(source, failure, started_s)
             except (ValueError, RecursionError):  # a login page of a hotel's network, for example
-                failover.failed(source, AttemptFailed("contradicts", "the answer is no JSON"), started_s)
+                failover.failed(source, AttemptFailed("page", "no JSON"), started_s)
 
 
 def _read_file(repo: str, commit: str, entry: Any, modelscope: str | None, host: str) -> RemoteFile | None:
@@ -143,9 +136,7 @@ def _read_result(entry: Mapping[str, Any]) -> SearchResult | None:
     if not isinstance(name, str) or not is_repo_name(name):
         return None
     texts = tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-    return SearchResult(
-        name, _count(entry.get("downloads")), _count(entry.get("likes")), texts, bool(entry.get("gated"))
-    )
+    return SearchResult(name, _count(entry.get("downloads")), texts, bool(entry.get("gated")))
 
 
 def _license(answer: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ import httpx
 from engine.models.endpoints import RemoteFile
 
 FailureKind = Literal[
-    "unreachable", "broken", "busy", "refused", "missing", "contradicts", "rangeless", "unusable"
+    "unreachable", "broken", "busy", "refused", "missing", "contradicts", "page", "rangeless", "unusable"
 ]
 
 # What hubs call things that are not there, or not for everybody: the public one answers 401 then.

@@ -84,7 +84,7 @@ class Transport:
             for chunk in Reply(response, {}, self._patience, is_hubs_own=False).chunks():
                 data += chunk
                 if len(data) > max_bytes:
-                    raise AttemptFailed("contradicts", f"more than {max_bytes} bytes")
+                    raise AttemptFailed("page", f"more than {max_bytes} bytes")
             return bytes(data)
         finally:
             response.close()
@@ -145,7 +145,7 @@ class Transport:
                         self._resolved[url] = at, linked
                 elif at != url and response.status_code in _EXPIRED:
                     response.close()  # the hub knows the file; its storage has a bad moment, or slow clocks
-                    raise AttemptFailed("broken", f"HTTP {response.status_code} after a redirect")
+                    raise AttemptFailed("broken", f"HTTP {response.status_code}")
                 return response, linked
             linked = {**response.headers, **linked}
             at = self._next(at, response)

@@ -103,11 +103,11 @@ def test_a_size_that_the_hub_does_not_tell_is_not_known() -> None:
     ],
 )
 def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], kind: str) -> None:
-    result = SearchResult(name, 1, 1, (*tags, "license:apache-2.0"), False)
+    result = SearchResult(name, 1, (*tags, "license:apache-2.0"), False)
 
     assert kind_of(result) == kind
     assert license_of(result) == "apache-2.0"
 
 
 def test_a_result_need_not_name_its_licence() -> None:
-    assert license_of(SearchResult("owner/name", 1, 1, (), False)) is None
+    assert license_of(SearchResult("owner/name", 1, (), False)) is None

@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import ModelNotFound, NameClaimed
 from app.home import Home
+from app.i18n import Texts
 from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
 from app.models.importing import ImportWish
@@ -21,7 +22,7 @@ from app.models.progress import WorkDone, WorkProgress
 from builders.gguf_models import write_model
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
-from engine.models.fetch_errors import AddressEmpty, AddressNotGguf, NotOnHub
+from engine.models.fetch_errors import AddressEmpty, AddressNotGguf, NotOnHub, Offline
 
 
 def wish(repo: str) -> Get:
@@ -133,6 +134,21 @@ def test_an_address_that_answers_with_nothing_is_refused(tmp_path: Path) -> None
 
     assert isinstance(failed.error, AddressEmpty)
     assert os.listdir(fixture.home.models) == []
+
+
+def test_an_address_out_of_reach_is_told_with_its_host(tmp_path: Path) -> None:
+    with LocalHub() as gone:
+        address = f"{gone.lfs_url}/a.gguf"
+    with LocalHub() as hub:
+        jobs = Fixture(tmp_path, hub).open()
+        jobs.add(Get("belle", "https://…", address=address))
+        assert jobs.wait(30)
+        (failed,) = jobs.all
+        jobs.close()
+
+    assert isinstance(failed.error, Offline)
+    assert failed.error.hosts == (gone.lfs_url.removeprefix("http://"),)
+    assert failed.error.hosts[0] in Texts("en").error(failed.error)
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])

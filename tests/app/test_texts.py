@@ -23,7 +23,7 @@ from app.settings_file import SettingsError
 from convert.errors import ConvertError, NotEnoughDisk, OutputExists
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
-from engine.models.fetch_errors import NetworkForbidden
+from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
 
 _SAMPLES: dict[str, Any] = {
     "str": "某物",
@@ -100,6 +100,13 @@ def test_a_window_names_no_command_and_no_option(error: type[Any], language: Lan
     # The first two end the start, in a terminal; only commands are given a model's path.
     if error not in (PortInUse, ClientNotFetched, ModelNotListed):
         assert not re.search(r"--[a-z]|chatbelle |belle-convert", sentence)
+
+
+@pytest.mark.parametrize(
+    "error", [HubTooBusy("贝拉", "hub.example", 60), NetworkSettingInvalid("贝拉", "HF_ENDPOINT=x:y")]
+)
+def test_what_a_search_ends_with_too_names_nothing_that_is_fetched(error: FetchError) -> None:
+    assert not any("贝拉" in Texts(language).error(error) for language in LANGUAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -125,7 +125,7 @@ def test_a_hub_that_does_not_answer_is_said_where_it_was_asked(
     service: ModelService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = Hub()
-    hub.error = Offline("a/one", "no route")
+    hub.error = Offline("a/one", "no route", ("hub.example",))
     hub.may_answer.set()
     monkeypatch.setattr(service, "repository", hub.repository)
 
@@ -200,7 +200,7 @@ def test_another_job_in_the_same_state_is_another_standing(service: ModelService
 def test_what_the_catalog_knows_is_said_of_what_was_found_and_added(
     service: ModelService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = (SearchResult(REPO, 5, 1, (), False), SearchResult("a/other", 1, 0, ("gguf",), False))
+    found = (SearchResult(REPO, 5, (), False), SearchResult("a/other", 1, ("gguf",), False))
     monkeypatch.setattr(service, "search", lambda query: found)
     for source in (REPO, "a/other/x.gguf", "a/other/z.gguf"):
         service.entries.add(parse_source(source))

@@ -14,7 +14,7 @@ import pytest
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import python_environment
 from engine.models.download import download
-from engine.models.endpoints import Endpoints, RemoteFile
+from engine.models.endpoints import Endpoints, RemoteFile, is_repo_name
 from engine.models.failover import Failover
 from engine.models.fetch_errors import (
     FetchError,
@@ -23,10 +23,10 @@ from engine.models.fetch_errors import (
     NetworkForbidden,
     NotOnHub,
     Offline,
+    PageInstead,
     SearchRefused,
-    SourceContradicts,
 )
-from engine.models.hub import is_repo_name, resolve, search
+from engine.models.hub import resolve, search
 from engine.models.reply import Patience
 
 REPO = "BelleGroup/BELLE-7B-2M"
@@ -143,8 +143,10 @@ def test_a_name_that_no_system_may_write_is_left_out(
 def test_a_login_page_is_no_answer(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     page = lambda self, path, query: self._reply(200, b"<html>Welcome", {})  # noqa: E731
     monkeypatch.setattr("builders.hub._Handler._interface", page)
-    with pytest.raises(SourceContradicts):
-        resolve(REPO, Endpoints((hub.url,)), patience=FAST)
+    for ask in (resolve, search):
+        with pytest.raises(PageInstead) as came:
+            ask(REPO, Endpoints((hub.url,)), patience=FAST)  # type: ignore[operator]
+        assert came.value.host == hub.url.removeprefix("http://")
 
 
 @pytest.mark.parametrize("name", ["a", "a/b/c", "../b", "a/..", "a b/c", "", "a/b?x"])

@@ -11,7 +11,7 @@ import pytest
 from builders.hub import Fault, HubFile, LocalHub
 from engine.models.download import Downloaded, download
 from engine.models.endpoints import Endpoints, RemoteFile
-from engine.models.fetch_errors import HubRefused, NotOnHub, SourceContradicts
+from engine.models.fetch_errors import HubRefused, NotOnHub, SourceContradicts, SourcesFailed
 from engine.models.reply import AttemptFailed, Patience
 from engine.models.transport import Transport
 
@@ -142,6 +142,14 @@ def test_what_is_refused_is_not_called_missing(
     hub.fault = lambda seen: Fault(status=status, headers={"X-Error-Code": code} if code else {})
     with pytest.raises(HubRefused):
         fetch(file, tmp_path / "a", hub)
+
+
+def test_storage_that_refuses_has_failed_and_not_refused(hub: LocalHub, tmp_path: Path) -> None:
+    file = remote(hub, hub.add(REPO, NAME, DATA))
+    hub.fault = lambda seen: Fault(status=403) if seen.server == "lfs" else None
+    with pytest.raises(SourcesFailed) as failed:
+        fetch(file, tmp_path / "a", hub)
+    assert failed.value.reason == "HTTP 403"  # a word would be of one language
 
 
 def test_a_page_of_unknown_length_is_no_part_of_a_file(hub: LocalHub, tmp_path: Path) -> None:
