@@ -11,6 +11,7 @@ AppError
 ├── ModelIsFolder
 ├── ModelFileUnclear
 ├── ModelFolderUnclear
+├── EntryKnown
 ├── ModelHere
 ├── NotForGguf
 ├── OnlyForGguf
@@ -76,6 +77,14 @@ class ModelNotListed(AppError):
     """There is something at `path`, which is none of the models of this disk that are kept track of."""
 
     path: Path
+
+
+@dataclass(eq=False)
+class EntryKnown(AppError):
+    """The model `name` need not be added to the catalog: it is there, and called `id` in commands."""
+
+    name: str
+    id: str
 
 
 @dataclass(eq=False)

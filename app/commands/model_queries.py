@@ -19,7 +19,7 @@ from app.commands.model_tables import (
 )
 from app.models.added_folders import folder_problem
 from app.models.finding import load_catalog, not_listed, open_entries, open_library
-from app.models.own_entries import add_entry, find_entry
+from app.models.own_entries import add_entry, find_entry, search_entries
 from app.models.report import catalog_report, entry_report, listing_report, local_report
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError, NetworkForbidden, Offline
@@ -74,12 +74,7 @@ def search_models(options: argparse.Namespace, shell: Shell) -> int:
     """The catalog, what was added to it, and the hub; without a network the first two."""
     catalog, machine = load_catalog(), look_at_machine()
     models = [catalog_report(model, catalog, machine, shell.texts) for model in catalog.search(options.query)]
-    wanted = options.query.casefold()
-    own = [
-        entry_report(entry)
-        for entry in open_entries(shell.home).all()
-        if wanted in f"{entry.name} {entry.source}".casefold()
-    ]
+    own = [entry_report(entry) for entry in search_entries(options.query, open_entries(shell.home).all())]
     hub = [] if options.offline else _search_hub(options.query, shell)
     if options.json:
         shell.terminal.write_json({"catalog": models, "added": own, "hub": hub})
@@ -145,7 +140,7 @@ def _show_known(name: str, library: Library, machine: Machine, shell: Shell) -> 
 
 
 def add_source(options: argparse.Namespace, shell: Shell) -> int:
-    """Add a model to the catalog. Raises EntryInvalid, RecordsNotSaved, LibraryInUse."""
+    """Add a model to the catalog. Raises EntryInvalid, EntryKnown, RecordsNotSaved, LibraryInUse."""
     shell.home.make()
     report = entry_report(add_entry(options.source, open_entries(shell.home), load_catalog()))
     if options.json:

@@ -113,7 +113,7 @@ def _add(
         if isinstance(event, Added):
             yield WorkDone(event.path, event.size_bytes, event.sha256)
         else:
-            phase: Phase = "copy" if event.path is not None else "check"
+            phase: Phase = "check" if event.path is None else "link" if wish.how == "link" else "copy"
             progress = pace.at(phase, wish.path.name, event.done_bytes, event.total_bytes)
             yield replace(progress, output=event.path)
 

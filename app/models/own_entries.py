@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from app.errors import EntryKnown
 from engine.models.catalog import Catalog
 from engine.models.errors import EntryInvalid
 from engine.models.user_entries import UserEntries, UserEntry, parse_source
@@ -18,8 +19,11 @@ from engine.models.user_entries import UserEntries, UserEntry, parse_source
 def add_entry(source: str, entries: UserEntries, catalog: Catalog) -> UserEntry:
     """Add what a person typed, and return the entry; of a source that was added before, that one.
 
-    Raises EntryInvalid (also for a path where nothing is), RecordsNotSaved and LibraryInUse.
+    Raises EntryInvalid (also for a path where nothing is), EntryKnown, RecordsNotSaved and LibraryInUse.
     """
+    model = catalog.find(source.strip())
+    if model is not None and not os.path.exists(source.strip()):
+        raise EntryKnown(model.name, model.id)
     entry = parse_source(source)
     if entry.kind == "path" and not os.path.exists(entry.source):
         raise EntryInvalid(source.strip())
@@ -30,6 +34,14 @@ def add_entry(source: str, entries: UserEntries, catalog: Catalog) -> UserEntry:
     entry = replace(entry, name=_free_name(entry.name, known, catalog), added_at=time.time())
     entries.add(entry)
     return entry
+
+
+def search_entries(query: str, entries: Sequence[UserEntry]) -> tuple[UserEntry, ...]:
+    """Entries in whose name and source every word of `query` occurs, as `Catalog.search` takes it."""
+    words = query.casefold().split()
+    return tuple(
+        entry for entry in entries if all(word in f"{entry.name} {entry.source}".casefold() for word in words)
+    )
 
 
 def find_entry(name: str, entries: Sequence[UserEntry]) -> UserEntry | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from engine.models.download import Rate
 
-Phase = Literal["ask", "check", "download", "copy", "resume", "convert", "verify"]
+Phase = Literal["ask", "check", "download", "copy", "link", "resume", "convert", "verify"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,9 @@ def test_a_gguf_is_imported_verified_and_removed(
     chatbelle: Run, tiny_model: Path, home_folder: Path, tmp_path: Path
 ) -> None:
     source = Path(shutil.copyfile(tiny_model, tmp_path / "新 模型.gguf"))
+    linked = chatbelle("models", "import", str(source), "--link", "--json")
+    assert linked.stderr == "Linking ...\n"
+    Path(document(linked)["path"]).unlink()
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
 
     imported = document(chatbelle("models", "import", str(source), "--json"))
@@ -297,7 +300,10 @@ def test_a_model_of_ones_own_is_added_found_fetched_and_taken_out_again(
     assert other["name"] == "贝拉-tiny-2"
 
     assert document(chatbelle("models", "list", "--catalog", "--json"))["added"] == [added, other]
-    assert document(chatbelle("models", "search", "someone", "--offline", "--json"))["added"] == [other]
+    for query in ("someone", "tiny  SOME else"):
+        assert document(chatbelle("models", "search", query, "--offline", "--json"))["added"] == [other]
+    nothing = chatbelle("models", "search", "someone owner", "--offline", "--json")
+    assert document(nothing)["added"] == []
     assert document(chatbelle("models", "show", "贝拉-tiny-2", "--json")) == other
     table = chatbelle("models", "list", "--catalog", "--lang", "zh-CN").stdout
     assert "你添加的：" in table

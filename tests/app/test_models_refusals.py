@@ -54,6 +54,7 @@ def test_a_flipped_bit_ends_with_one_sentence(chatbelle: Run, tiny_model: Path, 
         (["import", "nothing"], 1),
         (["add", "nothing"], 1),
         (["add", "./nothing"], 1),
+        (["add", "BELLE-7B-2M"], 1),
         (["add", "http://example.org/a.gguf"], 1),
         (["add"], 2),
         (["download", "chatbelle-int4"], 1),
@@ -143,6 +144,14 @@ def test_an_option_that_would_do_nothing_is_refused(
     assert sentence(chatbelle("models", "import", str(tiny_checkpoint), "--in-place", env=CHINESE)) == (
         f"{tiny_checkpoint.name} 需要转换，而 --in-place 只用于 GGUF 文件。请去掉这个选项。"
     )
+
+
+@pytest.mark.parametrize("source", ["BELLE-7B-2M", "belle-7b-2m", "BelleGroup/BELLE-7B-2M"])
+def test_what_is_in_the_catalog_is_not_added_to_it(chatbelle: Run, source: str) -> None:
+    assert sentence(chatbelle("models", "add", source)) == (
+        "BELLE-7B-2M is in the catalog already: chatbelle models download belle-7b-2m gets it."
+    )
+    assert document(chatbelle("models", "list", "--catalog", "--json"))["added"] == []
 
 
 def test_a_file_that_is_no_model_of_the_library_is_to_be_imported_first(
