@@ -38,8 +38,10 @@ def download_model(options: argparse.Namespace, shell: Shell) -> int:
             key=options.key,
             tokenizer=options.tokenizer,
         )
-    except (NotForGguf, TypeNotOffered) as error:
+    except NotForGguf as error:
         options.parser.error(shell.texts.error(error))
+    except TypeNotOffered as error:
+        _refuse_type(options, shell, error.known)
     done = _run(carry_out(errand, shell.home, find_endpoints()), shell)
     report = {"path": str(done.path), "sha256": done.sha256, "is_converted": done.is_converted}
     _tell(options, shell, "models.download.done", report)
@@ -189,12 +191,17 @@ def _check_options(options: argparse.Namespace, shell: Shell) -> None:
     from convert.recipes import AUTO, TARGETS
 
     if options.type not in (None, AUTO, *TARGETS):
-        values = {"name": "--type", "value": options.type, "choices": ", ".join((AUTO, *TARGETS))}
-        options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
+        _refuse_type(options, shell, (AUTO, *TARGETS))
     given = [name for name in ("type", "key", "tokenizer") if getattr(options, name) not in (None, AUTO)]
     if options.how != "copy" and given:
         values = {"name": f"--{given[0]}", "other": f"--{options.how}"}
         options.parser.error(shell.texts.text("arguments.not_with", **values))
+
+
+def _refuse_type(options: argparse.Namespace, shell: Shell, known: tuple[str, ...]) -> None:
+    """Exits with 2."""
+    values = {"name": "--type", "value": options.type, "choices": ", ".join(known)}
+    options.parser.error(shell.texts.text("arguments.invalid_choice", **values))
 
 
 def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str, Any], **values: Any) -> None:

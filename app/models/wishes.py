@@ -135,7 +135,7 @@ def _source(wish: Wish) -> str:
 def _offered_types(model: CatalogModel) -> tuple[str, ...]:
     """What can be asked for: what it can be converted to, and which of its variants."""
     variants = () if len(model.variants) < 2 or model.form == "hf" else model.variants
-    return (*variants, AUTO) if model.form == "gguf" else (*variants, AUTO, *TARGETS)
+    return (AUTO, *variants) if model.form == "gguf" else (AUTO, *TARGETS, *variants)
 
 
 def _known_type(name: str, target: str | None, offered: tuple[str, ...]) -> str | None:
