@@ -25,6 +25,7 @@ _ERRORS = (
         ),
         "arguments.invalid_choice",
     ),
+    (re.compile(r"argument (?P<name>.+?): invalid \w+ value: ''"), "arguments.empty"),
     (re.compile(r"argument (?P<name>.+?): invalid \w+ value: '(?P<value>.*)'"), "arguments.invalid_value"),
     (re.compile(r"argument (?P<name>.+?): ignored explicit argument '(?P<value>.*)'"), "arguments.no_value"),
     (re.compile(r"argument (?P<name>.+?): not allowed with argument (?P<other>.+)"), "arguments.not_with"),
@@ -61,7 +62,12 @@ class LocalizedParser(argparse.ArgumentParser):
 
 
 def typed_path(value: str) -> Path:
-    """A path whose home folder's tilde the shell left in place, as in `--key=~/a`; that of nobody stays."""
+    """A path whose home folder's tilde the shell left in place, as in `--key=~/a`; that of nobody stays.
+
+    No text is none: an unset variable of a script must not mean the current folder. Raises ValueError.
+    """
+    if not value:
+        raise ValueError
     return Path(os.path.expanduser(value))
 
 
