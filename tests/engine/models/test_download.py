@@ -475,10 +475,10 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_is_there(
 ) -> None:
     file, path = publish(hub), small_disk / "a"
     usage = type("Usage", (), {"free": 1 << 40})()
-    monkeypatch.setattr("engine.models.part_file.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(DownloadDiskFull):
-        fetch(file, path, hub)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.models.part_file.shutil.disk_usage", lambda path: usage)
+        with pytest.raises(DownloadDiskFull):  # one after the other, so that a block is whole by then
+            fetch(file, path, hub, n_connections=1)
     with pytest.raises(DownloadDiskFull):
         fetch(file, path, hub)
     kept = kept_blocks(path)
