@@ -103,7 +103,7 @@ def remove_model(options: argparse.Namespace, shell: Shell) -> int:
     if options.keep_file:
         return _keep_file(options, library, shell, model)
     other = _OTHERS.get(model.place, "")
-    if other and options.yes and not options.delete:
+    if other and not options.delete and (options.yes or not _can_ask(options, shell)):
         _complain(shell, f"models.remove.unsaid{other}", model)
         return EXIT_FAILED
     if not options.yes and not _agrees(options, shell, f"models.remove.ask{other}", model):
@@ -166,9 +166,13 @@ def _drop_entry(options: argparse.Namespace, shell: Shell) -> bool:
     return True
 
 
+def _can_ask(options: argparse.Namespace, shell: Shell) -> bool:
+    return not options.json and shell.terminal.stdin.isatty()
+
+
 def _agrees(options: argparse.Namespace, shell: Shell, key: str, model: LocalModel) -> bool:
     """Ask in a terminal; exits with 2 where nobody can be asked."""
-    if options.json or not shell.terminal.stdin.isatty():
+    if not _can_ask(options, shell):
         options.parser.error(shell.texts.text("models.remove.needs_yes"))
     question = shell.texts.text(key, name=model.name, path=model.path, size_bytes=model.size_bytes)
     shell.terminal.prompt(f"{question} ")

@@ -176,7 +176,8 @@ def choose_files(repository: Repository, wish: Wish) -> tuple[RemoteFile, ...]:
             return ()
     if len(names) != 1 or names[0] not in found:
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))
-    check_as_it_is(f"{repository.name}/{names[0]}", wish.target, wish.key, wish.tokenizer)
+    name = f"{repository.name}/{names[0]}"
+    check_as_it_is(name, names[0], wish.target, wish.key, wish.tokenizer)
     parts = part_names(names[0])
     if any(part not in found for part in parts):
         raise ModelFileUnclear(repository.name, tuple(sorted(found)))

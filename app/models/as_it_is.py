@@ -28,9 +28,12 @@ def needs_conversion(
 
 
 def check_as_it_is(
-    file: str, target: str | None, key: str | Path | None, tokenizer: str | Path | None
+    name: str, file: str, target: str | None, key: str | Path | None, tokenizer: str | Path | None
 ) -> None:
-    """Raise NotForGguf where something is given that can't be had of the GGUF called `file`."""
+    """Raise NotForGguf where something is given that can't be had of the GGUF called `file`.
+
+    name: what people call it; a repository's or folder's name in it says nothing of the file's type.
+    """
     option = needs_conversion(file, target, key, tokenizer)
     if option is not None:
-        raise NotForGguf(file, option)
+        raise NotForGguf(name, option)

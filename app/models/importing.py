@@ -93,7 +93,7 @@ def discard_import(output: Path) -> None:
 def _add(
     wish: ImportWish, library: Library, is_cancelled: Callable[[], bool], is_claimed: Callable[[Path], bool]
 ) -> Generator[WorkProgress | WorkDone, None, None]:
-    check_as_it_is(wish.path.name, wish.target, wish.key, wish.tokenizer)
+    check_as_it_is(wish.path.name, wish.path.name, wish.target, wish.key, wish.tokenizer)
     found = find_parts(wish.path.absolute())
     listed = library.look().of_file(found.path)
     if listed is not None and (listed.place == "models" or wish.how == "in-place"):

@@ -307,6 +307,8 @@ def _at_commit_of(known: Errand, errand: Errand) -> Errand:
     wish = errand.wish
     if known.wish is not None and wish is not None:
         wish = replace(wish, revision=known.wish.revision)
+        if wish.type_name == known.wish.type_name:  # it makes no difference who chose it
+            wish = replace(wish, target=known.wish.target)
     return replace(errand, wish=wish, output_name=known.output_name)
 
 

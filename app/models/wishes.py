@@ -50,7 +50,7 @@ def find_get(
         raise ModelNotUsable(model.name)
     target = _known_type(model.name, target, _offered_types(model))
     if model.form == "gguf":
-        check_as_it_is(model.name, None, key, tokenizer)
+        check_as_it_is(model.name, model.name, None, key, tokenizer)
     needed = next((need.name for need in model.needs if need.kind == "key"), None)
     is_question = model.is_set and not subfolder  # the answer names the folders, and takes no key
     if needed is not None and key is None and not is_question:
@@ -108,7 +108,8 @@ def _from_entry(
     if entry.kind == "path":
         return Import(ImportWish(Path(entry.source), target=target or AUTO, key=key, tokenizer=tokenizer))
     if entry.kind == "address" or (entry.file or "").lower().endswith(_GGUF):
-        check_as_it_is(entry.source, target, key, tokenizer)
+        file = entry.file or entry.source.rpartition("/")[2]
+        check_as_it_is(entry.source, file, target, key, tokenizer)
     if entry.kind == "address":
         return Get(entry.name, entry.source, address=entry.source)
     is_folder = entry.file is not None and not entry.file.lower().endswith(_WEIGHTS)

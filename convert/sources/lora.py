@@ -70,8 +70,10 @@ class LoraChoice:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`DIR` or `DIR:SCALE`; raises `ValueError` for a scale that makes no sense."""
+        """`DIR` or `DIR:SCALE`; raises `ValueError` for no folder and a scale that makes no sense."""
         folder, colon, number = text.rpartition(":")
+        if not text or (colon and not folder):
+            raise ValueError(text)
         if not colon or os.path.exists(text):
             return cls(Path(text))
         try:

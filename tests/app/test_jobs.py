@@ -459,3 +459,18 @@ def make_model(path: Path) -> Path:
 def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.02)
+
+
+def test_it_makes_no_difference_who_chose_the_usual_type(tmp_path: Path) -> None:
+    def wait(errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
+        while not is_cancelled():
+            yield WorkProgress("convert", "x", 5, 10)
+            time.sleep(0.01)
+
+    jobs = Jobs(Home(tmp_path).jobs, wait)
+    first = jobs.add(Get("a/one", "a/one", Wish("a/one")))
+    jobs.pause(first)
+    assert jobs.wait(10)
+    assert jobs.add(Get("a/one", "a/one", Wish("a/one", target="q4_k_m"))) == first
+    assert jobs.add(Get("a/one", "a/one", Wish("a/one", target="q8_0"))) != first
+    jobs.close()

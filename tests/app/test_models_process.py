@@ -203,8 +203,9 @@ def test_a_model_of_the_cache_is_deleted_only_where_that_was_said(
     path = Path(shutil.copyfile(tiny_model, snapshot / "tiny.gguf"))
 
     for language in LANGUAGES:
-        unsaid = chatbelle("models", "remove", "tiny", "--yes", "--lang", language)
-        assert (unsaid.returncode, unsaid.stdout, "--delete" in unsaid.stderr) == (1, "", True)
+        for word in ("--yes", "--json"):  # and nobody to ask
+            unsaid = chatbelle("models", "remove", "tiny", word, "--lang", language)
+            assert (unsaid.returncode, unsaid.stdout, "--delete" in unsaid.stderr) == (1, "", True)
     refused = answer(chatbelle, "", "models", "remove", "tiny")
     assert refused.returncode == 1
     assert "would be deleted for good from the Hugging Face cache, and other programs" in refused.stderr

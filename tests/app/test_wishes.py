@@ -71,6 +71,12 @@ def test_a_gguf_that_is_named_is_of_its_own_type_and_takes_no_key(name: str) -> 
         assert (refused.value.name, refused.value.option) == (name, option)
 
 
+def test_the_name_of_a_repository_is_no_type_of_its_files() -> None:
+    for name in ("owner/Belle-f16-GGUF/belle-q4_0.gguf", "https://example.org/belle-f16/belle-q4_0.gguf"):
+        with pytest.raises(NotForGguf):
+            find_get(name, load_catalog(), target="f16")
+
+
 @pytest.mark.parametrize(
     ("name", "target"),
     [

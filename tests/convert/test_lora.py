@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +90,12 @@ def test_a_merged_llama_is_the_sum(
     with open_checkpoint(small_llama.folder, loras=[LoraChoice(tmp_path / "lora", scale)]) as opened:
         assert opened.form == "safetensors + LoRA"
         check_equal(read_all(opened), expected)
+
+
+@pytest.mark.parametrize("text", ["", ":0.5", "a:nan"])
+def test_an_adapter_is_a_folder_with_a_sensible_scale(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        LoraChoice.parse(text)
 
 
 def test_several_adapters_add_up_on_bloom(tmp_path: Path, small_bloom: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from app.views.context import ViewContext
 from builders.gguf_models import write_model
 from fakes.view_context import FakeViewContext, words_of
 
-AWAY = "It was left where it is, outside of the models folder. To keep the file, choose “Forget” instead."
+AWAY = "lies outside of the models folder. To keep the file, choose “Forget” instead."
 
 
 def test_a_file_left_in_its_place_is_not_removed_unawares(tmp_path: Path) -> None:
