@@ -37,6 +37,11 @@ def stopping_on_signals() -> Iterator[None]:
         signal.signal(number, handle)
     try:
         yield
+    except RuntimeError as error:
+        # One that falls into a lock of the standard library comes out as "release unlocked lock".
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
     finally:
         for number in heard:
             signal.signal(number, before[number])
