@@ -116,8 +116,8 @@ def test_every_form_becomes_a_model_and_one_of_them_chats(
     app.wait_for(lambda: app.has("local-9"), "nine models")
     rows = [app.text(f"local-{number}") for number in range(1, 10)]
     assert all(any(name in row for row in rows) for name in names)
+    app.click("convert")  # before the window changes, which moves what lies at its foot
     app.page.set_viewport_size({"width": 1280, "height": TALL})
-    app.click("convert")
     app.click("convert-chat")
     app.wait_for_label("model-in-use", "真 模型")
     app.ask("我的聊天会被上传吗")
