@@ -100,6 +100,11 @@ def draft_of(job: Job) -> Draft | None:
     return Draft(given, wish.target, name, wish.prompt, wish.how, job_id=job.id)
 
 
+def is_adding(job: Job) -> bool:
+    """Whether the job's source is only added to the models: it needs no conversion."""
+    return isinstance(job.errand, Import) and not job.errand.is_conversion
+
+
 def find_conversion(jobs: tuple[Job, ...], path: Path | None) -> Job | None:
     """The latest unfinished conversion; with a `path`, the latest unfinished work on the source there."""
     for job in reversed(jobs):

@@ -26,8 +26,7 @@ from app.components.convert.unfinished_line import unfinished_line
 from app.components.settings.settings_section import section
 from app.components.work.job_text import error_text
 from app.components.work.status_strip import ask_cancel
-from app.models.conversion import Draft, draft_of, find_conversion
-from app.models.errands import Import
+from app.models.conversion import Draft, draft_of, find_conversion, is_adding
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.inspection import (
     CheckpointFacts,
@@ -147,8 +146,7 @@ class ConvertView(ft.Container):
             self._place.content = self._scrolling()
         if job is not None:
             self._progress.show(job)
-            is_adding = isinstance(job.errand, Import) and not job.errand.is_conversion
-            title = self._context.t("convert.step.add" if is_adding else "convert.step.work")
+            title = self._context.t("convert.step.add" if is_adding(job) else "convert.step.work")
             self._steps.controls = [section(title, [self._progress])]
             return
         self._fill_form()

@@ -174,16 +174,22 @@ def test_pasted_lines_are_one_question(environ: dict[str, str], model: str, home
     assert "+first line\n+second line" in history
 
 
-def test_a_single_answer_is_interrupted_with_130(environ: dict[str, str], model: str) -> None:
+def stop_answer(environ: dict[str, str], model: str, number: signal.Signals) -> tuple[int, bytes]:
+    """The exit code and what stderr says of a single answer that is stopped at work."""
     command = [sys.executable, "-c", SLOW_CHAT, "chat", "--model", model, "x"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=ROOT)
     assert process.stdout is not None
     while b"word2" not in process.stdout.read1():
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
+    return process.returncode, errors
 
-    assert process.returncode == 130
+
+def test_a_single_answer_is_interrupted_with_130(environ: dict[str, str], model: str) -> None:
+    code, errors = stop_answer(environ, model, signal.SIGINT)
+
+    assert code == 130
     assert b"Traceback" not in errors
 
 
@@ -241,13 +247,7 @@ def test_sigterm_ends_a_chat_that_waits_for_a_question(environ: dict[str, str], 
 
 
 def test_sigterm_ends_an_answer(environ: dict[str, str], model: str) -> None:
-    command = [sys.executable, "-c", SLOW_CHAT, "chat", "--model", model, "x"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=ROOT)
-    assert process.stdout is not None
-    while b"word2" not in process.stdout.read1():
-        pass
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    code, errors = stop_answer(environ, model, signal.SIGTERM)
 
-    assert process.returncode == 128 + signal.SIGTERM
+    assert code == 128 + signal.SIGTERM
     assert errors.strip() == b"Interrupted."

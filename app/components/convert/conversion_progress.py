@@ -10,7 +10,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.work.job_text import error_text, job_detail
-from app.models.errands import Import
+from app.models.conversion import is_adding
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
 from app.views.context import ViewContext
@@ -79,8 +79,7 @@ class ConversionProgress(ft.Column):
         state = job.state
         is_done, is_failed = state == "done", state == "failed"
         self._path = job.done.path if job.done is not None else None
-        is_adding = isinstance(job.errand, Import) and not job.errand.is_conversion
-        key = "adding" if is_adding and state == "running" else state
+        key = "adding" if is_adding(job) and state == "running" else state
         self._title.value = t(f"convert.title_{key}", name=job.title)
         self._sign.icon, self._sign.color = _sign(state)
         self._bar_place.visible = not is_done
@@ -88,7 +87,7 @@ class ConversionProgress(ft.Column):
         self._bar.color = ft.Colors.ERROR if is_failed else None
         failure = error_text(job.error, self._context.texts) if job.error is not None else None
         self._text.value = failure or (
-            t("convert.added" if is_adding else "convert.done", path=self._path)
+            t("convert.added" if is_adding(job) else "convert.done", path=self._path)
             if is_done
             else job_detail(job, self._context.texts)
         )
