@@ -81,7 +81,7 @@ def test_shift_enter_breaks_the_line_and_enter_sends_both_lines(app: Any) -> Non
     app.page.keyboard.press("Enter")
 
     app.wait_for_label("last-user", "second line")
-    assert "first line" in app.text("last-user")
+    app.wait_for_label("last-user", "first line")
 
 
 def test_confirming_an_input_method_with_enter_does_not_send(app: Any) -> None:
@@ -296,7 +296,7 @@ def test_a_model_that_cannot_be_loaded_says_why_and_the_demo_helps(
 
     app.ask("is it free")
     app.wait_for(lambda: app.has("load-failure"), "a reason", ANSWER_S)
-    assert "broken.gguf" in app.page_text()
+    app.wait_for_text("broken.gguf")
     app.click("failure-demo")
     app.wait_for(lambda: not app.has("load-failure"), "the demo", ANSWER_S)
     app.click("answer-now")

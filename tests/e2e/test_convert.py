@@ -149,8 +149,8 @@ def test_what_is_wrong_or_missing_is_told_in_both_languages(
     app.choose_language("中文")
     app.click("convert")
     app.wait_for_label("key-file-problem", "错 key.pth")
-    assert "密钥文件" in app.page_text()
-    assert "is not the key" not in app.page_text()
+    app.wait_for_text("密钥文件")
+    app.wait_for(lambda: "is not the key" not in app.page_text(), "the sentence in Chinese")
     _look_at(app, tmp_path / "没有")
     app.wait_for(lambda: "没有" in app.text("source-problem"), "the sentence")
     assert app.text("source-problem") != in_english
@@ -174,6 +174,6 @@ def test_cancelling_a_conversion_leaves_nothing(start: Start, look: Look, home: 
     app.press("Cancel it")
 
     app.wait_for(lambda: app.has("convert-start"), "the choices again")
-    assert app.has("recognised")
+    app.wait_for(lambda: app.has("recognised"), "what it is")
     assert os.listdir(home / "models") == []
     assert os.listdir(home / "jobs") == []

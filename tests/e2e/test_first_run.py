@@ -37,10 +37,10 @@ def test_one_click_on_a_fresh_app_gets_a_model_that_answers(
     app.wait_for_label("offer", "BELLE-7B-2M is ready")
     (model,) = (home / "models").iterdir()
     assert model.suffix == ".gguf"
-    assert not app.has("strip")
+    app.wait_for(lambda: not app.has("strip"), "the end of the strip")
     app.click("offer-chat")
     app.wait_for_label("model-in-use", model.stem)
-    assert not app.has("offer")
+    app.wait_for(lambda: not app.has("offer"), "the end of the offer")
     app.ask(QUESTION)
 
     assert _is_chinese(app.wait_for_answer())

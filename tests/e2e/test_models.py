@@ -150,7 +150,7 @@ def test_a_failure_is_told_in_both_languages_and_cancelling_leaves_nothing(
     app.press("Cancel it")
 
     app.wait_for(lambda: not app.has("job-0"), "the end of the job")
-    assert not app.has("strip")
+    app.wait_for(lambda: not app.has("strip"), "the end of the strip")
     assert os.listdir(home / "models") == []
     assert os.listdir(home / "jobs") == []
 
@@ -165,7 +165,7 @@ def test_without_a_network_the_screen_says_so_and_the_rest_works(
     app.click("section-get")
 
     app.wait_for_label("offline", "HF_HUB_OFFLINE forbids the network")
-    assert app.has("get-recommended")
+    app.wait_for(lambda: app.has("get-recommended"), "the recommended model")
     app.choose_language("中文")
     app.click("models")
     app.click("section-get")
@@ -239,10 +239,10 @@ def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
     app.wait_for(lambda: app.has("catalog-belle-llama-7b-2m-enc"), "the catalog")
     app.click("filter-no-key")
     app.wait_for(lambda: not app.has("catalog-belle-llama-7b-2m-enc"), "only models without a key")
-    assert app.has("catalog-belle-7b-1m")
+    app.wait_for(lambda: app.has("catalog-belle-7b-1m"), "a model without a key")
     app.fill("catalog-text", "GPTQ")
     app.wait_for(lambda: not app.has("catalog-belle-7b-1m"), "only GPTQ")
-    assert app.has("catalog-belle-bloom-gptq-4bit")
+    app.wait_for(lambda: app.has("catalog-belle-bloom-gptq-4bit"), "GPTQ")
 
     app.fill("hub-query", "tiny")
     app.page.wait_for_timeout(500)
@@ -264,10 +264,10 @@ def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
     app.ask("go")
     assert "xyz" in app.wait_for_answer()
     app.click("models")
-    assert "In use" in app.text(f"local-{_row_of(app, 'tiny')}")
+    app.wait_for_label(f"local-{_row_of(app, 'tiny')}", "In use")
     _choose(app, "tiny", "Details")
     app.wait_for_label("local-details", "somebody/Tiny-GGUF/tiny.gguf")
-    assert "The hash is what it should be." in app.text("local-details")
+    app.wait_for_label("local-details", "The hash is what it should be.")
     app.press("Close")
 
     _choose(app, "tiny", "Verify")
@@ -277,7 +277,7 @@ def test_what_is_there_is_filtered_found_fetched_used_checked_and_removed(
     (home / "models" / "tiny.gguf").write_bytes(damaged)
     _choose(app, "tiny", "Verify")
     app.wait_for(lambda: "tiny did not pass" in app.page_text(), "the finding")
-    assert "is damaged, or another file of this name" in app.page_text()
+    app.wait_for_text("is damaged, or another file of this name")
 
     own.rename(home / "models" / "新名 字.gguf")
     (home / "models" / "tiny.gguf").unlink()

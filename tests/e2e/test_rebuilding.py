@@ -83,7 +83,7 @@ def test_one_goes_on_reading_where_one_was_after_the_settings(long_chat: Any) ->
     long_chat.wait_for(lambda: long_chat.has("prompt"), "the chat")
     assert before
     long_chat.wait_for(lambda: seen(long_chat) == before, f"{sorted(before)}", 20)
-    assert long_chat.has("jump-latest")
+    long_chat.wait_for(lambda: long_chat.has("jump-latest"), "the way back")
 
 
 def test_one_goes_on_reading_where_one_was_after_a_change_of_language(long_chat: Any) -> None:
@@ -93,4 +93,4 @@ def test_one_goes_on_reading_where_one_was_after_a_change_of_language(long_chat:
     long_chat.wait_for(lambda: long_chat.has("prompt"), "the chat")
     assert before
     long_chat.wait_for(lambda: len(seen(long_chat) & before) >= len(before) / 2, f"{sorted(before)}", 20)
-    assert long_chat.has("jump-latest")
+    long_chat.wait_for(lambda: long_chat.has("jump-latest"), "the way back")

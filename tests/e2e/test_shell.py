@@ -38,7 +38,7 @@ def test_a_fresh_app_shows_a_new_chat_and_asks_no_other_host(app: Any) -> None:
     app.wait_for_label("new-chat", "New chat")
 
     for identifier in ("chat-search", "chat-list", "models", "convert", "settings", "prompt"):
-        assert app.has(identifier), identifier
+        app.wait_for(lambda name=identifier: app.has(name), identifier)
     # Flet's client names one foreign script, which our Content-Security-Policy keeps from being asked for.
     assert app.reached == []
     assert len(app.foreign) <= 1
@@ -146,7 +146,7 @@ def test_settings_show_the_data_folder_and_its_numbers(start: Start, look: Look,
     app.click("settings")
 
     app.wait_for_text("2 chats, 4 messages")
-    assert str(home) in app.page_text()
+    app.wait_for_text(str(home))
 
 
 def test_a_reload_keeps_the_page(app: Any) -> None:

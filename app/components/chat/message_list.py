@@ -81,7 +81,6 @@ class MessageList(ft.Stack):
         self._held = None
         self._following = Following()
         self._distance_px = 0.0
-        self._jump.visible = False
         self._entries = tuple(entries)
         self._remembered_from = remembered_from
         self._n_loaded = min(len(entries), max(_PAGE, self._distance_from_end(at_message) + 4))
@@ -89,6 +88,7 @@ class MessageList(ft.Stack):
             self._n_loaded = min(len(entries), max(self._n_loaded, at_place.n_loaded))
             self._distance_px = at_place.distance_px
             self._following.on_scroll(self._distance_px)
+        self._set_jump()
         self._arrange()
         if at_message in self._rows:
             self._context.run(self._go_to, at_message)
@@ -250,10 +250,13 @@ class MessageList(ft.Stack):
             self._show_jump()
 
     def _show_jump(self) -> None:
+        self._set_jump()
+        refresh(self._jump)
+
+    def _set_jump(self) -> None:
         self._jump.visible = not self._following.is_at_end
         key = "chat.list.news" if self._following.has_news else "chat.list.latest"
         self._jump_text.value = self._context.t(key)
-        refresh(self._jump)
 
     async def _return_to(self, distance_px: float) -> None:
         """Go back to where the person read, once the rows are there."""
