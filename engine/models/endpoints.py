@@ -54,7 +54,8 @@ class RemoteFile:
 class Endpoints:
     """hubs: base addresses in order, the configured one first. unusable: a setting that is no address.
 
-    is_forbidden: nothing may be asked, addresses of single files neither.
+    is_forbidden: nothing may be asked, addresses of single files neither. is_token_stored: the token is that
+    of a login, and nobody said that it is meant for the configured hub.
     """
 
     hubs: tuple[str, ...]
@@ -62,15 +63,18 @@ class Endpoints:
     token: str | None = field(default=None, repr=False)
     unusable: str | None = None
     is_forbidden: bool = False
+    is_token_stored: bool = False
 
     def token_for(self, url: str) -> str | None:
-        """The token, where `url` is the configured hub's; encrypted, or on this machine.
+        """The token, where `url` is the hub's that it is for; encrypted, or on this machine.
 
-        The public mirror never sees it: where that is configured, the token is the public hub's.
+        That is the configured hub, if the token was set like it. A stored one is the public hub's: what is
+        configured may be any mirror. So is each where the public mirror is configured.
         """
         if self.token is None or not self.hubs:
             return None
-        owner = HUGGING_FACE if _is_mirror(self.hubs[0]) else self.hubs[0]
+        is_public = self.is_token_stored or _is_mirror(self.hubs[0])
+        owner = HUGGING_FACE if is_public else self.hubs[0]
         if origin(url) != origin(owner) or origin(owner) not in map(origin, self.hubs):
             return None
         parts = urlsplit(url)
@@ -152,7 +156,9 @@ def find_endpoints(environ: Mapping[str, str] = os.environ) -> Endpoints:
         if address is None:
             return Endpoints((), unusable=shown_setting(variable, value))
         hubs[address] = None
-    return Endpoints(tuple(hubs), MODELSCOPE if mirrors is None else None, _find_token(environ))
+    token, is_stored = _find_token(environ)
+    modelscope = MODELSCOPE if mirrors is None else None
+    return Endpoints(tuple(hubs), modelscope, token, is_token_stored=is_stored)
 
 
 def _hub_address(value: str) -> str | None:
@@ -170,22 +176,24 @@ def is_address(url: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
-def _find_token(environ: Mapping[str, str]) -> str | None:
+def _find_token(environ: Mapping[str, str]) -> tuple[str | None, bool]:
     """As huggingface_hub finds it, without importing it (it takes a second, and phones have none): in the
     environment, else in the file that its login writes. What it would ask a network for is not found.
+
+    Also returns whether it comes from that file.
     """
     if _is_true(environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
-        return None
+        return None, False
     token = _clean(environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "")
     if token:
-        return token
+        return token, False
     cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = environ.get("HF_HOME") or f"{cache}/huggingface"
     path = os.path.expandvars(os.path.expanduser(environ.get("HF_TOKEN_PATH") or f"{home}/token"))
     try:
-        return _clean(Path(path).read_text(encoding="utf-8")) or None
+        return _clean(Path(path).read_text(encoding="utf-8")) or None, True
     except (OSError, ValueError):
-        return None
+        return None, False
 
 
 def _is_true(value: str | None) -> bool:

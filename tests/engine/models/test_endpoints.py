@@ -109,6 +109,15 @@ def test_who_sees_the_token(tmp_path: Path, settings: dict[str, str], shown_to: 
     assert TOKEN not in repr(endpoints)
 
 
+def test_a_stored_token_is_for_no_other_hub_than_the_public_one(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    endpoints = find_endpoints({"HF_HOME": str(tmp_path), "HF_ENDPOINT": "https://hub.example"})
+
+    assert endpoints.token == TOKEN
+    assert endpoints.token_for("https://hub.example/a") is None
+    assert endpoints.token_for("https://huggingface.co/a") == TOKEN
+
+
 @pytest.mark.parametrize(
     ("url", "is_shown"),
     [
