@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -60,25 +61,36 @@ def remove_record(folder: Path, job_id: str) -> None:
 
 
 def read_records(folder: Path) -> list[JobRecord]:
-    """The unfinished jobs of earlier runs, all of them paused; finished ones are forgotten, and verifications
-    that failed: the library remembers what they found. What can't be read is left alone.
+    """The unfinished jobs, of earlier runs and of other processes, all of them paused."""
+    return [replace(record, state="paused") for record in _records(folder) if not _is_over(record)]
+
+
+def forget_finished(folder: Path) -> None:
+    """Remove the records of jobs that are done, and of verifications that failed: the library remembers what
+    they found.
     """
-    found: list[JobRecord] = []
+    for record in _records(folder):
+        if _is_over(record):
+            remove_record(folder, record.id)
+
+
+def _is_over(record: JobRecord) -> bool:
+    return record.state == "done" or (record.state == "failed" and isinstance(record.errand, Verify))
+
+
+def _records(folder: Path) -> Iterator[JobRecord]:
+    """What can't be read is left alone."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
             with path.open("rb") as file:
                 record = _parse(parse_json(file.read(_LIMIT_BYTES).decode("utf-8")))
+        except FileNotFoundError:  # another process was done with it
+            continue
         except (OSError, ValueError) as error:
             _LOG.warning("the record %s can't be read: %s", path, error)
             continue
-        if not re.fullmatch(r"[0-9a-f]{16}", record.id) or path != _path(folder, record.id):
-            continue
-        is_failed_verification = record.state == "failed" and isinstance(record.errand, Verify)
-        if record.state == "done" or is_failed_verification:
-            remove_record(folder, record.id)
-        else:
-            found.append(replace(record, state="paused"))
-    return found
+        if re.fullmatch(r"[0-9a-f]{16}", record.id) and path == _path(folder, record.id):
+            yield record
 
 
 def _parse(content: Any) -> JobRecord:

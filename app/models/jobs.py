@@ -19,7 +19,14 @@ from typing import Literal
 
 from app.errors import NameClaimed
 from app.models.errands import Errand, Get, Import, Work, discard_unfinished
-from app.models.job_records import JobRecord, State, read_records, remove_record, save_record
+from app.models.job_records import (
+    JobRecord,
+    State,
+    forget_finished,
+    read_records,
+    remove_record,
+    save_record,
+)
 from app.models.progress import WorkDone, WorkProgress
 from engine.models.places import strip_suffix
 
@@ -104,6 +111,7 @@ class Jobs:
         self._again: set[str] = set()  # of those that stop, what was told to go on meanwhile
         self._threads: dict[Lane, threading.Thread] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        forget_finished(folder)
         # Never changed, only replaced: whoever looks must not wait for a record's way to the disk.
         self._jobs = {record.id: Job(record) for record in read_records(folder)}
 
@@ -117,11 +125,14 @@ class Jobs:
         return self._jobs.get(job_id)
 
     def is_claimed(self, path: Path, errand: Errand) -> bool:
-        """Whether an unfinished job other than that of `errand` is going to make the file at `path`."""
-        return any(
-            job.state != "done" and job.record.output == str(path) and not _is_same(job.errand, errand)
-            for job in self._jobs.values()
-        )
+        """Whether an unfinished job other than that of `errand` is going to make the file at `path`.
+
+        Those that another process has begun or left count as well.
+        """
+        jobs = self._jobs
+        records = [job.record for job in jobs.values() if job.state != "done"]
+        records += [record for record in read_records(self._folder) if record.id not in jobs]
+        return any(record.output == str(path) and not _is_same(record.errand, errand) for record in records)
 
     def add(self, errand: Errand) -> str:
         """Put an errand into the queue and return the job's id; an unfinished one is not added twice.
