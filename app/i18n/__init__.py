@@ -1,6 +1,6 @@
 """The front ends' texts in zh-CN and en, and sentences for every expected error.
 
-Errors of the engine, the app, its history and its settings are worded here, those of the converter in
+Errors of the engine, the app, its history and its settings are worded here, most of the converter's in
 `convert.i18n`.
 """
 
@@ -53,7 +53,9 @@ class Texts:
 
     def error(self, error: ExpectedError) -> str:
         """What went wrong, where, and what to do next, in one or two sentences."""
-        if isinstance(error, ConvertError):
+        # What the converter says may name an option that only its own command line has.
+        is_own = f"error.{type(error).__name__}" in catalog().keys(self.language)
+        if isinstance(error, ConvertError) and not is_own:
             return _convert_catalog(self.joint).error_text(error, self.language)
         sentence = catalog(self.joint).error_text(error, self.language)
         if isinstance(error, NotEnoughMemory):

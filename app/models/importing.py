@@ -19,7 +19,7 @@ from app.models.as_it_is import check_as_it_is
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress
 from app.models.taking_over import TakenOver, is_result, take_over
 from convert.detect import open_checkpoint
-from convert.errors import AlreadyGguf, SourceMissing
+from convert.errors import AlreadyGguf, SeveralWeightFiles, SourceMissing
 from convert.pipeline import Converted, Plan, Progress, convert
 from convert.recipes import AUTO
 from convert.resumable import discard_partial, partial_path
@@ -72,8 +72,9 @@ def import_model(
 
     if not os.path.exists(wish.path):
         raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
-    if wish.path.is_file() and is_gguf(wish.path):
-        yield from _add(wish, library, is_cancelled, is_claimed)
+    gguf = find_gguf(wish.path, wish.file) if not wish.loras else None
+    if gguf is not None:
+        yield from _add(replace(wish, path=gguf), library, is_cancelled, is_claimed)
         return
     if wish.how != "copy":
         raise OnlyForGguf(wish.path.name, wish.how)
@@ -217,6 +218,28 @@ def _states(source: Path) -> list[tuple[str, int, int]]:
     if source.is_dir():
         files = [path for path in source.iterdir() if path.is_file()]
     return [(path.name, state.st_size, state.st_mtime_ns) for path in sorted(files) if (state := path.stat())]
+
+
+def find_gguf(path: Path, file: str | None = None) -> Path | None:
+    """The GGUF that was meant: the file at `path`; of a folder without a checkpoint, `file` or the only one.
+
+    Raises SourceMissing where a folder can't be read, and SeveralWeightFiles.
+    """
+    if not path.is_dir():  # of what is neither a file nor a folder, nothing may be read
+        return path if path.is_file() and is_gguf(path) else None
+    try:
+        names = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith(_SUFFIX))
+        has_config = (path / "config.json").is_file()
+    except OSError as error:
+        raise SourceMissing(path, error.strerror or str(error)) from error
+    if has_config:
+        return None
+    if file in names:
+        return path / file
+    first_parts = dict.fromkeys(find_parts(path / name).path.name for name in names)
+    if len(first_parts) > 1:
+        raise SeveralWeightFiles(path, tuple(first_parts))
+    return path / next(iter(first_parts)) if first_parts else None
 
 
 def is_gguf(path: Path) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app.models.importing import is_gguf
+from app.models.importing import find_gguf
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint
 from convert.detect import open_checkpoint
@@ -78,7 +78,6 @@ _FILE_GAPS = (
     MetaParamsMissing,
     PartsMissing,
 )
-_SUFFIX = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def inspect(given: Given, machine: Callable[[], Machine]) -> Inspection:
 
 def _look(given: Given, machine: Callable[[], Machine]) -> CheckpointFacts | GgufFacts:
     _require(given.path)
-    gguf = _find_gguf(given)
+    gguf = find_gguf(given.path, given.file) if given.base is None else None
     if gguf is not None:
         return _gguf_facts(gguf, machine())
     if given.base is None:
@@ -185,26 +184,6 @@ def _require(path: Path) -> None:
         os.stat(path)
     except (OSError, ValueError) as error:  # not there, a name too long for the system, or with a NUL in it
         raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
-
-
-def _find_gguf(given: Given) -> Path | None:
-    """The GGUF that was meant: the file itself, or the only one in a folder without a checkpoint."""
-    path = given.path
-    if path.is_file():
-        return path if is_gguf(path) else None
-    try:
-        names = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith(_SUFFIX))
-        has_config = (path / "config.json").is_file()
-    except OSError as error:
-        raise SourceMissing(path, error.strerror or str(error)) from error
-    if has_config or given.base is not None:
-        return None
-    if given.file in names:
-        return path / given.file
-    first_parts = dict.fromkeys(find_parts(path / name).path.name for name in names)
-    if len(first_parts) > 1:
-        raise SeveralWeightFiles(path, tuple(first_parts))
-    return path / next(iter(first_parts)) if first_parts else None
 
 
 def _gguf_facts(path: Path, machine: Machine) -> GgufFacts:

@@ -20,7 +20,7 @@ from app.models.service import ModelService
 from builders.checkpoints import write_bloom
 from builders.gguf_models import write_model
 from builders.lora import write_adapter
-from convert.errors import OutputExists
+from convert.errors import OutputExists, SeveralWeightFiles
 from convert.resumable import journal_path, partial_path
 from engine.models.adding import How
 from engine.models.adding import partial_path as copy_path
@@ -184,6 +184,23 @@ def test_a_checkpoint_is_neither_linked_nor_left_in_place(
     with pytest.raises(OnlyForGguf) as refused:
         finish(ImportWish(checkpoint, how), library)
     assert (refused.value.name, refused.value.option) == (checkpoint.name, how)
+
+
+def test_the_only_gguf_of_a_folder_is_the_one_that_was_meant(library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "下载"
+    folder.mkdir()
+    write_model(folder / "贝拉.gguf")
+    (folder / "README.md").write_text("notes")
+
+    _, done = finish(ImportWish(folder), library)
+
+    assert done.path == library.folder / "贝拉.gguf"
+    with pytest.raises(ModelHere):
+        finish(ImportWish(folder), library)
+    write_model(folder / "other.gguf")
+    with pytest.raises(SeveralWeightFiles) as several:
+        finish(ImportWish(folder), library)
+    assert several.value.names == ("other.gguf", "贝拉.gguf")
 
 
 def test_after_damage_a_file_is_added_again(library: Library, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from app.errors import AppError, ClientNotFetched, ModelNotFound, ModelNotListed
 from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
-from convert.errors import ConvertError, NotEnoughDisk, OutputExists
+from convert.errors import ConvertError, NotEnoughDisk, OutputExists, SourceMissing
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EngineError, NotEnoughMemory
 from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
@@ -193,8 +193,14 @@ def test_one_thing_has_one_name_in_chinese(word: str, instead: str) -> None:
     assert {key for key, text in texts.items() if re.search(word, text)} == set(), instead
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("error", [*_errors(ConvertError)], ids=lambda error: error.__name__)
+def test_no_option_is_named_that_only_the_converter_has(error: type[Any], language: Language) -> None:
+    assert not re.search(r"--(file|force|prompt)\b", Texts(language).error(_sample(error)))
+
+
 def test_the_converters_errors_speak_through_its_own_catalog() -> None:
-    assert "贝拉.gguf" in Texts("zh-CN").error(OutputExists(Path("贝拉.gguf")))
+    assert "贝拉.gguf" in Texts("zh-CN").error(SourceMissing(Path("贝拉.gguf"), "reason"))
 
 
 @pytest.mark.parametrize(
