@@ -44,7 +44,8 @@ from engine.models.places import (
     scan_folder,
     scan_hf_cache,
 )
-from engine.models.records import FileState, Record, Records, file_state, moved_files
+from engine.models.presence import look_at_folder, look_at_path
+from engine.models.records import Record, Records, file_state, moved_files
 from engine.models.trash import move_to_trash
 
 _READ_BYTES = 4 << 20
@@ -87,7 +88,7 @@ class Library:
         """Look at the disk; where the records can't be read, without them."""
         records, folders = self._known()
         found = self._scan(records, folders)
-        states = {model.path: state for model in found if (state := _state(model.parts)) is not None}
+        states = {model.path: state for model in found if (state := file_state(model.parts)) is not None}
         moves = moved_files(records, states)
         for old, new in moves.items():
             records[new] = records.pop(old)
@@ -126,6 +127,11 @@ class Library:
         """Folders that a person added."""
         return self._records.folders()
 
+    def unreadable_folders(self) -> tuple[Path, ...]:
+        """Folders whose models are neither listed nor missing, because they can't be looked at now."""
+        folders = (self.folder, *self._known()[1])
+        return tuple(folder for folder in folders if look_at_folder(folder) == "unreadable")
+
     def add_folder(self, folder: Path) -> None:
         """Look in `folder` too. Raises RecordsNotSaved and LibraryInUse."""
         self._records.add_folder(normal_path(folder))
@@ -151,7 +157,7 @@ class Library:
         ModelNotReadable, RecordsNotSaved and LibraryInUse.
         """
         absolute = path.absolute()
-        state = _state(find_parts(absolute).parts)
+        state = file_state(find_parts(absolute).parts)
         if state is None:
             raise ModelNotReadable(path, os.strerror(errno.ENOENT))
         given = {
@@ -169,7 +175,7 @@ class Library:
         """Remember that the model at `path` is used now, if it is one of these; failing that is no harm."""
         absolute = path.absolute()
         with suppress(EngineError):
-            if absolute in self.paths().values() and (state := _state(find_parts(absolute).parts)):
+            if absolute in self.paths().values() and (state := file_state(find_parts(absolute).parts)):
                 self._records.merge(absolute, state, used_at=time.time())
 
     def verify(
@@ -184,7 +190,7 @@ class Library:
         with self.held(model.path):
             if model.problem is not None and not isinstance(model.problem, ModelChanged):
                 raise model.problem
-            state = _state(model.parts)
+            state = file_state(model.parts)
             digests: list[str] = []
             done_bytes = 0
             for part in model.parts:
@@ -225,7 +231,7 @@ class Library:
             else:
                 files = [*model.parts]
                 if is_cached:
-                    files += [path.resolve() for path in model.parts if path.is_symlink()]
+                    files += [path.resolve() for path in model.parts if os.path.islink(path)]
                 _delete(files[::-1])
             self._moved.pop(model.path, None)
             self._records.drop(model.path)
@@ -267,18 +273,10 @@ class Library:
             found += scan_hf_cache(self._hf_cache)
         listed = {model.path for model in found}
         for path, record in records.items():
-            if record.in_place and path not in listed and path.is_file():
+            if record.in_place and path not in listed and look_at_path(path) == "file":
                 found.append(replace(find_parts(path), place="in-place"))
         unique = {model.path.absolute(): model for model in reversed(found)}
         return with_unique_names(model for model in found if unique[model.path.absolute()] is model)
-
-
-def _state(parts: tuple[Path, ...]) -> FileState | None:
-    """None where a file vanished meanwhile."""
-    try:
-        return file_state(parts)
-    except OSError:
-        return None
 
 
 def _read(path: Path) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from engine.errors import EngineError, ModelFileError
 from engine.models.errors import ModelChanged, PartsMissing
 from engine.models.header_summary import HeaderSummary, summarize
 from engine.models.places import FoundModel, Place, strip_suffix
+from engine.models.presence import look_at_path
 from engine.models.records import FileState, Record
 
 
@@ -159,5 +160,5 @@ def missing_models(
     return tuple(
         MissingModel(strip_suffix(path.name), path, record.size_bytes, record.source)
         for path, record in records.items()
-        if path not in states and not path.exists()
+        if path not in states and look_at_path(path) == "gone"
     )

@@ -1,7 +1,7 @@
 """Where GGUF files are found on this disk: folders, and the cache of the Hugging Face hub.
 
 Looks at names and links only, and opens no model. The files of a split model (`-00001-of-00003.gguf`) come
-as one.
+as one. What can't be reached now is left out, and hides nothing else.
 
 The cache (huggingface.co/docs/huggingface_hub/guides/manage-cache) holds, in `models--OWNER--NAME`, the bytes
 in `blobs/HASH` and, for each commit, links to them under their names in `snapshots/COMMIT/`.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.models.parts import PART, joined_hash
+from engine.models.presence import look_at_path
 
 Place = Literal["models", "folder", "in-place", "hf-cache"]
 """In the models folder, in one that a person added, in none that is looked at, or in the hub's cache."""
@@ -77,7 +78,8 @@ def find_parts(path: Path) -> FoundModel:
     match = PART.fullmatch(path.name)
     if match is None:
         return FoundModel(strip_suffix(path.name), (path,), 1, "folder")
-    beside = (entry for entry in _entries(path.parent) if _is_sibling(entry, match) and entry.is_file())
+    siblings = (entry for entry in _entries(path.parent) if _is_sibling(entry, match))
+    beside = (entry for entry in siblings if look_at_path(entry) in ("file", "unreachable"))
     return FoundModel(match["stem"], tuple(sorted(beside)) or (path,), int(match["count"]), "folder")
 
 
@@ -131,18 +133,23 @@ def _scan_repository(folder: Path, repo: str) -> list[FoundModel]:
     return found
 
 
-def _group(files: Iterator[Path], place: Place) -> tuple[FoundModel, ...]:
+def _group(files: Iterator[tuple[Path, bool]], place: Place) -> tuple[FoundModel, ...]:
+    """The models that `_walk` found; one with a part that can't be reached is none now, and lacks nothing."""
     groups: dict[tuple[Path, str, int], list[Path]] = {}
-    for number, path in enumerate(files):
+    unreachable = set()
+    for number, (path, is_reachable) in enumerate(files):
         if number >= _MAX_FILES:
             break
         match = PART.fullmatch(path.name)
         n_parts = int(match["count"]) if match is not None else 1
         key = (path.parent, strip_suffix(path.name) if n_parts > 1 else path.name, n_parts)
         groups.setdefault(key, []).append(path)
+        if not is_reachable:
+            unreachable.add(key)
     return tuple(
-        FoundModel(strip_suffix(parts[0].name), tuple(sorted(parts)), max(1, n_parts), place)
-        for (_, _, n_parts), parts in sorted(groups.items())
+        FoundModel(strip_suffix(parts[0].name), tuple(sorted(parts)), max(1, key[2]), place)
+        for key, parts in sorted(groups.items())
+        if key not in unreachable
     )
 
 
@@ -151,11 +158,13 @@ def _is_sibling(path: Path, match: re.Match[str]) -> bool:
     return other is not None and (other["stem"], other["count"]) == (match["stem"], match["count"])
 
 
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
+def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
+    """Every GGUF file, and whether it can be reached now."""
     for entry in _entries(folder):
-        if entry.name.lower().endswith(SUFFIX) and entry.is_file():
-            yield entry
-        elif depth > 1 and entry.is_dir() and not entry.is_symlink():
+        presence = look_at_path(entry)
+        if entry.name.lower().endswith(SUFFIX) and presence in ("file", "unreachable"):
+            yield entry, presence == "file"
+        elif depth > 1 and presence == "folder" and not os.path.islink(entry):
             yield from _walk(entry, depth - 1)
 
 

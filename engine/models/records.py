@@ -16,6 +16,7 @@ from typing import Any
 from engine.models.header_summary import HeaderSummary
 from engine.models.json_store import JsonStore
 from engine.models.places import normal_path
+from engine.models.presence import look_at_path
 from engine.typed_json import JsonMismatch, from_json
 
 
@@ -54,9 +55,12 @@ class FileState:
     mtime_ns: int
 
 
-def file_state(parts: Iterable[Path]) -> FileState:
-    """Size and newest time of the files. Raises OSError."""
-    states = [os.stat(path) for path in parts]
+def file_state(parts: Iterable[Path]) -> FileState | None:
+    """Size and newest time of the files; None where one vanished meanwhile, or can't be reached."""
+    try:
+        states = [os.stat(path) for path in parts]
+    except OSError:
+        return None
     return FileState(sum(state.st_size for state in states), max(state.st_mtime_ns for state in states))
 
 
@@ -133,9 +137,11 @@ class Records:
 
 def moved_files(records: Mapping[Path, Record], found: Mapping[Path, FileState]) -> dict[Path, Path]:
     """Old path to new path of files that were renamed: gone from one place, and just as large and old at
-    another that has no record. Where two would fit, nothing is guessed.
+    another that has no record. Where two would fit, nothing is guessed, nor of what can't be reached now.
     """
-    gone = {path: record for path, record in records.items() if path not in found and not path.exists()}
+    gone = {
+        path: record for path, record in records.items() if path not in found and look_at_path(path) == "gone"
+    }
     fresh = [path for path in found if path not in records]
     moves: dict[Path, Path] = {}
     for old, record in gone.items():

@@ -5,6 +5,7 @@ Knows nothing of models. Phones have no trash for apps.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -18,4 +19,4 @@ def move_to_trash(path: Path) -> bool:
         send2trash(path)
     except OSError:  # also the package's own TrashPermissionError
         return False
-    return not path.exists()
+    return not os.path.exists(path)
