@@ -106,7 +106,7 @@ class Library:
         if moves or learned:
             with suppress(EngineError):  # looking works where nothing can be written, only more slowly
                 self._records.learn(moves, learned)
-        return Listing(tuple(models), missing_models(records, states))
+        return Listing(tuple(models), missing_models(records, states, (self.folder, *folders)))
 
     def find(self, name: str) -> LocalModel | None:
         """The model of this name, or of this path."""
@@ -138,7 +138,8 @@ class Library:
 
     def remove_folder(self, folder: Path) -> None:
         """Don't look in `folder` any more; its files stay. Raises RecordsNotSaved and LibraryInUse."""
-        self._records.remove_folder(normal_path(folder))
+        kept = (self.folder,) if self._hf_cache is None else (self.folder, self._hf_cache)
+        self._records.remove_folder(normal_path(folder), kept)
 
     def note(
         self,

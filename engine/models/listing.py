@@ -6,7 +6,7 @@ Reads headers; looks for nothing and changes nothing (`engine.models.library` do
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -17,7 +17,7 @@ from engine.models.errors import ModelChanged, PartsMissing
 from engine.models.header_summary import HeaderSummary, summarize
 from engine.models.places import FoundModel, Place, strip_suffix
 from engine.models.presence import look_at_path
-from engine.models.records import FileState, Record
+from engine.models.records import FileState, Record, is_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +155,11 @@ def _named(name: str, models: Iterable[_Model]) -> _Model | None:
 
 
 def missing_models(
-    records: Mapping[Path, Record], states: Mapping[Path, FileState]
+    records: Mapping[Path, Record], states: Mapping[Path, FileState], folders: Sequence[Path]
 ) -> tuple[MissingModel, ...]:
+    """What is gone of our own, and from the `folders` looked at; other programs' files come and go."""
     return tuple(
         MissingModel(strip_suffix(path.name), path, record.size_bytes, record.source)
         for path, record in records.items()
-        if path not in states and look_at_path(path) == "gone"
+        if path not in states and (record.is_ours or is_in(path, folders)) and look_at_path(path) == "gone"
     )

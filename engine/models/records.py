@@ -42,6 +42,11 @@ class Record:
     used_at: float | None = None
     summary: HeaderSummary | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file was got, imported or made here; of others only what they are was learned."""
+        return self.in_place or self.added_at is not None or self.source is not None
+
     def fits(self, state: FileState) -> bool:
         """Whether the file is still the one that was recorded."""
         return (self.size_bytes, self.mtime_ns) == (state.size_bytes, state.mtime_ns)
@@ -126,11 +131,18 @@ class Records:
 
         self._store.change(edit)
 
-    def remove_folder(self, folder: Path) -> None:
-        """Don't look there any more."""
+    def remove_folder(self, folder: Path, kept: Iterable[Path] = ()) -> None:
+        """Don't look there any more, and forget what was learned of files there.
+
+        kept: other places that are looked at; with those that were added, they keep what is in them.
+        """
 
         def edit(content: dict[str, Any]) -> None:
-            content["folders"] = [str(path) for path in _folders(content) if path != folder]
+            others = [path for path in _folders(content) if path != folder]
+            content["folders"] = [str(path) for path in others]
+            for path, record in _parse(content).items():
+                if not record.is_ours and is_in(path, [folder]) and not is_in(path, [*others, *kept]):
+                    _models(content).pop(str(path), None)
 
         self._store.change(edit)
 
@@ -149,6 +161,11 @@ def moved_files(records: Mapping[Path, Record], found: Mapping[Path, FileState])
         if len(fitting) == 1 and fitting[0] not in moves.values():
             moves[old] = fitting[0]
     return moves
+
+
+def is_in(path: Path, folders: Iterable[Path]) -> bool:
+    """Whether `path` is in one of the folders, by its name."""
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _for_state(record: Record | None, state: FileState) -> Record:

@@ -1,4 +1,4 @@
-"""What is listed and missed when a place is out of reach."""
+"""What is listed and missed when a place is out of reach, gone, or not looked at any more."""
 
 from __future__ import annotations
 
@@ -149,3 +149,86 @@ def test_what_is_plainly_not_there_is_gone(tmp_path: Path) -> None:
     for name in ("nothing", "file/below", "loop", "long" * 100, "nul\0"):
         assert (name, look_at_path(tmp_path / name)) == (name, "gone")
     assert [look_at_folder(path) for path in (tmp_path, file, loop)] == ["readable", "gone", "gone"]
+
+
+# --- gone -------------------------------------------------------------------------------------------
+
+
+def test_models_that_are_gone_from_places_that_are_looked_at_are_missing(
+    library: Library, tmp_path: Path
+) -> None:
+    (library.folder / "own.gguf").unlink()
+    shutil.rmtree(tmp_path / "盘")
+    shutil.rmtree(tmp_path / "place")
+    (tmp_path / "place").touch()  # a file where the folder was
+
+    assert sorted(missing(library)) == ["disk", "kept", "own"]
+
+
+def test_files_of_other_programs_come_and_go(library: Library, tmp_path: Path) -> None:
+    """The hub's cache is not ours; what was only seen there is not missed."""
+    library.note_used(tmp_path / "hub" / "models--owner--name" / "snapshots" / "c1" / "cached.gguf")
+    shutil.rmtree(tmp_path / "hub")
+
+    assert missing(library) == []
+
+
+def test_what_we_know_the_origin_of_is_missed_wherever_it_was(
+    library: Library, tiny: Path, tmp_path: Path
+) -> None:
+    cached = tmp_path / "hub" / "models--owner--name" / "snapshots" / "c1" / "cached.gguf"
+    library.note(cached, source="owner/name")
+    shutil.rmtree(tmp_path / "hub")
+
+    assert missing(library) == ["cached"]
+
+
+# --- not looked at any more -------------------------------------------------------------------------
+
+
+def test_the_models_of_a_dropped_folder_are_not_missed(library: Library, tmp_path: Path) -> None:
+    library.remove_folder(tmp_path / "盘")
+    assert names(library) == ["cached", "kept", "own"]
+    shutil.rmtree(tmp_path / "盘")
+
+    assert missing(library) == []
+
+
+def test_records_that_an_older_version_left_of_a_dropped_folder_miss_nothing(
+    library: Library, tmp_path: Path
+) -> None:
+    library._records.remove_folder(tmp_path / "盘", kept=[tmp_path])  # noqa: SLF001 - the folder, and no record
+    shutil.rmtree(tmp_path / "盘")
+
+    assert missing(library) == []
+
+
+def test_with_a_folder_goes_what_was_only_learned_of_it(library: Library, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "盘"
+    library.note(put(tiny, folder / "ours.gguf"), source="owner/name")
+    library.note(put(tiny, folder / "stays.gguf"), in_place=True)
+    put(tiny, folder / "inner" / "both.gguf")
+    library.add_folder(folder / "inner")
+    library.note_used(folder / "inner" / "both.gguf")
+    library.look()
+
+    library.remove_folder(folder)
+
+    kept = {path.stem for path in library._records.read() if path.is_relative_to(folder)}  # noqa: SLF001
+    assert kept == {"ours", "stays", "both"}
+    both = library.find("both")
+    assert both is not None
+    assert both.used_at is not None
+    assert names(library) == ["both", "cached", "kept", "own", "stays"]
+
+
+def test_what_is_also_in_another_place_keeps_its_record(library: Library, tmp_path: Path) -> None:
+    cached = tmp_path / "hub" / "models--owner--name" / "snapshots" / "c1" / "cached.gguf"
+    library.note_used(cached)
+    library.note_used(library.folder / "own.gguf")
+    library.add_folder(tmp_path)
+
+    library.remove_folder(tmp_path)
+
+    used = [model.name for model in library.look().models if model.used_at is not None]
+    assert used == ["cached", "own"]
