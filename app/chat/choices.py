@@ -5,6 +5,7 @@ Knows names and sizes; opens no file.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def list_choices(home: Home, *others: str | None) -> tuple[ModelChoice, ...]:
     """The demo, then the library in order, then `others` (keys) that are files somewhere else."""
     found = [DEMO, *(_from_library(name, path, home) for name, path in model_paths(home).items())]
     for key in others:
-        if key is not None and not any(_is_meant(key, choice) for choice in found) and Path(key).is_file():
+        if key is not None and not any(_is_meant(key, choice) for choice in found) and os.path.isfile(key):
             found.append(_from_path(key, Path(key)))
     return tuple(found)
 
@@ -62,7 +63,7 @@ def find_key(path: Path, home: Home) -> str:
 
 def require_file(choice: ModelChoice, home: Home) -> Path:
     """The file of a choice that is not the demo. Raises ModelNotFound when it is gone."""
-    if choice.path is None or not choice.path.is_file():
+    if choice.path is None or not os.path.isfile(choice.path):
         raise ModelNotFound(choice.key, home.models, (DEMO_NAME, *list_names(home)))
     return choice.path
 

@@ -99,7 +99,7 @@ def _add(
     listed = library.look().of_file(found.path)
     if listed is not None and (listed.place == "models" or wish.how == "in-place"):
         raise listed.problem or ModelHere(wish.path.name, listed.path)
-    copied = str(found.path), sum(path.stat().st_size for path in found.parts if path.exists())
+    copied = str(found.path), sum(path.stat().st_size for path in found.parts if os.path.exists(path))
 
     def is_taken(path: Path) -> bool:
         if is_claimed(path) or not os.path.lexists(path):
@@ -186,7 +186,7 @@ def _is_left(wish: ImportWish, plan: Plan, library: Library, resumes: bool, path
     Raises ModelHere where the result is on record, and sound: that run was not killed.
     """
     if not os.path.lexists(path):
-        return resumes and partial_path(path).exists()
+        return resumes and os.path.exists(partial_path(path))
     if not is_result(path, plan):
         return False
     model = library.look().at(path)

@@ -14,6 +14,7 @@ from engine.models.download import discard_part
 from engine.models.fetch_errors import DownloadNotWritable
 from engine.models.part_file import part_path
 from engine.models.parts import part_names
+from engine.models.presence import look_at_path
 
 
 def claim_part(output: Path, path: Path) -> None:
@@ -45,9 +46,9 @@ def discard_parts(output: Path) -> None:
     paths = [output.with_name(name) for name in part_names(output.name)]
     for path in paths:
         discard_part(path)
-    if any(part_path(path).exists() for path in paths):
+    if any(look_at_path(part_path(path)) != "gone" for path in paths):
         return
-    if not all(path.exists() for path in paths):
+    if any(look_at_path(path) == "gone" for path in paths):
         listed = _listed(output)
         for path in paths:
             with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from app.models.acquire import Wish, acquire, discard
 from app.models.progress import WorkDone
 from app.models.split_set import claim_part, discard_parts
+from builders.broken_places import out_of_reach
 from builders.hub import Fault, LocalHub
 from engine.models.endpoints import Endpoints
 from engine.models.fetch_errors import DownloadDiskFull, DownloadNotWritable
@@ -52,6 +54,18 @@ def test_giving_up_keeps_what_was_there_before(tmp_path: Path) -> None:
         (tmp_path / NAMES[1]).write_bytes(b"GGUF" + b"\1" * (SIZE - 4))
         discard(get_two(hub, tmp_path))
     assert os.listdir(tmp_path) == [NAMES[1]]
+
+
+def test_a_file_that_can_not_be_reached_does_not_make_a_set_incomplete(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in NAMES]
+    for path in paths:
+        path.write_bytes(b"GGUF")
+        claim_part(paths[0], path)
+
+    with out_of_reach(paths[2], errno.EIO):
+        discard_parts(paths[0])
+
+    assert sorted(os.listdir(tmp_path)) == NAMES
 
 
 def test_giving_up_keeps_what_came_to_its_place_meanwhile(tmp_path: Path) -> None:
