@@ -25,6 +25,7 @@ from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError, NetworkForbidden, Offline
 from engine.models.machine import look_at_machine
 from engine.models.places import find_hf_cache, normal_path
+from engine.models.presence import look_at_folder
 
 if TYPE_CHECKING:
     from engine.models.library import Library
@@ -42,7 +43,7 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
         return EXIT_OK
     if report["models"]:
         print_table(shell.terminal, local_table(shell.texts, report["models"]))
-    else:
+    elif not report["unreadable"]:
         shell.terminal.note(shell.texts.text("models.list.none"))
     for model in report["models"]:
         if model["problem"]:
@@ -52,6 +53,8 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
             shell.terminal.note(shell.texts.text("models.list.moved", **moved))
     for gone in report["missing"]:
         shell.terminal.note(shell.texts.text("models.list.missing", name=gone["name"], path=gone["path"]))
+    for folder in report["unreadable"]:
+        shell.terminal.note(shell.texts.text("models.list.unreadable", folder=folder))
     if report["free_bytes"] is not None:
         text = shell.texts.text("models.list.free", folder=report["folder"], free_bytes=report["free_bytes"])
         shell.terminal.note(text)
@@ -157,11 +160,13 @@ def show_places(options: argparse.Namespace, shell: Shell) -> int:
     if complaint is not None:
         shell.terminal.complain(complaint)
         return EXIT_FAILED
+    models, folders, hf_cache = shell.home.models, library.folders, find_hf_cache()
     report = {
         "data": str(shell.home.root),
-        "models": str(shell.home.models),
-        "folders": [str(folder) for folder in library.folders],
-        "hf_cache": str(find_hf_cache()),
+        "models": str(models),
+        "folders": [str(folder) for folder in folders],
+        "hf_cache": str(hf_cache),
+        "states": {str(folder): look_at_folder(folder) for folder in (models, *folders, hf_cache)},
         "free_bytes": library.free_bytes(),
     }
     if options.json:

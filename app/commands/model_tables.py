@@ -107,11 +107,18 @@ def details_table(texts: Texts, report: Mapping[str, Any]) -> Table:
 def places_table(texts: Texts, report: Mapping[str, Any]) -> Table:
     """Where models are."""
     table = _grid()
+    states = report["states"]
+
+    def add(name: str, folder: str, told: Iterable[str]) -> None:
+        state = states[folder]
+        place = texts.text(f"models.where.{state}", path=folder) if state in told else folder
+        table.add_row(texts.text(f"models.where.{name}"), _plain(place))
+
     table.add_row(texts.text("models.where.data"), _plain(report["data"]))
-    table.add_row(texts.text("models.where.models"), _plain(report["models"]))
+    add("models", report["models"], ["unreadable"])  # this one and the cache need not be there
     for folder in report["folders"]:
-        table.add_row(texts.text("models.where.folder"), _plain(folder))
-    table.add_row(texts.text("models.where.hf_cache"), _plain(report["hf_cache"]))
+        add("folder", folder, ["unreadable", "gone"])
+    add("hf_cache", report["hf_cache"], ["unreadable"])
     if report["free_bytes"] is not None:
         table.add_row(texts.text("models.where.free"), size_text(report["free_bytes"]))
     return table

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 
 from app.home import Home
+from engine.models.presence import look_at_folder
 
 
 def folder_problem(folder: Path, home: Home) -> str | None:
     """The key of the sentence that says why `folder` can't be added; None where it can."""
-    if not os.path.exists(folder):  # also false for what is no name at all, or can't be looked at
-        return "library.path.missing"
-    if not os.path.isdir(folder):
-        return "library.path.no_folder"
+    state = look_at_folder(folder)
+    if state == "gone":
+        return "library.path.no_folder" if os.path.exists(folder) else "library.path.missing"
+    if state == "unreadable":
+        return "library.path.unreadable"
     real, models, data = (Path(os.path.realpath(path)) for path in (folder, home.models, home.root))
     if real.is_relative_to(models):
         return "library.path.models"

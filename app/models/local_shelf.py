@@ -20,6 +20,7 @@ from engine.models.fit import Fit, Verdict, judge
 from engine.models.listing import LocalModel, MissingModel
 from engine.models.machine import Machine
 from engine.models.places import nearest_folder
+from engine.models.presence import FolderState, look_at_folder
 
 GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
 
@@ -48,12 +49,12 @@ class ShelfRow:
 
 @dataclass(frozen=True, slots=True)
 class ShelfGroup:
-    """The models of one place. folder: None for those that are elsewhere; it need not exist."""
+    """The models of one place. folder: None for those that are elsewhere; state says whether it is there."""
 
     kind: GroupKind
     folder: Path | None
     rows: tuple[ShelfRow, ...]
-    is_there: bool = True
+    state: FolderState = "readable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ class DiskShares:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """All that is on this disk. Groups without models are left out, but for folders that a person added."""
+    """All that is on this disk. Groups without models are left out, but for folders that a person added, and
+    the models folder where it can't be read.
+    """
 
     groups: tuple[ShelfGroup, ...]
     missing: tuple[MissingModel, ...]
@@ -82,6 +85,11 @@ class Shelf:
     def rows(self) -> tuple[ShelfRow, ...]:
         """The rows of all groups, in the order they are shown."""
         return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every folder could be looked at."""
+        return all(group.state != "unreadable" for group in self.groups)
 
 
 def read_shelf(models: ModelService, state: EngineState = NOTHING_LOADED) -> Shelf:
@@ -131,13 +139,14 @@ def _fit(model: LocalModel, machine: Machine, *, is_loaded: bool) -> Fit | None:
 
 def _groups(rows: list[ShelfRow], models: Path, folders: tuple[Path, ...]) -> Iterable[ShelfGroup]:
     own = tuple(row for row in rows if row.model.place == "models")
-    if own:
-        yield ShelfGroup("models", models, own)
+    state = look_at_folder(models)
+    if own or state == "unreadable":
+        yield ShelfGroup("models", models, own, state)
     left = [row for row in rows if row.model.place == "folder"]
     for folder in folders:
         inside = tuple(row for row in left if row.model.path.is_relative_to(folder))
         left = [row for row in left if row not in inside]
-        yield ShelfGroup("folder", folder, inside, os.path.isdir(folder))
+        yield ShelfGroup("folder", folder, inside, look_at_folder(folder))
     elsewhere = tuple(row for row in rows if row.is_in_place)
     if elsewhere:
         yield ShelfGroup("elsewhere", None, elsewhere)

@@ -21,6 +21,7 @@ def listing_report(listing: Listing, library: Library, machine: Machine, texts: 
             {"name": gone.name, "path": str(gone.path), "source": gone.source} for gone in listing.missing
         ],
         "folder": str(library.folder),
+        "unreadable": [str(folder) for folder in library.unreadable_folders()],
         "free_bytes": library.free_bytes(),
     }
 

@@ -117,5 +117,5 @@ def test_a_folder_that_can_not_be_looked_at_hides_no_model(
     shelf = read_shelf(models)
 
     assert [row.model.name for row in shelf.rows] == ["模型"]
-    assert [group.is_there for group in shelf.groups if group.kind == "folder"] == [False]
+    assert [group.state for group in shelf.groups if group.kind == "folder"] == ["unreadable"]
     models.close()

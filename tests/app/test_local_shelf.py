@@ -92,7 +92,7 @@ def test_models_are_grouped_by_place_and_added_folders_are_kept_when_empty(
         ("folder", []),
         ("elsewhere", ["kept"]),
     ]
-    assert [group.is_there for group in groups] == [True, True, False, True]
+    assert [group.state for group in groups] == ["readable", "readable", "gone", "readable"]
     assert [each.is_in_place for group in groups for each in group.rows] == [False, False, True]
 
 

@@ -79,9 +79,12 @@ def list_heading(context: ViewContext, shelf: Shelf) -> ft.Control:
 
 
 def group_heading(context: ViewContext, group: ShelfGroup, number: int) -> Sequence[ft.Control]:
-    """The models folder needs none; an added folder, the number-th, says which it is, and can be left."""
+    """The models folder needs none while it can be read; an added one, the number-th, says which it is, and
+    can be left.
+    """
     if group.kind == "models":
-        return ()
+        is_whole = group.state != "unreadable"
+        return () if is_whole else (_under_title(context.t("library.models.unreadable")),)
     if group.folder is None:
         icon = ft.Icons.CLOUD_OUTLINED if group.kind == "hf-cache" else ft.Icons.PLACE_OUTLINED
         return (place_title(context.t(f"library.group.{group.kind}"), icon),)
@@ -103,9 +106,13 @@ def group_heading(context: ViewContext, group: ShelfGroup, number: int) -> Seque
         )
     ]
     if not group.rows:
-        key = "library.folder.empty" if group.is_there else "library.folder.gone"
-        parts.append(ft.Container(muted_text(context.t(key)), padding=ft.Padding.only(left=4)))
+        key = "empty" if group.state == "readable" else group.state
+        parts.append(_under_title(context.t(f"library.folder.{key}")))
     return (ft.Column(parts, spacing=0, tight=True),)
+
+
+def _under_title(text: str) -> ft.Control:
+    return ft.Container(muted_text(text), padding=ft.Padding.only(left=4))
 
 
 def missing_row(

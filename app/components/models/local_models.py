@@ -126,7 +126,7 @@ class LocalModels(ft.ListView):
                 yield self._row(row, row_number)
         if wanted and not n_found:
             yield _item(muted_text(context.t("library.find.none")))
-        if not shelf.rows:
+        if not shelf.rows and shelf.is_whole:
             yield _item(empty_card(context))
         if shelf.missing and not wanted:
             yield _item(place_title(context.t("library.missing.title"), ft.Icons.SEARCH_OFF), _HEADING_GAP)
