@@ -19,7 +19,7 @@ FolderState = Literal["readable", "gone", "unreadable"]
 """gone: there is none at this path. unreadable: it can't be told now what is in it."""
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-_WINDOWS_INVALID_NAME = 123
+_WINDOWS_GONE = (123, 1921)  # a name that no file can have; links that lead in a circle
 
 
 def look_at_path(path: Path) -> Presence:
@@ -29,8 +29,8 @@ def look_at_path(path: Path) -> Presence:
     except ValueError:  # a name that no file has
         return "gone"
     except OSError as error:
-        is_invalid = getattr(error, "winerror", None) == _WINDOWS_INVALID_NAME
-        return "gone" if error.errno in _GONE or is_invalid else "unreachable"
+        is_gone = error.errno in _GONE or getattr(error, "winerror", None) in _WINDOWS_GONE
+        return "gone" if is_gone else "unreachable"
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
