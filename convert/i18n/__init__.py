@@ -23,6 +23,7 @@ from convert.i18n.system_reasons import in_chinese
 
 Language = Literal["zh-CN", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
+_UNITS = ("B", "kB", "MB", "GB")
 
 
 class _Formatter(string.Formatter):
@@ -78,11 +79,19 @@ class Catalog:
 def size_text(size_bytes: int, joint: str = " ") -> str:
     """Bytes as people read them, in decimal units: `4.68 GB`; `joint` stands before the unit."""
     value = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f}{joint}{unit}" if unit == "B" else f"{value:.3g}{joint}{unit}"
+    for unit in _UNITS[:-1]:
+        if value < 999.5:  # more would be rounded to 1000, which takes the next unit
+            return f"{value:.3g}{joint}{unit}"
         value /= 1000
-    return f"{value:.2f}{joint}GB"
+    return f"{value:.2f}{joint}{_UNITS[-1]}"
+
+
+def share_text(done_bytes: int, total_bytes: int, joint: str = " ") -> str:
+    """Bytes of a total, both in its unit and as exact: `0.34 / 4.68 GB`."""
+    total, _, unit = size_text(total_bytes, joint).rpartition(joint)
+    n_decimals = len(total.partition(".")[2])
+    done = done_bytes / 1000 ** _UNITS.index(unit)
+    return f"{done:.{n_decimals}f}{joint}/{joint}{total}{joint}{unit}"
 
 
 def _quoted(word: str) -> str:

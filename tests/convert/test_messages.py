@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from convert.errors import ConvertError, SourceMissing
-from convert.i18n import LANGUAGES, Catalog, size_text
+from convert.i18n import LANGUAGES, Catalog, share_text, size_text
 from engine.native.kernels import NativeLibraryMissing
 
 CATALOG = Catalog("convert.i18n")
@@ -86,7 +86,31 @@ def test_every_error_says_what_where_and_what_next(error: type[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (15_500_000, "15.5 MB"), (4_680_000_000, "4.68 GB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_400, "999 kB"),
+        (999_700, "1 MB"),
+        (15_500_000, "15.5 MB"),
+        (999_700_000, "1.00 GB"),
+        (4_680_000_000, "4.68 GB"),
+    ],
 )
 def test_sizes_are_in_decimal_units(size_bytes: int, text: str) -> None:
     assert size_text(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("done_bytes", "total_bytes", "text"),
+    [
+        (0, 0, "0 / 0 B"),
+        (7, 999, "7 / 999 B"),
+        (340_000_000, 4_680_000_000, "0.34 / 4.68 GB"),
+        (900_000, 15_500_000, "0.9 / 15.5 MB"),
+        (999_700_000, 999_700_000, "1.00 / 1.00 GB"),
+    ],
+)
+def test_a_share_has_one_unit(done_bytes: int, total_bytes: int, text: str) -> None:
+    assert share_text(done_bytes, total_bytes) == text
+    assert " " not in share_text(done_bytes, total_bytes, joint="_")
