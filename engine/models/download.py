@@ -44,8 +44,8 @@ _MAX_FILE_BYTES = 1 << 42
 class DownloadProgress:
     """How far a file is. phase: "check" compares what an earlier run left, "download" fetches.
 
-    bytes_per_s: over the last seconds; left_s: None while that is not known. host: where the last bytes came
-    from. waiting_s: until a source may be asked again, 0.0 while bytes are expected.
+    bytes_per_s: over the last seconds; left_s: None while that is not known. waiting_s: until a source may
+    be asked again, 0.0 while bytes are expected. host: that source, else where the last bytes came from.
     """
 
     phase: Literal["check", "download"]
@@ -266,6 +266,7 @@ class _Download:
 
     def _progress(self, transfer: Transfer, rate: Rate) -> DownloadProgress:
         done_bytes, total_bytes = transfer.done_bytes, self.part.size_bytes
+        waiting_s = self.failover.waiting_s()
         return DownloadProgress(
             phase="download",
             name=self.file.name,
@@ -273,8 +274,8 @@ class _Download:
             total_bytes=total_bytes,
             bytes_per_s=rate.bytes_per_s,
             left_s=rate.left_s(total_bytes - done_bytes),
-            host=transfer.host,
-            waiting_s=self.failover.waiting_s(),
+            host=self.failover.next_host() if waiting_s > 0 else transfer.host,
+            waiting_s=waiting_s,
         )
 
 

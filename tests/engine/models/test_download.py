@@ -276,6 +276,14 @@ def test_a_mirror_that_dies_is_left(hub: LocalHub, mirror: LocalHub, tmp_path: P
     assert (tmp_path / "a").read_bytes() == DATA
 
 
+def test_who_is_waited_for_is_named_before_the_first_byte(hub: LocalHub, tmp_path: Path) -> None:
+    file = publish(hub)
+    hub.fault = at_times(Fault(status=429, headers={"Retry-After": "1"}), server="hub")
+    events = list(download(file, tmp_path / "a", Endpoints((hub.url,)), patience=FAST, n_connections=1))
+    waiting = [event for event in events if isinstance(event, DownloadProgress) and event.waiting_s > 0]
+    assert {event.host for event in waiting if not event.done_bytes} == {hub.url.removeprefix("http://")}
+
+
 @pytest.mark.parametrize("lie", [Fault(size=len(DATA) + 1), Fault(etag="1" * 64), Fault(status=404)])
 def test_a_source_that_has_another_file_is_skipped(
     hub: LocalHub, mirror: LocalHub, tmp_path: Path, lie: Fault
