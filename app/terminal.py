@@ -19,6 +19,7 @@ from app.errors import OutputNotWritable
 
 # What a model must never send to a terminal: escape sequences and other controls, but tab and newline.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_N_COLUMNS = 80
 
 
 class OutputClosed(Exception):  # noqa: N818 - not an error: the reader has all it wanted
@@ -65,12 +66,36 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """A line beside the answers, dimmed where that is possible."""
-        text = _CONTROLS.sub("", text)
-        self._write_stderr(f"\x1b[2m{text}\x1b[0m\n" if self._styles_notes else f"{text}\n")
+        self._write_stderr(self._dimmed(text) + "\n")
+
+    @property
+    def can_redraw(self) -> bool:
+        """Notes go to a terminal in which a line can be written over."""
+        return self.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def n_columns(self) -> int:
+        """How wide the terminal is that notes go to; 80 where that is not known."""
+        try:
+            return os.get_terminal_size(self.stderr.fileno()).columns or _N_COLUMNS
+        except (OSError, ValueError):
+            return _N_COLUMNS
+
+    def redraw(self, text: str) -> None:
+        """A note in the place of the one that this wrote last, and as long at least; see `end_line`."""
+        self._write_stderr("\r" + self._dimmed(text))
+
+    def end_line(self) -> None:
+        """What `redraw` wrote stays; the next note gets a line of its own."""
+        self._write_stderr("\n")
 
     def complain(self, text: str) -> None:
         """A line about something that failed."""
         self._write_stderr(_CONTROLS.sub("", text) + "\n")
+
+    def _dimmed(self, text: str) -> str:
+        text = _CONTROLS.sub("", text)
+        return f"\x1b[2m{text}\x1b[0m" if self._styles_notes else text
 
     def _write_stderr(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody reads it: nothing is lost

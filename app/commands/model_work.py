@@ -6,11 +6,11 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from app.commands.work_progress import TerminalProgress
 from app.errors import NotForGguf, TypeNotOffered
 from app.models.finding import load_catalog, not_listed, open_entries, open_library
 from app.models.own_entries import find_entry
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
-from convert.i18n import size_text
 
 if TYPE_CHECKING:
     from app.models.errands import Work
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.models.library import Library
     from engine.models.listing import LocalModel
 
-_STEP_PERCENT = 10
 # Places whose files are not ours alone, and the ends of the keys about them: --yes is no answer there.
 _OTHERS = {"hf-cache": "_cached", "in-place": "_in_place"}
 
@@ -124,12 +123,11 @@ def _run(work: Work, shell: Shell) -> WorkDone:
     """Carry it out to its end."""
     from app.models.progress import WorkDone
 
-    progress = _Progress(shell)
-    with closing(work):
+    with closing(work), TerminalProgress(shell) as progress:
         for event in work:
             if isinstance(event, WorkDone):
                 return event
-            progress.update(event.phase, event.done_bytes, event.total_bytes)
+            progress.update(event)
     raise KeyboardInterrupt  # work that just ends was cancelled
 
 
@@ -214,22 +212,3 @@ def _tell(options: argparse.Namespace, shell: Shell, key: str, report: dict[str,
         shell.terminal.write_json(report)
     else:
         shell.terminal.write_raw(shell.texts.text(key, **report, **values) + "\n")
-
-
-class _Progress:
-    """A line every ten percent of each phase, which reads well in a log too."""
-
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._phase = ""
-        self._next_percent = 0
-
-    def update(self, phase: str, done_bytes: int, total_bytes: int) -> None:
-        """Say so if there is something new."""
-        if phase != self._phase:
-            self._phase, self._next_percent = phase, _STEP_PERCENT
-            self._shell.terminal.note(self._shell.texts.text(f"models.phase.{phase}"))
-        if total_bytes and done_bytes * 100 >= self._next_percent * total_bytes:
-            percent = done_bytes * 100 // total_bytes
-            self._next_percent = (percent // _STEP_PERCENT + 1) * _STEP_PERCENT
-            self._shell.terminal.note(f"{percent:3}%  {size_text(done_bytes)} / {size_text(total_bytes)}")

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from app.components.work.job_text import ending_text, job_text, left_text, short_text
+from app.components.work.job_text import amount_text, ending_text, job_text, short_text
 from app.errors import ModelNotFound
-from app.i18n import Texts
+from app.i18n import Texts, WindowTexts
 from app.models.acquire import Wish
 from app.models.errands import Errand, Get, Import, Verify
 from app.models.importing import ImportWish
 from app.models.job_records import JobRecord, State
 from app.models.jobs import Job
 from app.models.progress import Phase, WorkDone, WorkProgress
+from app.models.progress_texts import left_text, rate_text
 
 GET = Get("BELLE-7B-2M", "BelleGroup/BELLE-7B-2M", Wish("BelleGroup/BELLE-7B-2M"))
 IMPORT = Import(ImportWish(Path("/数据/模型.bin")))
 CONVERSION = Import(ImportWish(Path("/数据/模型.bin"), name="贝拉-q4_k_m"))
 VERIFY = Verify(Path("/models/belle.gguf"))
-EN, ZH = Texts("en"), Texts("zh-CN")
+EN, ZH = WindowTexts("en"), WindowTexts("zh-CN")
 
 
 def job(errand: Errand, state: State = "running", **values: int) -> Job:
@@ -114,7 +115,44 @@ def test_every_ending_is_told(texts: Texts) -> None:
 
 @pytest.mark.parametrize(
     ("left_s", "text"),
-    [(3, "less than a minute left"), (200, "about 3 min left"), (5400, "about 1 h 30 min left")],
+    [
+        (None, ""),
+        (0, ""),
+        (3, "less than a minute left"),
+        (200, "about 3 min left"),
+        (5400, "about 1 h 30 min left"),
+    ],
 )
-def test_time_is_told_as_people_say_it(left_s: float, text: str) -> None:
-    assert left_text(left_s, EN) == text
+def test_time_is_told_as_people_say_it(left_s: float | None, text: str) -> None:
+    assert left_text(WorkProgress("copy", "x", left_s=left_s), EN) == text
+
+
+def test_a_rate_has_two_digits_so_that_it_stands_still() -> None:
+    rates = [
+        rate_text(WorkProgress("copy", "x", bytes_per_s=rate), Texts("en")) for rate in (0, 999.9, 123e5)
+    ]
+    assert rates == ["", "1 kB/s", "12 MB/s"]
+
+
+def test_what_is_done_is_told_beside_it() -> None:
+    at_work = running(
+        GET,
+        "convert",
+        done_bytes=9_530_000_000,
+        total_bytes=28_020_000_000,
+        n_tensors_done=123,
+        n_tensors=434,
+    )
+    space = "\N{NO-BREAK SPACE}"
+    sizes = f"9.53{space}/{space}28.02{space}GB"
+    assert amount_text(at_work, EN) == f"{sizes} · tensor 123 of 434"
+    assert amount_text(at_work, ZH, "blk.0") == f"{sizes} · 第 123 / 434 个张量 · blk.0"
+    assert "tensor" not in job_text(at_work, EN)  # the strip has one line
+    assert amount_text(running(GET, "ask"), EN) == ""
+    assert amount_text(job(GET, "paused", done_bytes=1, total_bytes=2), EN) == ""
+    assert amount_text(replace(at_work, is_stopping=True), EN) == ""
+
+
+def test_reading_a_result_back_is_told_in_bytes_alone() -> None:
+    read = running(IMPORT, "verify", done_bytes=1, total_bytes=2, n_tensors_done=2, n_tensors=2)
+    assert amount_text(read, Texts("en")) == "1 / 2 B"

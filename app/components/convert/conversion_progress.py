@@ -9,10 +9,9 @@ import flet as ft
 
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
-from app.components.work.job_text import error_text, job_detail
+from app.components.work.job_text import amount_text, error_text, job_detail
 from app.models.conversion import is_adding
 from app.models.jobs import Job
-from app.models.progress import WorkProgress
 from app.views.context import ViewContext
 
 
@@ -93,7 +92,8 @@ class ConversionProgress(ft.Column):
         )
         self._text.color = ft.Colors.ERROR if is_failed else None
         self._said.label = self._text.value
-        self._item.value = self._item_text(job.progress) if job.is_active else ""
+        item = job.progress.item if job.progress is not None else ""
+        self._item.value = amount_text(job, self._context.texts, item)
         self._item.visible = job.is_active  # also while it is empty, so that nothing below it moves
         self._note.visible = job.is_active and not job.is_stopping
         shown = {
@@ -108,15 +108,6 @@ class ConversionProgress(ft.Column):
         }
         for each, is_shown in shown.items():
             self._buttons[each].visible = is_shown
-
-    def _item_text(self, progress: WorkProgress | None) -> str:
-        if progress is None or not progress.item:
-            return ""
-        if not progress.n_tensors:
-            return progress.item
-        return self._context.t(
-            "convert.tensor", item=progress.item, n=progress.n_tensors_done, total=progress.n_tensors
-        )
 
     def _chat(self) -> None:
         if self._path is not None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import flet as ft
 
 from app.components.basics.identified import identified
-from app.components.basics.look import UNIT
+from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
-from app.components.work.job_text import ending_text, job_detail
+from app.components.work.job_text import amount_text, ending_text, job_detail
 from app.components.work.status_strip import ask_cancel
 from app.models.errands import Errand, Get, Import, Verify
 from app.models.events import JobChanged, ModelEvent
@@ -76,6 +76,7 @@ class JobCard(ft.Container):
             overflow=ft.TextOverflow.ELLIPSIS,
         )
         self._sentence = ft.Text(theme_style=ft.TextThemeStyle.BODY_SMALL)
+        self._amount = muted_text("", max_lines=1, overflow=ft.TextOverflow.ELLIPSIS)
         self._icon = ft.Icon(_ICONS[type(job.errand)], size=20)
         self._bar = ft.ProgressBar(height=4, border_radius=2, bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST)
         # A bar that comes and goes in the tree of names costs the node around it its identifier.
@@ -111,6 +112,7 @@ class JobCard(ft.Container):
         is_failed, is_done = job.state == "failed", job.state == "done"
         self._sentence.color = ft.Colors.ERROR if is_failed else ft.Colors.ON_SURFACE_VARIANT
         self._sentence.max_lines = None if ending else 2
+        self._amount.value = amount_text(job, texts)
         self._icon.icon = (
             ft.Icons.ERROR_OUTLINE
             if is_failed
@@ -120,6 +122,7 @@ class JobCard(ft.Container):
         )
         self._icon.color = ft.Colors.ERROR if is_failed else ft.Colors.PRIMARY
         is_at_work = job.state == "running" and not job.is_stopping
+        self._amount.visible = is_at_work  # also while it is empty, so that nothing below it moves
         self._bar_place.visible = not is_done and not is_failed
         self._bar.value = job.share if job.share is not None else (None if is_at_work else 0)
         self._pause.visible = job.is_active and not job.is_stopping
@@ -137,6 +140,7 @@ class JobCard(ft.Container):
             [
                 ft.Row([self._icon, texts, buttons], spacing=12),
                 self._bar_place,
+                self._amount,
                 self._actions,
             ],
             spacing=UNIT,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from app.i18n import EXPECTED_ERRORS, Texts, window_size
+from app.i18n import EXPECTED_ERRORS, Texts
 from app.models.errands import Get, Import, Verify
 from app.models.jobs import Job
 from app.models.progress import WorkProgress
+from app.models.progress_texts import (
+    bytes_text,
+    left_text,
+    percent_of,
+    rate_text,
+    tensors_text,
+    waiting_text,
+)
 
 
 def job_text(job: Job, texts: Texts) -> str:
@@ -21,7 +29,7 @@ def short_text(job: Job, texts: Texts) -> str:
         if progress is None or progress.waiting_s > 0 or not progress.total_bytes:
             return job_text(job, texts)
         what = texts.text(f"job.{_kind(job)}", title=job.title)
-        return texts.text("job.short", state=f"{_percent(progress)}%", what=what)
+        return texts.text("job.short", state=f"{percent_of(progress)}%", what=what)
     state = texts.text("job.failed") if job.state == "failed" else job_detail(job, texts)
     return texts.text("job.short", state=state[:1].upper() + state[1:], what=job.title)
 
@@ -43,6 +51,14 @@ def job_detail(job: Job, texts: Texts) -> str:
     return _progress_text(job, job.progress, texts)
 
 
+def amount_text(job: Job, texts: Texts, item: str = "") -> str:
+    """How much of it is done, while it works: `9.53 / 28.02 GB · tensor 123 of 434`, and perhaps its item."""
+    progress = job.progress
+    if job.state != "running" or job.is_stopping or progress is None:
+        return ""
+    return _joined(bytes_text(progress, texts), tensors_text(progress, texts), item)
+
+
 def ending_text(job: Job, texts: Texts) -> str | None:
     """What to say when a job has just come to its end; None while it has not."""
     title = job.title
@@ -62,38 +78,20 @@ def error_text(error: Exception, texts: Texts) -> str:
     return texts.text("gui.unexpected", kind=type(error).__name__)
 
 
-def left_text(left_s: float, texts: Texts) -> str:
-    """How long it takes yet, as people say it."""
-    if left_s < 60:
-        return texts.text("job.left_seconds")
-    minutes = round(left_s / 60)
-    if minutes < 60:
-        return texts.text("job.left_minutes", n=minutes)
-    return texts.text("job.left_hours", hours=minutes // 60, minutes=minutes % 60)
-
-
 def _progress_text(job: Job, progress: WorkProgress, texts: Texts) -> str:
-    if progress.waiting_s > 0 and progress.host:
-        return texts.text("job.waiting", host=progress.host, seconds=max(1, round(progress.waiting_s)))
+    waiting = waiting_text(progress, texts)
+    if waiting:
+        return waiting
     is_remote = progress.phase == "convert" and isinstance(job.errand, Get)
     phase = texts.text("job.phase.convert_remote" if is_remote else f"job.phase.{progress.phase}")
     if not progress.total_bytes:
         return phase
-    parts = [texts.text("job.percent", phase=phase, percent=_percent(progress))]
-    if progress.bytes_per_s > 0:
-        parts.append(texts.text("job.rate", rate=window_size(_rounded(progress.bytes_per_s))))
-    if progress.left_s is not None:
-        parts.append(left_text(progress.left_s, texts))
-    return " · ".join(parts)
+    percent = texts.text("job.percent", phase=phase, percent=percent_of(progress))
+    return _joined(percent, rate_text(progress, texts), left_text(progress, texts))
 
 
-def _percent(progress: WorkProgress) -> int:
-    return min(100, 100 * progress.done_bytes // progress.total_bytes)
-
-
-def _rounded(rate: float) -> int:
-    """To two digits: a third would change with every look, and move what stands behind it."""
-    return int(float(f"{rate:.2g}"))
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def _kind(job: Job) -> str:
