@@ -111,7 +111,7 @@ class JobCard(ft.Container):
         self._sentence.value = ending or job_detail(job, texts)
         is_failed, is_done = job.state == "failed", job.state == "done"
         self._sentence.color = ft.Colors.ERROR if is_failed else ft.Colors.ON_SURFACE_VARIANT
-        self._sentence.max_lines = None if ending else 2
+        self._sentence.max_lines = None if ending else 3
         self._amount.value = amount_text(job, texts)
         self._icon.icon = (
             ft.Icons.ERROR_OUTLINE
