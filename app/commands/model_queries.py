@@ -20,7 +20,14 @@ from app.commands.model_tables import (
 from app.models.added_folders import folder_problem
 from app.models.finding import load_catalog, not_listed, open_entries, open_library
 from app.models.own_entries import add_entry, find_entry, search_entries
-from app.models.report import catalog_report, entry_report, listing_report, local_report
+from app.models.report import (
+    catalog_report,
+    entry_report,
+    listing_report,
+    local_report,
+    unfinished_report,
+)
+from app.models.unfinished import list_unfinished
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 from engine.models.fetch_errors import FetchError, NetworkForbidden, Offline
 from engine.models.machine import look_at_machine
@@ -38,6 +45,7 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
         return _list_catalog(options, shell)
     library = open_library(shell.home)
     report = listing_report(library.look(), library, look_at_machine(), shell.texts)
+    report["unfinished"] = [unfinished_report(record) for record in list_unfinished(shell.home)]
     if options.json:
         shell.terminal.write_json(report)
         return EXIT_OK
@@ -55,6 +63,8 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
         shell.terminal.note(shell.texts.text("models.list.missing", name=gone["name"], path=gone["path"]))
     for folder in report["unreadable"]:
         shell.terminal.note(shell.texts.text("models.list.unreadable", folder=folder))
+    for record in report["unfinished"]:
+        shell.terminal.note(shell.texts.text("models.list.unfinished", **record))
     if report["free_bytes"] is not None:
         text = shell.texts.text("models.list.free", folder=report["folder"], free_bytes=report["free_bytes"])
         shell.terminal.note(text)

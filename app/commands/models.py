@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
     """Do what was asked. Raises EngineError, ConvertError, AppError, OutputClosed."""
-    from app.commands import model_queries, model_work
+    from app.commands import model_queries, model_removal, model_work
 
     actions: Mapping[str, Callable[[argparse.Namespace, Shell], int]] = {
         "list": model_queries.list_models,
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         "import": model_work.import_from_disk,
         "add": model_queries.add_source,
         "verify": model_work.verify_model,
-        "remove": model_work.remove_model,
+        "remove": model_removal.remove_model,
     }
     return actions[options.action or "list"](options, shell)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from app.durable import write_file
 from app.models.errands import Errand, Get, Import, Verify
 from app.typed_json import JsonMismatch, from_json, parse_json
+from engine.models.places import strip_suffix
 
 State = Literal["queued", "running", "paused", "failed", "done", "removed"]
 
@@ -41,6 +42,13 @@ class JobRecord:
     done_bytes: int = 0
     total_bytes: int = 0
     output: str = ""
+
+    @property
+    def title(self) -> str:
+        """For people: what an import makes, once that is settled; else what was asked for."""
+        if isinstance(self.errand, Import) and self.output:
+            return strip_suffix(Path(self.output).name)
+        return self.errand.title
 
 
 def save_record(folder: Path, record: JobRecord) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import NameClaimed
-from app.models.errands import Errand, Get, Import, Work, discard_unfinished
+from app.models.errands import Errand, Get, Work, discard_unfinished
 from app.models.job_records import (
     JobRecord,
     State,
@@ -28,7 +28,6 @@ from app.models.job_records import (
     save_record,
 )
 from app.models.progress import WorkDone, WorkProgress
-from engine.models.places import strip_suffix
 
 _LOG = logging.getLogger(__name__)
 _SAVE_S = 5.0
@@ -40,9 +39,9 @@ Lane = Literal["network", "disk"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it is now. progress: since this start of the app; error: of one that failed; done: at its end.
+    """A job as it is now. progress: the newest since this start of the app; error: of one that failed.
 
-    is_stopping: it was paused or cancelled, and has not come to a stop yet.
+    done: at its end. is_stopping: it was paused or cancelled, and has not come to a stop yet.
     """
 
     record: JobRecord
@@ -68,10 +67,8 @@ class Job:
 
     @property
     def title(self) -> str:
-        """For people: what an import makes, once that is settled; else what was asked for."""
-        if isinstance(self.errand, Import) and self.record.output:
-            return strip_suffix(Path(self.record.output).name)
-        return self.errand.title
+        """For people."""
+        return self.record.title
 
     @property
     def is_active(self) -> bool:
@@ -256,7 +253,7 @@ class Jobs:
                 for event in events:
                     if isinstance(event, WorkDone):
                         record = replace(job.record, state="done", output=str(event.path))
-                        return Job(record, done=event)
+                        return Job(record, job.progress, done=event)
                     now_s = time.monotonic()
                     is_new = job.progress is None or job.progress.phase != event.phase
                     job = _with_progress(job, event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.i18n import Texts
+from app.models.job_records import JobRecord
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, judge, judge_best
 from engine.models.library import Library
@@ -95,6 +96,17 @@ def entry_report(entry: UserEntry) -> dict[str, Any]:
         "repo": entry.repo,
         "file": entry.file,
         "added_at": entry.added_at,
+    }
+
+
+def unfinished_report(record: JobRecord) -> dict[str, Any]:
+    """Work that came to no end. path: of the result, "" until that is known; sizes in bytes."""
+    return {
+        "name": record.title,
+        "path": record.output,
+        "done_bytes": record.done_bytes,
+        "total_bytes": record.total_bytes,
+        "percent": 100 * record.done_bytes // max(1, record.total_bytes),
     }
 
 

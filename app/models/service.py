@@ -8,7 +8,9 @@ screen and no engine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Literal
 
 from app.home import Home
@@ -24,6 +26,8 @@ from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
 from engine.models.network import WhyOffline, why_offline
+
+_LOOK_S = 0.5
 
 
 class ModelService:
@@ -124,6 +128,36 @@ class ModelService:
     def verify(self, path: Path) -> str:
         """Begin to verify a model of the library, and return the job's id."""
         return self.jobs.add(Verify(path))
+
+    def follow(self, job_id: str) -> Work:
+        """What a job tells from now on, to its end: `WorkProgress` values, then one `WorkDone`.
+
+        Just ends where it was paused or cancelled. Raises what the job failed with.
+        """
+        told: SimpleQueue[Job] = SimpleQueue()
+
+        def listen(event: ModelEvent) -> None:
+            if isinstance(event, JobChanged) and event.job.id == job_id:
+                told.put(event.job)
+
+        unsubscribe = self.subscribe(listen)
+        try:
+            job = self.jobs.find(job_id)  # it may have ended before anybody listened
+            while job is not None and job.is_active:
+                if job.progress is not None:
+                    yield job.progress
+                job = None
+                while job is None:
+                    with suppress(Empty):  # a wait without an end could not be interrupted on Windows
+                        job = told.get(timeout=_LOOK_S)
+        finally:
+            unsubscribe()
+        if job is not None and job.error is not None:
+            raise job.error
+        if job is not None and job.done is not None:
+            if job.progress is not None:
+                yield job.progress
+            yield job.done
 
     def _carry_out(self, errand: Errand, is_cancelled: Callable[[], bool]) -> Work:
         def is_claimed(path: Path) -> bool:
