@@ -19,7 +19,7 @@ _PIPE_COLUMNS = 200
 _DETAILS = (
     ("name", "id", "repo", "title", "about", "recommendation", "problem", "path", "size_bytes")
     + ("download_bytes", "form", "family", "architecture", "quantization", "n_parameters")
-    + ("trained_context_tokens", "prompt_format", "license", "source", "sha256", "variants", "needs")
+    + ("trained_context_tokens", "prompt_format", "license", "source", "sha256", "needs")
 )
 # How the catalog's forms are worded; what is not here is called as it is.
 _FORMS = {"hf": "models.form.hf", "gptq-pt": "convert.form.gptq", "private-container": "models.form.private"}
@@ -61,13 +61,14 @@ def local_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
 
 def catalog_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
     """Models of the catalog."""
-    table = _table(texts, "id", "about", "download_bytes", "fit", "license")
+    table = _table(texts, "id", "about", "download_bytes", "quantization", "fit", "license")
     for model in models:
         size_bytes = model["download_bytes"]
         table.add_row(
             _plain(model["id"]),
             _plain(model["about"]),
             size_text(size_bytes) if size_bytes else _UNKNOWN,
+            model["chosen"] or _UNKNOWN,
             fit_text(texts, model["fit"]) if model["can_be_used"] else texts.text("models.fit.unusable"),
             _plain(model["license"]),
         )
@@ -97,10 +98,15 @@ def details_table(texts: Texts, report: Mapping[str, Any]) -> Table:
         value = report.get(key)
         if value not in (None, "", []):
             table.add_row(texts.text(f"models.field.{key}"), _value(texts, key, value))
-    if report.get("fit"):
-        table.add_row(texts.text("models.field.fit"), fit_text(texts, report["fit"]))
+    chosen = report.get("chosen")  # only of what is not on this disk: a file's own type is among the details
+    if report.get("fit") or chosen:
+        words = (chosen, fit_text(texts, report["fit"]))
+        table.add_row(texts.text("models.field.fit"), "  ".join(filter(None, words)))
     for name, output in report.get("outputs", {}).items():
-        table.add_row(name, f"{size_text(output['size_bytes'])}  {fit_text(texts, output['fit'])}")
+        size = size_text(output["size_bytes"]) if output["size_bytes"] else _UNKNOWN
+        if output["is_estimate"] and output["size_bytes"]:
+            size = texts.text("models.show.about", size=size)
+        table.add_row(name, f"{size}  {fit_text(texts, output['fit'])}")
     return table
 
 

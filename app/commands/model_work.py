@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING
 from app.commands.model_answers import find_listed, tell
 from app.commands.work_progress import TerminalProgress
 from app.errors import NotForGguf, TypeNotOffered
-from app.models.finding import load_catalog, open_entries, open_library
+from app.models.finding import open_library
 from app.shell import EXIT_OK, Shell
 
 if TYPE_CHECKING:
     from app.models.errands import Errand, Work
+    from app.models.getting import Prospect
     from app.models.progress import WorkDone
+    from app.models.service import ModelService
 
 
 def download_model(options: argparse.Namespace, shell: Shell) -> int:
     """Get a model of the catalog, the hub or an address; convert it where it must be."""
-    from app.models.wishes import find_get
+    from app.models.getting import foresee
+    from app.models.service import ModelService
 
-    try:
-        errand = find_get(
-            options.name,
-            load_catalog(),
-            open_entries(shell.home).all(),
-            target=options.type,
-            key=options.key,
-            tokenizer=options.tokenizer,
-        )
-    except NotForGguf as error:
-        options.parser.error(shell.texts.error(error))
-    except TypeNotOffered as error:
-        _refuse_type(options, shell, error.known)
-    done = _work_off(errand, shell)
+    with closing(ModelService(shell.home)) as service:
+        try:
+            errand = service.plan(
+                options.name, target=options.type, key=options.key, tokenizer=options.tokenizer
+            )
+        except NotForGguf as error:
+            options.parser.error(shell.texts.error(error))
+        except TypeNotOffered as error:
+            _refuse_type(options, shell, error.known)
+        _announce(foresee(errand, service.catalog, service.machine()), shell)
+        done = _work_off(errand, service, shell)
     report = {"path": str(done.path), "sha256": done.sha256, "is_converted": done.is_converted}
     tell(options, shell, "models.download.done", report)
     return EXIT_OK
@@ -44,6 +44,7 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     """Add a GGUF, or convert another checkpoint."""
     from app.models.errands import Import
     from app.models.importing import ImportWish
+    from app.models.service import ModelService
     from convert.recipes import AUTO
 
     _check_options(options, shell)
@@ -55,7 +56,8 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
         tokenizer=options.tokenizer,
     )
     shell.home.make(shell.home.models)
-    done = _work_off(Import(wish), shell)
+    with closing(ModelService(shell.home)) as service:
+        done = _work_off(Import(wish), service, shell)
     report = {
         "path": str(done.path),
         "size_bytes": done.size_bytes,
@@ -82,25 +84,36 @@ def verify_model(options: argparse.Namespace, shell: Shell) -> int:
     return EXIT_OK
 
 
-def _work_off(errand: Errand, shell: Shell) -> WorkDone:
+def _work_off(errand: Errand, service: ModelService, shell: Shell) -> WorkDone:
     """Do it as a job: no other work takes its names, and a download that is left can go on later, and
     elsewhere. An import that is left begins anew.
     """
     from app.models.errands import Get
-    from app.models.service import ModelService
 
-    with closing(ModelService(shell.home)) as service:
-        job_id = service.jobs.add(errand)
-        try:
-            return _run(service.follow(job_id), shell)
-        finally:
-            service.close()
-            job = service.jobs.find(job_id)
-            if job is not None and job.state != "done" and job.share and isinstance(errand, Get):
-                values = {"name": job.title, "percent": int(100 * job.share)}
-                shell.terminal.note(shell.texts.text("models.download.kept", **values))
-            elif job is not None and not job.is_active:
-                service.jobs.cancel(job_id)
+    job_id = service.jobs.add(errand)
+    try:
+        return _run(service.follow(job_id), shell)
+    finally:
+        service.close()
+        job = service.jobs.find(job_id)
+        if job is not None and job.state != "done" and job.share and isinstance(errand, Get):
+            values = {"name": job.title, "percent": int(100 * job.share)}
+            shell.terminal.note(shell.texts.text("models.download.left", **values))
+        elif job is not None and not job.is_active:
+            service.jobs.cancel(job_id)
+
+
+def _announce(prospect: Prospect | None, shell: Shell) -> None:
+    """Say what will be made, and whether it is too large: it is made even so, since a person asked for it."""
+    from app.models.fit_texts import fit_sentence
+    from engine.models.fit import Verdict
+
+    if prospect is None:
+        return
+    key = f"models.download.{prospect.how}"
+    shell.terminal.note(shell.texts.text(key, name=prospect.name, type=prospect.type_name))
+    if prospect.fit is not None and prospect.fit.verdict is Verdict.NO:
+        shell.terminal.complain(fit_sentence(prospect.fit, shell.texts))
 
 
 def _run(work: Work, shell: Shell) -> WorkDone:

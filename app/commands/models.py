@@ -74,16 +74,16 @@ def _add_name(parser: LocalizedParser) -> None:
     parser.arguments.add_argument("name", metavar="NAME", help=parser.text("models.name"))
 
 
-def _add_conversion(parser: LocalizedParser) -> None:
+def _add_conversion(parser: LocalizedParser, type_key: str) -> None:
     add = parser.options.add_argument
-    add("--type", metavar="T", help=parser.text("models.type"))
+    add("--type", metavar="T", help=parser.text(type_key))
     add("--key", metavar="FILE", type=typed_path, help=parser.text("models.key"))
     add("--tokenizer", metavar="PATH", type=typed_path, help=parser.text("models.tokenizer"))
 
 
 def _add_download(parser: LocalizedParser) -> None:
     parser.arguments.add_argument("name", metavar="NAME", help=parser.text("models.download.name"))
-    _add_conversion(parser)
+    _add_conversion(parser, "models.download.type")
 
 
 def _add_import(parser: LocalizedParser) -> None:
@@ -95,7 +95,7 @@ def _add_import(parser: LocalizedParser) -> None:
         value = option.removeprefix("--")
         text = parser.text(f"models.import.{value.replace('-', '_')}")
         how.add_argument(option, action="store_const", dest="how", const=value, default="copy", help=text)
-    _add_conversion(parser)
+    _add_conversion(parser, "models.import.type")
 
 
 def _add_source(parser: LocalizedParser) -> None:

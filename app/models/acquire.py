@@ -40,7 +40,7 @@ class Wish:
     """A model to get; only built-in types, so that it can be kept in a file.
 
     repo: "owner/name" on the hub. revision: a branch, or the commit once that is known. file: of several in
-    the repository; subfolder: where in it the model is (see `locate`). target: the type that was asked for.
+    the repository; subfolder: where in it the model is (see `locate`). target: the type that was chosen.
     key, tokenizer: paths on this disk, where the checkpoint needs them. prompt: as for `Checkpoint.prompt`.
     modelscope: see `RemoteFile`. output_name: without it, the file's own, or made of repository and type.
     """

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from convert.recipes import AUTO, DEFAULT_TARGET
 from engine.memory import Footprint
 from engine.models.catalog import Architecture, Catalog, CatalogFile, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, Verdict, choose, judge, judge_best
@@ -73,6 +74,13 @@ class Offer:
         return self.model.is_quantized or self.model.form == "gguf"
 
     @property
+    def chosen_type(self) -> str | None:
+        """What is got of it unless a person asks for another type; None where it can't be had."""
+        if not self.model.can_be_used:
+            return None
+        return self.chosen.name or (AUTO if self.keeps_its_type else DEFAULT_TARGET)
+
+    @property
     def family(self) -> Family:
         """Which of the families people tell apart."""
         name = self.model.family
@@ -87,7 +95,18 @@ class Offer:
 
 def make_offers(catalog: Catalog, machine: Machine) -> tuple[Offer, ...]:
     """An offer for every model of the catalog, in its order."""
-    return tuple(_offer(model, catalog.architecture(model), machine) for model in catalog.models)
+    return tuple(make_offer(model, catalog, machine) for model in catalog.models)
+
+
+def make_offer(model: CatalogModel, catalog: Catalog, machine: Machine) -> Offer:
+    """The offer for one model of the catalog."""
+    architecture = catalog.architecture(model)
+    if model.can_be_used and (model.is_quantized or model.form == "gguf"):
+        return _published(model, architecture, machine)
+    if not model.can_be_used or architecture is None or not architecture.gguf_bytes:
+        only = Option("", model.about_bytes())
+        return Offer(model, (only,), only, None)
+    return _converted(model, architecture, machine)
 
 
 def recommend(offers: Iterable[Offer]) -> Offer | None:
@@ -145,18 +164,6 @@ class CatalogFilter:
             and (offer.key is None or not self.needs_no_key)
             and (not self.families or offer.family in self.families)
         )
-
-
-def _offer(model: CatalogModel, architecture: Architecture | None, machine: Machine) -> Offer:
-    if not model.can_be_used:
-        only = Option("", model.about_bytes())
-        return Offer(model, (only,), only, None)
-    if model.is_quantized or (model.form == "gguf" and model.files):
-        return _published(model, architecture, machine)
-    if architecture is None or not architecture.gguf_bytes:
-        only = Option("", model.about_bytes())
-        return Offer(model, (only,), only, None)
-    return _converted(model, architecture, machine)
 
 
 def _converted(model: CatalogModel, architecture: Architecture, machine: Machine) -> Offer:

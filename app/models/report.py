@@ -6,8 +6,10 @@ from typing import Any
 
 from app.i18n import Texts
 from app.models.job_records import JobRecord
+from app.models.offers import Option, make_offer
+from convert.recipes import AUTO
 from engine.models.catalog import Catalog, CatalogModel
-from engine.models.fit import QUANTIZATIONS, Fit, judge, judge_best
+from engine.models.fit import Fit, judge
 from engine.models.library import Library
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine
@@ -54,14 +56,13 @@ def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str,
 
 
 def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, texts: Texts) -> dict[str, Any]:
-    """A model of the catalog; what is not known is None."""
+    """A model of the catalog; what is not known is None.
+
+    chosen: the type that is got unless another one is asked for, and whose `fit` this is; outputs: the
+    types that can be asked for, of those it can be converted to only what is of a known size.
+    """
     architecture = catalog.architecture(model)
-    sizes = {
-        name: footprint
-        for name in QUANTIZATIONS
-        if architecture is not None and (footprint := architecture.footprint(name)) is not None
-    }
-    best = judge_best(sizes, machine)
+    offer = make_offer(model, catalog, machine)
     return {
         "id": model.id,
         "name": model.name,
@@ -79,11 +80,21 @@ def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, text
         "recommendation": model.recommendation.in_language(texts.language),
         "rank": model.rank,
         "can_be_used": model.can_be_used,
-        "fit": fit_report(best) if best else None,
+        "chosen": offer.chosen_type,
+        "fit": fit_report(offer.fit) if offer.fit else None,
         "outputs": {
-            name: {"size_bytes": footprint.weights, "fit": fit_report(judge(footprint, machine))}
-            for name, footprint in sizes.items()
+            option.name or AUTO: _output_report(option)
+            for option in offer.options
+            if option.name or (model.can_be_used and option.result_bytes is not None)
         },
+    }
+
+
+def _output_report(option: Option) -> dict[str, Any]:
+    return {
+        "size_bytes": option.result_bytes,
+        "is_estimate": option.is_estimate,
+        "fit": fit_report(option.fit) if option.fit else None,
     }
 
 

@@ -15,12 +15,12 @@ from typing import Literal
 
 from app.home import Home
 from app.listeners import Listeners
-from app.models.errands import Errand, Import, Verify, Work, carry_out
+from app.models.errands import Errand, Get, Import, Verify, Work, carry_out
 from app.models.events import JobChanged, LibraryChanged, ModelEvent
 from app.models.finding import load_catalog, open_entries, open_library
+from app.models.getting import plan_get
 from app.models.importing import ImportWish
 from app.models.jobs import Job, Jobs
-from app.models.wishes import find_get
 from engine.models.endpoints import Endpoints, find_endpoints
 from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
@@ -113,13 +113,26 @@ class ModelService:
 
     # Work
 
+    def plan(
+        self, name: str, *, target: str | None = None, key: Path | None = None, tokenizer: Path | None = None
+    ) -> Get | Import:
+        """What `get` would do, as `plan_get` tells; raises as that."""
+        return plan_get(
+            name,
+            self.catalog,
+            self.entries.all(),
+            self.library,
+            self.machine(),
+            target=target,
+            key=key,
+            tokenizer=tokenizer,
+        )
+
     def get(
         self, name: str, *, target: str | None = None, key: Path | None = None, tokenizer: Path | None = None
     ) -> str:
-        """Begin to get what `name` means, and return the job's id. Raises as `find_get` does."""
-        entries = self.entries.all()
-        errand = find_get(name, self.catalog, entries, target=target, key=key, tokenizer=tokenizer)
-        return self.jobs.add(errand)
+        """Begin to get what `name` means, and return the job's id; raises as `plan` does."""
+        return self.jobs.add(self.plan(name, target=target, key=key, tokenizer=tokenizer))
 
     def import_path(self, wish: ImportWish) -> str:
         """Begin to import a file or folder of this disk, and return the job's id."""

@@ -16,10 +16,12 @@ from app.models.acquire import Wish
 from app.models.as_it_is import check_as_it_is
 from app.models.errands import Get, Import
 from app.models.importing import ImportWish
+from app.models.offers import make_offer
 from app.models.own_entries import find_entry
 from convert.recipes import AUTO, TARGETS
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.errors import EntryInvalid, KeyFileNeeded, ModelNotUsable
+from engine.models.machine import Machine
 from engine.models.user_entries import UserEntry, parse_source
 
 _PROMPTS = {"base": "none"}  # the converter's name for the engine's
@@ -35,8 +37,11 @@ def find_get(
     target: str | None = None,
     key: Path | None = None,
     tokenizer: Path | None = None,
+    machine: Machine | None = None,
 ) -> Get | Import:
     """What to get for `name`; `target` is the type to get or to convert to. What is on this disk is imported.
+
+    machine: without a `target`, the catalog's models are got as the type that suits it.
 
     Of a set in the catalog, the folder is named after it, as after a repository: `name/folder`. Raises
     EntryInvalid, ModelNotUsable (no program can read it), KeyFileNeeded, and NotForGguf or TypeNotOffered
@@ -48,6 +53,8 @@ def find_get(
         return _from_entry(own or _parse_existing(name), target, key, tokenizer)
     if not model.can_be_used:
         raise ModelNotUsable(model.name)
+    if target is None and machine is not None:
+        target = make_offer(model, catalog, machine).chosen.name or None
     target = _known_type(model.name, target, _offered_types(model))
     if model.form == "gguf":
         check_as_it_is(model.name, model.name, None, key, tokenizer)
