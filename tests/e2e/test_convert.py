@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,8 @@ def _convert(
         app.page.keyboard.press("Enter")
     app.wait_for_label("recognised", recognised)
     app.wait_for(lambda: app.has("convert-start"), "the button")
+    if ending == "Saved as":  # until the disk was looked at, the button takes no clicks
+        app.wait_for(lambda: app.text("disk-need"), "what the disk has")
     app.page.wait_for_timeout(500)
     app.click("convert-start")
     app.wait_for_label("convert-progress", ending)
@@ -161,10 +164,10 @@ def test_cancelling_a_conversion_leaves_nothing(start: Start, look: Look, home: 
     write_bloom(tmp_path / "大 模型", hidden=1024, n_layer=8)
     app = look(start(), height=TALL)
     _look_at(app, tmp_path / "大 模型")
-    app.wait_for(lambda: app.has("convert-start"), "the button")
+    app.wait_for(lambda: app.text("disk-need"), "what the disk has")
     app.page.wait_for_timeout(500)
     app.click("convert-start")
-    app.wait_for_label("convert-progress", "%")
+    app.wait_for(lambda: re.search(r"[1-9]\d*%", app.text("convert-progress")), "a percent")
     assert os.listdir(home / "models")
     app.click("convert-pause")  # so that it does not come to its end while one reads the question
     app.wait_for(lambda: app.has("convert-resume"), "the pause")

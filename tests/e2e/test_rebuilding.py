@@ -39,7 +39,15 @@ def long_chat(start: Start, look: Look, home: Path) -> Any:
         app.page.mouse.wheel(0, -400)
         app.page.wait_for_timeout(150)
     app.wait_for(lambda: app.has("jump-latest"), "the way back")
-    app.page.wait_for_timeout(500)
+    last: set[str] = set()
+
+    def is_at_rest() -> bool:
+        nonlocal last
+        before, last = last, seen(app)
+        app.page.wait_for_timeout(500)
+        return bool(last) and before == last
+
+    app.wait_for(is_at_rest, "the list at rest")
     return app
 
 

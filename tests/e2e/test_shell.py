@@ -64,11 +64,11 @@ def test_language_changes_at_run_time(app: Any) -> None:
     app.click("settings")
     app.wait_for_text("Appearance")
 
-    app.click_text("中文")
+    app.choose_language("中文")
 
     app.wait_for_text("外观")
     app.wait_for_label("new-chat", "新对话")
-    app.click_text("English")
+    app.choose_language("English")
     app.wait_for_text("Appearance")
 
 
@@ -104,7 +104,7 @@ def test_search_finds_a_word_of_two_characters_and_opens_its_message(
     app = look(start())
     app.wait_for_text("What is GGUF?")
 
-    app.type("chat-search", "机器")
+    app.fill("chat-search", "机器")
     app.wait_for(lambda: "What is GGUF?" not in app.text("chat-list"), "fewer lines")
     app.page.keyboard.press("Enter")
 

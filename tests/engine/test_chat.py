@@ -253,9 +253,9 @@ def test_a_signal_while_the_prompt_is_read_ends_it_and_is_not_lost(
     backend: InProcessBackend, models: Path
 ) -> None:
     backend.load(models / "llama.gguf", LoadOptions(context_tokens=8192, prompt_format="belle"))
-    threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
 
     def ask_for_long() -> None:
+        threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
         for _ in range(1000):
             ask(backend, [user("word " * 1100)], dataclasses.replace(GREEDY, max_tokens=1))
             ask(backend, [user("another")], dataclasses.replace(GREEDY, max_tokens=1))

@@ -7,8 +7,10 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.chat.events import AnswerEnded, AnswerGrew, Problem
@@ -62,8 +64,14 @@ class Victim:
         return len(self.recorder.of(AnswerGrew)) > n_grown
 
     def kill(self) -> None:
-        assert self.backend.worker_pid is not None
-        os.kill(self.backend.worker_pid, signal.SIGKILL)
+        pid = self.backend.worker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        # What is asked next may come before the death, if the answer had ended already.
+        end = time.monotonic() + 20
+        while psutil.pid_exists(pid):
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
     def expected(self, question: int) -> str:
         """What the engine says in this process to the path up to a question."""
@@ -129,11 +137,13 @@ def test_killing_it_a_hundred_times_loses_nothing(victim: Victim) -> None:
 
 def test_the_engine_is_back_before_the_next_question(victim: Victim) -> None:
     service, recorder = victim.service, victim.recorder
+    service.settings.update(sampling=replace(GREEDY, max_tokens=2_000))  # not over before the kill
     n_grown = len(recorder.of(AnswerGrew))
     question = service.send(victim.conversation, "word " * 40)
     recorder.wait(lambda: len(recorder.of(AnswerGrew)) > n_grown)
     victim.kill()
     victim.wait(question)
+    service.settings.update(sampling=GREEDY)
 
     (problem,) = recorder.of(Problem)
     assert isinstance(problem, Problem)
