@@ -32,7 +32,7 @@ def test_what_comes_is_told_before_a_tensor_is_whole(tmp_path: Path, models: Pat
     write_bloom(tmp_path / "source", hidden=256, n_tokens=4000)
     with LocalHub() as hub:
         hub.add_folder(REPO, tmp_path / "source")
-        hub.fault = lambda seen: Fault(bytes_per_s=5e4) if seen.server == "lfs" else None
+        hub.fault = lambda seen: Fault(bytes_per_s=2e4) if seen.server == "lfs" else None
         with closing(acquire(Wish(REPO), models, Endpoints((hub.url,)), patience=FAST)) as events:
             converting = (event for event in events if getattr(event, "phase", "") == "convert")
             seen = [next(converting) for _ in range(6)]

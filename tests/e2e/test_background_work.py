@@ -27,7 +27,7 @@ def test_a_closed_page_leaves_the_work_going_and_the_next_one_hears_of_its_end(
     write_bloom(tmp_path / "source", hidden=512, n_layer=8)
     hub.files.clear()
     hub.add_folder(BELLE, tmp_path / "source")
-    brake = Fault(bytes_per_s=4e5)
+    brake = Fault(bytes_per_s=1e5)
     hub.fault = lambda seen: brake if seen.server == "lfs" else None
     server = start(hub=hub.url)
     first = look(server)

@@ -22,7 +22,8 @@ def _is_chinese(text: str) -> bool:
 def test_one_click_on_a_fresh_app_gets_a_model_that_answers(
     start: Start, look: Look, hub: LocalHub, home: Path
 ) -> None:
-    hub.fault = lambda seen: Fault(bytes_per_s=3e6) if seen.server == "lfs" else None
+    brake = Fault(bytes_per_s=1e5)
+    hub.fault = lambda seen: brake if seen.server == "lfs" else None
     server = start(hub=hub.url)
     app = look(server)
     app.wait_for_label("offer", "get BELLE-7B-2M")
@@ -34,6 +35,7 @@ def test_one_click_on_a_fresh_app_gets_a_model_that_answers(
     app.wait_for_label("strip", "Getting BELLE-7B-2M: downloading and converting,")
     app.wait_for_label("offer", "meanwhile, chat with the demo")
     assert not list((home / "models").glob("*.gguf"))
+    object.__setattr__(brake, "bytes_per_s", 1e9)  # requests under way are let go as well
     app.wait_for_label("offer", "BELLE-7B-2M is ready")
     (model,) = (home / "models").iterdir()
     assert model.suffix == ".gguf"

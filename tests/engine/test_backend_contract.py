@@ -26,6 +26,9 @@ from engine.worker import WorkerBackend
 
 OPTIONS = LoadOptions(prompt_format="belle", threads=1)
 LONG = Sampling(temperature=0, max_tokens=400)
+# 400 tokens take 50 ms, and may be over before it is cancelled; bloom.gguf says thousands to "two".
+ROOMY = LoadOptions(prompt_format="belle", threads=1, context_tokens=16_384)
+LONGEST = Sampling(temperature=0, max_tokens=16_000)
 
 
 @pytest.fixture(scope="module", params=["in-process", "worker"])
@@ -84,15 +87,16 @@ def test_a_begun_answer_is_continued(loaded: Backend) -> None:
     assert rest.message == whole.message
 
 
-def test_cancel_from_another_thread(loaded: Backend) -> None:
-    events = loaded.chat([user("one")], LONG)
+def test_cancel_from_another_thread(backend: Backend, models: Path) -> None:
+    backend.load(models / "bloom.gguf", ROOMY)
+    events = backend.chat([user("two")], LONGEST)
     next(events)
-    threading.Thread(target=loaded.cancel).start()
+    threading.Thread(target=backend.cancel).start()
     *_, finished = events
 
     assert not isinstance(finished, TokenChunk)
     assert finished.reason is FinishReason.CANCELLED
-    assert ask(loaded, [user("one")]).reason is FinishReason.LENGTH
+    assert ask(backend, [user("one")]).reason is FinishReason.LENGTH
 
 
 def test_cancel_before_the_first_event(loaded: Backend) -> None:

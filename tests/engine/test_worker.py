@@ -32,6 +32,9 @@ from engine.worker_start import worker_command, worker_environment
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = LoadOptions(prompt_format="belle", threads=1)
 LONG = Sampling(temperature=0, max_tokens=400)
+# 400 tokens take 50 ms, and may be over before anything happens to it; bloom.gguf says thousands to "two".
+ROOMY = LoadOptions(prompt_format="belle", threads=1, context_tokens=16_384)
+LONGEST = Sampling(temperature=0, max_tokens=16_000)
 
 
 @pytest.fixture
@@ -74,19 +77,20 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def test_a_death_while_answering_is_told_and_the_next_question_works(
-    loaded: WorkerBackend, models: Path
+    worker: WorkerBackend, models: Path
 ) -> None:
-    events = loaded.chat([user("one")], LONG)
+    worker.load(models / "bloom.gguf", ROOMY)
+    events = worker.chat([user("two")], LONGEST)
     assert isinstance(next(events), TokenChunk)
-    kill(loaded)
+    kill(worker)
 
     with pytest.raises(EngineStopped) as caught:
         list(events)
     assert caught.value.exit_code == -signal.SIGKILL
     assert caught.value.reason == "SIGKILL"
     reference = InProcessBackend()
-    reference.load(models / "bloom.gguf", OPTIONS)
-    assert ask(loaded, [user("one")]).message == ask(reference, [user("one")]).message
+    reference.load(models / "bloom.gguf", ROOMY)
+    assert ask(worker, [user("one")]).message == ask(reference, [user("one")]).message
 
 
 def test_a_death_between_questions_goes_unnoticed(loaded: WorkerBackend) -> None:
@@ -166,8 +170,8 @@ def test_a_hundred_deaths_at_random_moments(loaded: WorkerBackend, models: Path)
 
 def test_a_worker_without_a_sign_of_life_is_ended(models: Path) -> None:
     backend = WorkerBackend(silence_limit_s=2)
-    backend.load(models / "bloom.gguf", OPTIONS)
-    events = backend.chat([user("one")], LONG)
+    backend.load(models / "bloom.gguf", ROOMY)
+    events = backend.chat([user("two")], LONGEST)
     next(events)
     kill(backend, signal.SIGSTOP)
 
