@@ -3,7 +3,8 @@
     generated_conversion.py OUTPUT N_ROWS SLEEP_S
 
 One matrix of N_ROWS x 4096 float32 weights that exist only while they are read, each read taking SLEEP_S.
-Prints a line for each progress value, and at the end the growth of the peak memory in bytes.
+Prints a line for each progress value, the last one of "verify" as "verified", and at the end the growth of
+the peak memory in bytes.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def main() -> None:
         if isinstance(event, Converted):
             print(event.peak_rss_bytes - before_bytes, flush=True)  # noqa: T201
         else:
-            print(event.phase, flush=True)  # noqa: T201
+            is_verified = event.phase == "verify" and event.done_bytes == event.total_bytes
+            print("verified" if is_verified else event.phase, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

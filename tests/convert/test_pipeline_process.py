@@ -36,7 +36,12 @@ def test_killed_runs_leave_no_output_and_the_next_one_cleans_up(tmp_path: Path) 
         process = start(output, n_rows=32768, sleep_s=0.002)
         read_lines(process, phase, n_more)
         process.kill()
-        assert process.wait() != 0
+        rest, _ = process.communicate()
+        if "verified" in rest:  # it was quicker than the kill
+            assert phase == "verify"
+            output.unlink(missing_ok=True)
+        else:
+            assert process.returncode != 0
         found = [path.name for path in tmp_path.iterdir()]
         assert len(found) <= 1, (phase, n_more, found)
         assert all(name.endswith(".partial") for name in found), (phase, n_more, found)
