@@ -20,6 +20,7 @@ FolderState = Literal["readable", "gone", "unreadable"]
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _WINDOWS_GONE = (123, 1921)  # a name that no file can have; links that lead in a circle
+_WINDOWS_AWAY = (53, 67)  # a server, or what it shares, is not to be found: Python calls that ENOENT
 
 
 def look_at_path(path: Path) -> Presence:
@@ -29,7 +30,8 @@ def look_at_path(path: Path) -> Presence:
     except ValueError:  # a name that no file has
         return "gone"
     except OSError as error:
-        is_gone = error.errno in _GONE or getattr(error, "winerror", None) in _WINDOWS_GONE
+        code = getattr(error, "winerror", None)
+        is_gone = (error.errno in _GONE or code in _WINDOWS_GONE) and code not in _WINDOWS_AWAY
         return "gone" if is_gone else "unreachable"
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 

@@ -151,6 +151,20 @@ def test_what_is_plainly_not_there_is_gone(tmp_path: Path) -> None:
     assert [look_at_folder(path) for path in (tmp_path, file, loop)] == ["readable", "gone", "gone"]
 
 
+@pytest.mark.parametrize(("code", "presence"), [(2, "gone"), (53, "unreachable"), (67, "unreachable")])
+def test_a_server_that_windows_does_not_find_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, presence: str
+) -> None:
+    def refuse(path: Path) -> os.stat_result:
+        error = FileNotFoundError(errno.ENOENT, "as Python calls it", str(path))
+        error.winerror = code
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refuse)
+        assert look_at_path(tmp_path) == presence
+
+
 # --- gone -------------------------------------------------------------------------------------------
 
 
