@@ -6,7 +6,7 @@ Over `find_get`, which looks at no disk. Asks no network.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from app.models.acquire import Wish, output_name
 from app.models.errands import Get, Import
 from app.models.offers import Offer, make_offer
 from app.models.wishes import find_get
-from convert.recipes import AUTO, DEFAULT_TARGET
+from convert.recipes import AUTO, DEFAULT_TARGET, TARGETS
 from convert.resumable import partial_path
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, Verdict, judge
@@ -36,11 +36,13 @@ def plan_get(
     target: str | None = None,
     key: Path | None = None,
     tokenizer: Path | None = None,
+    is_claimed: Callable[[Path, Get], bool] = lambda path, errand: False,
 ) -> Get | Import:
     """What to get for `name`, as `find_get`; without a `target`, a catalog's model as what suits `machine`.
 
     What is free changes from hour to hour. So that nobody converts 28 GB twice for that, a type goes first
-    that was begun already, or that is in the models folder and runs. Raises as `find_get` does.
+    that was begun already, or that is in the models folder and runs. is_claimed: as `Jobs.is_claimed`. Raises
+    as `find_get` does.
     """
     errand = find_get(name, catalog, entries, target=target, key=key, tokenizer=tokenizer, machine=machine)
     if target is not None or not isinstance(errand, Get) or errand.catalog_id is None:
@@ -49,19 +51,36 @@ def plan_get(
     if wish is None or wish.target in (None, AUTO):  # there is one type of it
         return errand
     listing = library.look()
-    wishes = (wish, *(replace(wish, target=each) for each in QUANTIZATIONS))
-    begun = (each for each in wishes if _is_begun(each, errand.source, library.folder, listing, machine))
+    types = dict.fromkeys((wish.type_name, *QUANTIZATIONS, *TARGETS))
+    wishes = (replace(wish, target=each) for each in types)
+
+    def is_free(path: Path, of_type: Wish) -> bool:
+        return not is_claimed(path, replace(errand, wish=of_type))
+
+    begun = (
+        each for each in wishes if _is_begun(each, errand.source, library.folder, listing, machine, is_free)
+    )
     return replace(errand, wish=next(begun, wish))
 
 
-def _is_begun(wish: Wish, source: str, folder: Path, listing: Listing, machine: Machine) -> bool:
+def _is_begun(
+    wish: Wish,
+    source: str,
+    folder: Path,
+    listing: Listing,
+    machine: Machine,
+    is_free: Callable[[Path, Wish], bool],
+) -> bool:
     """Whether `acquire` would go on with it, or say that it is here; the latter only of what runs."""
     for name in unlike_names(output_name(wish, ()), wish.repo.rpartition("/")[2]):
         path = folder / name
+        if not is_free(path, wish):
+            continue
         if not os.path.lexists(path):
-            return partial_path(path).exists()
+            return os.path.exists(partial_path(path))
         model = listing.at(path)
-        if model is not None and model.summary is not None and not model.problem and model.source == source:
+        is_here = model is not None and not model.problem and model.source == source
+        if is_here and model is not None and model.summary is not None:
             return judge(model.summary.footprint, machine).verdict is not Verdict.NO
     return False
 

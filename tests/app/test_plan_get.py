@@ -21,6 +21,7 @@ from app.models.acquire import Wish
 from app.models.errands import Get
 from app.models.finding import load_catalog, open_library
 from app.models.getting import foresee, plan_get
+from app.models.job_records import JobRecord, save_record
 from app.models.offers import make_offers
 from app.models.report import catalog_report
 from app.models.service import ModelService
@@ -176,6 +177,26 @@ def test_a_type_that_was_begun_goes_on_whatever_is_free_now(library: Library) ->
     partial_path(library.folder / "BELLE-7B-2M-q4_k_m.gguf").touch()
     assert _target(_plan(library, _machine(32, 28))) == "q4_k_m"
     assert _target(_plan(library, _machine(32, 28), "belle-7b-1m")) == "q4_k_m"
+
+
+def test_any_type_that_was_begun_goes_on(library: Library) -> None:
+    library.folder.mkdir(parents=True)
+    partial_path(library.folder / "BELLE-7B-2M-q8_0.gguf").touch()
+
+    assert _target(_plan(library, _machine(32, 28))) == "q8_0"
+
+
+def test_what_was_begun_of_another_model_of_this_name_makes_no_difference(tmp_path: Path) -> None:
+    service = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()), machine=lambda: _machine(32, 28))
+    output = service.library.folder / "BELLE-7B-2M-q4_k_s.gguf"
+    output.parent.mkdir(parents=True)
+    partial_path(output).touch()
+    wish = Wish("somebody/BELLE-7B-2M", target="q4_k_s")
+    theirs = Get("BELLE-7B-2M", "somebody/BELLE-7B-2M", wish, output_name=output.name)
+    save_record(service.home.jobs, JobRecord("a" * 16, theirs, "paused", 1.0, 1, 2, str(output)))
+
+    assert _target(service.plan("BELLE-7B-2M")) == "q4_k_m"
+    service.close()
 
 
 def test_a_type_that_is_here_and_runs_is_not_made_again_in_another(
