@@ -18,6 +18,7 @@ AppError
 ├── TypeNotOffered
 ├── FolderNotReadable
 ├── NameClaimed
+├── WorkUnderWay
 ├── PortInUse
 ├── ClientNotFetched
 └── SaveError                 a conversation can't be written to `path`
@@ -149,6 +150,13 @@ class FolderNotReadable(AppError):
 
     path: Path
     reason: str
+
+
+@dataclass(eq=False)
+class WorkUnderWay(AppError):
+    """Another process gets or imports `name` at this moment, or is going to."""
+
+    name: str
 
 
 @dataclass(eq=False)

@@ -45,7 +45,7 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
         return _list_catalog(options, shell)
     library = open_library(shell.home)
     report = listing_report(library.look(), library, look_at_machine(), shell.texts)
-    report["unfinished"] = [unfinished_report(record) for record in list_unfinished(shell.home)]
+    report["unfinished"] = [unfinished_report(record, shell.home) for record in list_unfinished(shell.home)]
     if options.json:
         shell.terminal.write_json(report)
         return EXIT_OK
@@ -64,7 +64,8 @@ def list_models(options: argparse.Namespace, shell: Shell) -> int:
     for folder in report["unreadable"]:
         shell.terminal.note(shell.texts.text("models.list.unreadable", folder=folder))
     for record in report["unfinished"]:
-        shell.terminal.note(shell.texts.text("models.list.unfinished", **record))
+        kind = "at_work" if record["is_at_work"] else "download" if record["is_download"] else "import"
+        shell.terminal.note(shell.texts.text(f"models.list.unfinished.{kind}", **record))
     if report["free_bytes"] is not None:
         text = shell.texts.text("models.list.free", folder=report["folder"], free_bytes=report["free_bytes"])
         shell.terminal.note(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.commands.model_answers import find_listed, tell
 from app.models.finding import open_entries, open_library
 from app.models.own_entries import find_entry
-from app.models.unfinished import find_unfinished, give_up
+from app.models.unfinished import find_unfinished, give_up, own_name
 from app.shell import EXIT_FAILED, EXIT_OK, Shell
 
 if TYPE_CHECKING:
@@ -29,14 +29,17 @@ def remove_model(options: argparse.Namespace, shell: Shell) -> int:
     Raises ModelNotFound, ModelNotListed and LibraryErrors.
     """
     library = open_library(shell.home)
-    if library.find(options.name) is None:
-        if _forget(options, library, shell):
-            return EXIT_OK
-        record = find_unfinished(options.name, shell.home)
-        if record is not None:
-            return _give_up(options, shell, record)
-        if _drop_entry(options, shell):
-            return EXIT_OK
+    found = library.find(options.name)
+    records = find_unfinished(options.name, shell.home)
+    if len(records) + (found is not None) > 1:
+        paths = [*([str(found.path)] if found is not None else []), *map(own_name, records)]
+        text = shell.texts.text("models.remove.several", name=options.name, paths=paths)
+        shell.terminal.complain(text)
+        return EXIT_FAILED
+    if records:
+        return _give_up(options, shell, records[0])
+    if found is None and (_forget(options, library, shell) or _drop_entry(options, shell)):
+        return EXIT_OK
     model = find_listed(options.name, library, shell)
     if options.keep_file:
         return _keep_file(options, library, shell, model)
@@ -81,7 +84,7 @@ def _keep_file(options: argparse.Namespace, library: Library, shell: Shell, mode
 
 
 def _give_up(options: argparse.Namespace, shell: Shell, record: JobRecord) -> int:
-    """Drop a download or an import that is not finished. Raises ModelInUse where a process is at it."""
+    """Drop a download or an import that is not finished. Raises WorkUnderWay and ModelInUse."""
     if not options.yes and not _agrees(options, shell, "models.remove.ask_unfinished", name=record.title):
         return EXIT_FAILED
     give_up(record, shell.home)

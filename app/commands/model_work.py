@@ -10,10 +10,14 @@ from app.commands.model_answers import find_listed, tell
 from app.commands.work_progress import TerminalProgress
 from app.errors import NotForGguf, TypeNotOffered
 from app.models.finding import open_library
+from app.models.report import unfinished_report
+from app.models.unfinished import is_at_work
 from app.shell import EXIT_OK, Shell
 
 if TYPE_CHECKING:
-    from app.models.errands import Errand, Work
+    from pathlib import Path
+
+    from app.models.errands import Get, Import, Work
     from app.models.getting import Prospect
     from app.models.progress import WorkDone
     from app.models.service import ModelService
@@ -84,23 +88,32 @@ def verify_model(options: argparse.Namespace, shell: Shell) -> int:
     return EXIT_OK
 
 
-def _work_off(errand: Errand, service: ModelService, shell: Shell) -> WorkDone:
-    """Do it as a job: no other work takes its names, and a download that is left can go on later, and
-    elsewhere. An import that is left begins anew.
-    """
-    from app.models.errands import Get
+def _work_off(errand: Get | Import, service: ModelService, shell: Shell) -> WorkDone:
+    """Get it as a job, which can go on later and elsewhere; an import that is left leaves nothing."""
+    from app.models.errands import Import
+    from app.models.importing import import_model
 
+    if isinstance(errand, Import):
+
+        def is_claimed(path: Path) -> bool:
+            return service.jobs.is_claimed(path, errand)
+
+        return _run(import_model(errand.wish, service.library, is_claimed=is_claimed), shell)
+    known = {job.id for job in service.jobs.all}
     job_id = service.jobs.add(errand)
     try:
         return _run(service.follow(job_id), shell)
     finally:
         service.close()
         job = service.jobs.find(job_id)
-        if job is not None and job.state != "done" and job.share and isinstance(errand, Get):
-            values = {"name": job.title, "percent": int(100 * job.share)}
-            shell.terminal.note(shell.texts.text("models.download.left", **values))
-        elif job is not None and not job.is_active:
+        if job is not None and job.state == "done":
             service.jobs.cancel(job_id)
+        elif job is not None and not is_at_work(job.record, shell.home):
+            if job.share:
+                report = unfinished_report(job.record, shell.home)
+                shell.terminal.note(shell.texts.text("models.download.left", **report))
+            elif job_id not in known:
+                service.jobs.cancel(job_id)
 
 
 def _announce(prospect: Prospect | None, shell: Shell) -> None:

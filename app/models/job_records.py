@@ -1,6 +1,7 @@
 """Jobs as small files, one each, in a folder: what is left of them after a restart, or a crash.
 
-`<id>.job.json` holds the fields of `JobRecord`, with `kind` naming the class of the errand. Knows no queue.
+`<id>.job.json` holds the fields of `JobRecord`, with `kind` naming the class of the errand; `<id>.lock` is
+locked while a process has the job at work or in its queue. Knows no queue.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Literal
 from app.durable import write_file
 from app.models.errands import Errand, Get, Import, Verify
 from app.typed_json import JsonMismatch, from_json, parse_json
+from engine.models.file_lock import lock_file
 from engine.models.places import strip_suffix
 
 State = Literal["queued", "running", "paused", "failed", "done", "removed"]
@@ -64,8 +66,37 @@ def save_record(folder: Path, record: JobRecord) -> None:
 
 def remove_record(folder: Path, job_id: str) -> None:
     """Forget a job; one that is not there is no error."""
-    with contextlib.suppress(OSError):
-        _path(folder, job_id).unlink()
+    for path in (_path(folder, job_id), _lock_path(folder, job_id)):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def hold_record(folder: Path, job_id: str) -> int | None:
+    """Tell other processes that this one has the job at work or in its queue; to be closed with `os.close`.
+
+    None where another one has it, or where that can't be told: it must not end the work.
+    """
+    try:
+        descriptor = os.open(_lock_path(folder, job_id), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        _LOG.warning("job %s can't be held: %s", job_id, error)
+        return None
+    if lock_file(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def is_record_held(folder: Path, job_id: str) -> bool:
+    """Whether a process has the job at work or in its queue."""
+    try:
+        descriptor = os.open(_lock_path(folder, job_id), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not lock_file(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_records(folder: Path) -> list[JobRecord]:
@@ -88,7 +119,14 @@ def _is_over(record: JobRecord) -> bool:
 
 def _records(folder: Path) -> Iterator[JobRecord]:
     """What can't be read is left alone."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _LOG.warning("the jobs in %s can't be read: %s", folder, error)
+        return
+    for path in (folder / name for name in names):
         try:
             with path.open("rb") as file:
                 record = _parse(parse_json(file.read(_LIMIT_BYTES).decode("utf-8")))
@@ -126,3 +164,7 @@ class _Kept:
 
 def _path(folder: Path, job_id: str) -> Path:
     return folder / f"{job_id}{_SUFFIX}"
+
+
+def _lock_path(folder: Path, job_id: str) -> Path:
+    return folder / f"{job_id}.lock"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from app.models.job_records import (
     JobRecord,
     State,
     forget_finished,
+    hold_record,
     read_records,
     remove_record,
     save_record,
@@ -105,6 +107,7 @@ class Jobs:
         self._changed = threading.Condition()
         self._is_closed = False
         self._stops: dict[str, threading.Event] = {}  # of the jobs at work
+        self._held: dict[str, int] = {}  # the locks of what is at work or queued
         self._again: set[str] = set()  # of those that stop, what was told to go on meanwhile
         self._threads: dict[Lane, threading.Thread] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +141,7 @@ class Jobs:
         a job of its own, the new errand would find the name of its result claimed.
         """
         with self._changed:
+            self._read_others()
             unfinished = [job for job in self.all if job.state != "done"]
             job = next((job for job in unfinished if _is_same(job.errand, errand)), None)
             if job is None:
@@ -185,6 +189,7 @@ class Jobs:
                 self._changed.wait()
             others = {id: job for id, job in self._jobs.items() if id != job_id}
             job, self._jobs = self._jobs.get(job_id), others
+            self._release(job_id)
         if job is None:
             return
         is_unfinished = bool(job.record.output) and job.state != "done"
@@ -206,6 +211,9 @@ class Jobs:
             self._changed.notify_all()
         for thread in self._threads.values():
             thread.join(_CLOSE_PATIENCE_S)
+        with self._changed:
+            for job_id in self._held.keys() - self._stops.keys():
+                self._release(job_id)
 
     def wait(self, timeout_s: float) -> bool:
         """Until no job is queued or at work; false after `timeout_s`."""
@@ -213,6 +221,11 @@ class Jobs:
             return self._changed.wait_for(
                 lambda: not any(job.is_active for job in self._jobs.values()), timeout_s
             )
+
+    def _read_others(self) -> None:
+        """Take note of what other processes have begun or left since, so that it does not become two jobs."""
+        fresh = [record for record in read_records(self._folder) if record.id not in self._jobs]
+        self._jobs = {**self._jobs, **{record.id: Job(record) for record in fresh}}
 
     def _start(self, lane: Lane) -> None:
         if lane not in self._threads:
@@ -274,15 +287,25 @@ class Jobs:
         """Raise NameClaimed where another job has done something for a result of the same name."""
         for other in self._jobs.values():
             is_unfinished = other.state != "done" and other.record.done_bytes > 0
-            if other.id != job.id and is_unfinished and other.record.output == job.record.output != "":
+            is_other = other.id != job.id and not _is_same(other.errand, job.errand)
+            if is_other and is_unfinished and other.record.output == job.record.output != "":
                 raise NameClaimed(other.title, Path(job.record.output))
 
     def _put(self, job: Job, *, save: bool = True, tell: bool = True) -> None:
         self._jobs = {**self._jobs, job.id: job}
+        if not job.is_active:
+            self._release(job.id)
+        elif job.id not in self._held and (descriptor := hold_record(self._folder, job.id)) is not None:
+            self._held[job.id] = descriptor
         if save:
             save_record(self._folder, job.record)
         if tell:
             self._listener(job)
+
+    def _release(self, job_id: str) -> None:
+        descriptor = self._held.pop(job_id, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _lane(errand: Errand) -> Lane:
@@ -328,7 +351,8 @@ def _with_progress(job: Job, progress: WorkProgress) -> Job:
     if isinstance(errand, Get) and progress.output is not None:
         errand = replace(errand, output_name=progress.output.name)
     record = replace(record, errand=errand, output=str(progress.output or record.output))
-    if progress.total_bytes:
+    # Before its place is settled, what is fetched or compared is no part of the result.
+    if progress.total_bytes and (progress.output is not None or not isinstance(errand, Get)):
         done_bytes = progress.done_bytes - progress.ahead_bytes
         record = replace(record, done_bytes=done_bytes, total_bytes=progress.total_bytes)
     return Job(record, progress)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.home import Home
 from app.i18n import Texts
+from app.models.errands import Get
 from app.models.job_records import JobRecord
 from app.models.offers import Option, make_offer
+from app.models.unfinished import is_at_work, own_name
 from convert.recipes import AUTO
 from engine.models.catalog import Catalog, CatalogModel
 from engine.models.fit import Fit, judge
@@ -110,14 +113,20 @@ def entry_report(entry: UserEntry) -> dict[str, Any]:
     }
 
 
-def unfinished_report(record: JobRecord) -> dict[str, Any]:
-    """Work that came to no end. path: of the result, "" until that is known; sizes in bytes."""
+def unfinished_report(record: JobRecord, home: Home) -> dict[str, Any]:
+    """Work that came to no end. path: of the result, "" until that is known; sizes in bytes.
+
+    own_name: what `remove` takes, and nothing else is called. is_at_work: by some process.
+    """
     return {
         "name": record.title,
+        "own_name": own_name(record),
         "path": record.output,
         "done_bytes": record.done_bytes,
         "total_bytes": record.total_bytes,
         "percent": 100 * record.done_bytes // max(1, record.total_bytes),
+        "is_at_work": is_at_work(record, home),
+        "is_download": isinstance(record.errand, Get),
     }
 
 

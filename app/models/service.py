@@ -126,6 +126,7 @@ class ModelService:
             target=target,
             key=key,
             tokenizer=tokenizer,
+            is_claimed=self.jobs.is_claimed,
         )
 
     def get(

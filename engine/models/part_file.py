@@ -269,22 +269,10 @@ def _missing_bytes(part: Path, size_bytes: int) -> int:
     return max(0, size_bytes - held_bytes)
 
 
-def is_held(destination: Path) -> bool:
-    """Whether a process is at the unfinished download."""
-    try:
-        descriptor = _open_part(destination)
-    except OSError:
-        return False
-    try:
-        return not lock_file(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def discard_part(destination: Path) -> bool:
     """Remove an unfinished download; false where there is none or another process is at it."""
     try:
-        descriptor = _open_part(destination)
+        descriptor = os.open(part_path(destination), os.O_RDWR | getattr(os, "O_BINARY", 0))
     except OSError:
         return False
     try:
@@ -297,10 +285,6 @@ def discard_part(destination: Path) -> bool:
     if sys.platform == "win32":
         _remove_part(destination)
     return True
-
-
-def _open_part(destination: Path) -> int:
-    return os.open(part_path(destination), os.O_RDWR | getattr(os, "O_BINARY", 0))
 
 
 def _remove_part(destination: Path) -> None:

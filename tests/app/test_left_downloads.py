@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from builders.processes import Run, document, python_environment
 from engine.models.endpoints import Endpoints
 
 DATA = b"GGUF" + os.urandom(20_000_000)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def leave(
     return process.returncode, said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_it_goes_on_where_it_was(
     hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run, number: int
 ) -> None:
@@ -68,8 +71,10 @@ def test_it_goes_on_where_it_was(
     code, said = leave(hub, environ, "a/one", home_folder / "models", number)
 
     assert code == 128 + number
-    assert "is kept" in said
-    assert "chatbelle models remove one" in said
+    kept, last = said.splitlines()[-2:]
+    assert "% of one is kept" in kept
+    assert shlex.split(kept.partition("with: ")[2])[3:] == [str(home_folder / "models" / "model.gguf")]
+    assert last == "Interrupted."
     (unfinished,) = document(chatbelle("models", "list", "--json"))["unfinished"]
     assert (unfinished["name"], unfinished["path"]) == ("one", str(home_folder / "models" / "model.gguf"))
     assert 0 < unfinished["percent"] < 100
@@ -132,6 +137,23 @@ def test_the_next_window_goes_on_with_it(hub: LocalHub, environ: dict[str, str],
     service.close()
 
 
+def test_a_window_that_is_open_already_goes_on_with_it_as_one_job(
+    hub: LocalHub, environ: dict[str, str], home_folder: Path
+) -> None:
+    hub.add("a/one", "model.gguf", DATA)
+    service = ModelService(Home(home_folder), endpoints=lambda: Endpoints((hub.url,)))
+    leave(hub, environ, "a/one", home_folder / "models")
+
+    service.get("a/one")
+
+    assert service.jobs.wait(30)
+    (job,) = service.jobs.all
+    assert job.state == "done"
+    service.jobs.cancel(job.id)
+    assert os.listdir(home_folder / "jobs") == []
+    service.close()
+
+
 @pytest.mark.parametrize("name", ["one", "a/one", "MODEL.gguf"])
 def test_it_is_dropped_by_whatever_it_is_called(
     hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run, name: str
@@ -150,9 +172,28 @@ def test_it_is_dropped_by_whatever_it_is_called(
     assert chatbelle("models", "remove", name, "--yes").returncode == 1
 
 
+def test_a_name_of_several_drops_none_of_them(
+    hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run, tiny_model: Path
+) -> None:
+    models = home_folder / "models"
+    hub.add("a/one", "model.gguf", DATA)
+    hub.add("b/one", "model.gguf", DATA[::-1])
+    leave(hub, environ, "a/one", models)
+    finished = Path(shutil.copyfile(tiny_model, models / "one.gguf"))
+
+    refused = chatbelle("models", "remove", "one", "--yes", "--delete")
+
+    assert refused.returncode == 1
+    assert str(finished) in refused.stderr
+    assert str(models / "model.gguf") in refused.stderr
+    assert finished.exists()
+    assert chatbelle("models", "remove", str(models / "model.gguf"), "--yes").returncode == 0
+    assert os.listdir(models) == ["one.gguf"]
+
+
 def test_what_another_process_is_at_is_not_dropped(hub: LocalHub, home_folder: Path, chatbelle: Run) -> None:
     hub.add("a/one", "model.gguf", DATA)
-    hub.fault = lambda seen: Fault(bytes_per_s=5e5) if seen.server == "lfs" else None
+    hub.fault = lambda seen: None if is_first(seen) else Fault(bytes_per_s=1e5)
     service = ModelService(Home(home_folder), endpoints=lambda: Endpoints((hub.url,)))
     job_id = service.get("a/one")
     follow = service.follow(job_id)
@@ -160,20 +201,44 @@ def test_what_another_process_is_at_is_not_dropped(hub: LocalHub, home_folder: P
         pass
 
     refused = chatbelle("models", "remove", "one", "--yes")
+    again = chatbelle("models", "download", "a/one", env=online(hub))
 
-    assert refused.returncode == 1
-    assert "model.gguf" in refused.stderr
-    assert list((home_folder / "models").glob("*.part"))
-    hub.fault = lambda seen: None
-    hub.settle()
-    assert service.jobs.wait(60)
-    assert (home_folder / "models" / "model.gguf").read_bytes() == DATA
+    assert (refused.returncode, again.returncode) == (1, 1)
+    assert refused.stderr.startswith("Another ChatBELLE is at work on one.")
+    assert "is kept" not in again.stderr
+    (listed,) = document(chatbelle("models", "list", "--json"))["unfinished"]
+    assert listed["is_at_work"]
     service.close()
+    (listed,) = document(chatbelle("models", "list", "--json"))["unfinished"]
+    assert not listed["is_at_work"]
+    assert list((home_folder / "models").glob("*.part"))
 
 
-def test_a_name_that_was_wrong_leaves_nothing(hub: LocalHub, home_folder: Path, chatbelle: Run) -> None:
-    result = chatbelle("models", "download", "a/none", env=online(hub))
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_name_that_was_wrong_leaves_nothing_but_what_was_there(
+    hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run, has_begun: bool
+) -> None:
+    if has_begun:
+        hub.add("a/one", "model.gguf", DATA)
+        leave(hub, environ, "a/one", home_folder / "models")
+        hub.files.clear()
+    n_jobs = len(document(chatbelle("models", "list", "--json"))["unfinished"])
+
+    result = chatbelle("models", "download", "a/one", env=online(hub))
 
     assert result.returncode == 1
-    assert result.stderr.rstrip().splitlines()[-1].startswith("a/none is not to be found")
+    assert result.stderr.rstrip().splitlines()[-1].startswith("a/one is not to be found")
+    assert len(document(chatbelle("models", "list", "--json"))["unfinished"]) == n_jobs == has_begun
+
+
+def test_a_tokenizer_alone_is_no_part_of_the_model(
+    hub: LocalHub, home_folder: Path, chatbelle: Run, tiny_checkpoint: Path
+) -> None:
+    hub.add_folder("BelleGroup/BELLE-7B-2M", tiny_checkpoint)
+
+    result = chatbelle("models", "download", "belle-7b-gptq", env=online(hub))
+
+    assert result.returncode == 1
+    assert [seen for seen in hub.file_requests() if seen.name == "tokenizer.json"]
+    assert "is kept" not in result.stderr
     assert os.listdir(home_folder / "jobs") == []

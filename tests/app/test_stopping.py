@@ -1,8 +1,7 @@
-"""Signals that stop `chatbelle models` at work: what is left behind, and the exit code."""
+"""Signals that stop `chatbelle models import` at work: what is left behind, and the exit code."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from builders.checkpoints import write_bloom
-from builders.hub import Fault, LocalHub
-from builders.processes import Run, document
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -62,30 +59,3 @@ def test_a_stopped_conversion_leaves_nothing(
     stop(environ, number, is_at_work, "import", str(large_checkpoint), "--type", "q5_k_m")
 
     assert list(models.iterdir()) == []
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_stopped_download_goes_on_where_it_was(
-    environ: dict[str, str], chatbelle: Run, home_folder: Path, tiny_model: Path, number: signal.Signals
-) -> None:
-    data = tiny_model.read_bytes() + os.urandom(12 << 20)
-    models = home_folder / "models"
-    with LocalHub() as hub:
-        hub.add("owner/name", "tiny.gguf", data)
-        online = {"HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1,localhost"}
-        hub.fault = lambda seen: Fault(bytes_per_s=4e6) if seen.name else None
-
-        def has_begun() -> bool:
-            return any(path.stat().st_size for path in models.glob("*.part.blocks"))
-
-        stop(environ | online, number, has_begun, "download", "owner/name/tiny.gguf")
-        assert any(models.glob("*.part"))
-
-        hub.fault = lambda seen: None
-        hub.seen.clear()
-        done = document(chatbelle("models", "download", "owner/name/tiny.gguf", "--json", env=online))
-        asked = [seen.range for seen in hub.file_requests("lfs")]
-
-    assert Path(done["path"]).read_bytes() == data
-    assert "bytes=0-" not in asked
-    assert [path.name for path in models.iterdir()] == [Path(done["path"]).name]

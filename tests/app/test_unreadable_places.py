@@ -185,3 +185,19 @@ def test_a_split_model_with_a_part_that_can_not_be_reached_is_not_imported(
 
     with out_of_reach(second, errno.EIO), pytest.raises(ModelNotReadable):
         list(import_model(ImportWish(first), service.library))
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_jobs_folder_that_can_not_be_read_hides_unfinished_work_only(
+    service: ModelService, code: int
+) -> None:
+    with out_of_reach(service.home.jobs, code):
+        assert "disk" in Run(service.home).list()
+        assert ModelService(service.home, endpoints=lambda: Endpoints(())).jobs.all == ()
+
+
+def test_what_was_begun_in_a_models_folder_out_of_reach_is_not_known(service: ModelService) -> None:
+    with out_of_reach(service.library.folder):
+        errand = service.plan("BELLE-7B-2M")
+
+    assert errand == service.plan("BELLE-7B-2M")
