@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 
 from app.home import Home
+from app.models.acquire import Wish
+from app.models.errands import Get
+from app.models.job_records import JobRecord, save_record
 from app.models.service import ModelService
+from app.models.unfinished import find_unfinished
 from builders.hub import Fault, LocalHub, Seen
 from builders.processes import Run, document, python_environment
 from engine.models.endpoints import Endpoints
@@ -154,22 +158,33 @@ def test_a_window_that_is_open_already_goes_on_with_it_as_one_job(
     service.close()
 
 
-@pytest.mark.parametrize("name", ["one", "a/one", "MODEL.gguf"])
-def test_it_is_dropped_by_whatever_it_is_called(
-    hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run, name: str
+def test_it_goes_by_all_of_its_names(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    output = home.models / "Model.gguf"
+    errand = Get("One", "a/one", Wish("a/one"), catalog_id="belle-one")
+    record = JobRecord("a" * 16, errand, "paused", 1.0, 1, 2, str(output))
+    save_record(home.make(home.jobs), record)
+
+    for name in ("one", "A/one", "MODEL.gguf", "model", "belle-one", str(output)):
+        assert find_unfinished(name, home) == (record,), name
+    assert find_unfinished("two", home) == find_unfinished("", home) == ()
+
+
+def test_it_is_dropped_by_its_name(
+    hub: LocalHub, environ: dict[str, str], home_folder: Path, chatbelle: Run
 ) -> None:
     hub.add("a/one", "model.gguf", DATA)
     leave(hub, environ, "a/one", home_folder / "models")
 
-    refused = chatbelle("models", "remove", name)
+    refused = chatbelle("models", "remove", "one")
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
-    dropped = document(chatbelle("models", "remove", name, "--yes", "--json"))
+    dropped = document(chatbelle("models", "remove", "one", "--yes", "--json"))
 
     assert (dropped["name"], dropped["outcome"]) == ("one", "given_up")
     assert os.listdir(home_folder / "models") == []
     assert os.listdir(home_folder / "jobs") == []
-    assert chatbelle("models", "remove", name, "--yes").returncode == 1
+    assert chatbelle("models", "remove", "one", "--yes").returncode == 1
 
 
 def test_a_name_of_several_drops_none_of_them(
