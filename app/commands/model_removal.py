@@ -40,7 +40,7 @@ def remove_model(options: argparse.Namespace, shell: Shell) -> int:
         return _give_up(options, shell, records[0])
     if found is None and (_forget(options, library, shell) or _drop_entry(options, shell)):
         return EXIT_OK
-    model = find_listed(options.name, library, shell)
+    model = found or find_listed(options.name, library, shell)
     if options.keep_file:
         return _keep_file(options, library, shell, model)
     other = _OTHERS.get(model.place, "")
