@@ -295,8 +295,10 @@ class Jobs:
         self._jobs = {**self._jobs, job.id: job}
         if not job.is_active:
             self._release(job.id)
-        elif job.id not in self._held and (descriptor := hold_record(self._folder, job.id)) is not None:
-            self._held[job.id] = descriptor
+        elif save and job.id not in self._held:  # how far it is comes too often for that
+            descriptor = hold_record(self._folder, job.id)
+            if descriptor is not None:
+                self._held[job.id] = descriptor
         if save:
             save_record(self._folder, job.record)
         if tell:
