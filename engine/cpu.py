@@ -1,4 +1,4 @@
-"""How many threads the engine should compute with: one for each physical performance core it may use.
+"""How many threads the engine computes with at most: one for each physical performance core it may use.
 
 Efficiency cores and second hardware threads slow generation down, since every thread waits for the slowest
 at each step. Knows operating systems, nothing about models.
@@ -20,8 +20,8 @@ _BIG_CORE_CAPACITY = 0.6  # of the fastest core's `cpu_capacity`: big and middle
 
 
 def performance_cores() -> int:
-    """Number of physical performance cores this process may use, at least 1."""
-    usable = _affinity()
+    """Number of physical performance cores this process may use, at least 1; OMP_NUM_THREADS lowers it."""
+    usable = usable_cpus()
     if sys.platform == "darwin" or sys.platform == "ios":
         cores = _darwin_cores()
     elif sys.platform == "win32":
@@ -29,13 +29,16 @@ def performance_cores() -> int:
     else:
         cores = linux_cores(usable, _SYSFS)
     limits = [cores or len(usable) or 1, len(usable) or 1]
+    if (wanted := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]).isdigit():
+        limits.append(int(wanted))
     quota = cgroup.cpu_quota()
     if quota is not None:
         limits.append(math.ceil(quota))
     return max(1, min(limits))
 
 
-def _affinity() -> set[int]:
+def usable_cpus() -> set[int]:
+    """Numbers of the processors (hardware threads) that this process may run on."""
     if sys.platform != "win32" and sys.platform != "darwin" and hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))

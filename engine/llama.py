@@ -216,6 +216,7 @@ class Context(_Owner):
         self._batch = Batch(n_batch)
         self._memory = api.llama_get_memory(pointer)
         self._no_abort = api.ggml_abort_callback()
+        self._n_threads = n_threads
         self.n_batch = n_batch
         self.context_tokens = int(api.llama_n_ctx(pointer))
 
@@ -223,6 +224,12 @@ class Context(_Owner):
     def n_cached(self) -> int:
         """Number of tokens in the KV cache: the truth after an abort or a failure."""
         return int(self._api.llama_memory_seq_pos_max(self._live_memory(), 0)) + 1
+
+    def use_threads(self, n_threads: int) -> None:
+        """Compute with that many threads from the next evaluation on; costs nothing."""
+        if n_threads != self._n_threads:
+            self._api.llama_set_n_threads(self.pointer, n_threads, n_threads)
+            self._n_threads = n_threads
 
     def evaluate(self, tokens: Sequence[int]) -> bool:
         """Append `tokens` (1 to `n_batch`) to the cache; False if the abort callback stopped it half-way.

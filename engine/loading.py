@@ -18,6 +18,7 @@ from engine.llama import Context, Model, outputs_kept
 from engine.model_shape import ModelShape, read_model_shape
 from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
 from engine.session import Session
+from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 
 _MIN_CONTEXT = 16
@@ -44,7 +45,7 @@ class _Plan:
     header: GgufHeader
     prompt_format: str
     context_tokens: int
-    n_threads: int
+    thread_counts: range
     n_micro_batch: int
     gpu_layers: int | None
 
@@ -66,12 +67,13 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             context_tokens=plan.context_tokens,
             n_batch=min(_BATCH, plan.context_tokens),
             n_micro_batch=plan.n_micro_batch,
-            n_threads=plan.n_threads,
+            n_threads=plan.thread_counts[-1],
         )
         session = Session(
             model,
             context,
             _prompt_format(plan, model),
+            Threads(plan.thread_counts),
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
         )
@@ -89,7 +91,7 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
         header=header,
         prompt_format=_format_name(header, options),
         context_tokens=_context_tokens(header, shape, options),
-        n_threads=max(1, options.threads or performance_cores()),
+        thread_counts=_thread_counts(options),
         n_micro_batch=memory.micro_batch(shape.n_vocab),
         gpu_layers=options.gpu_layers,
     )
@@ -97,6 +99,12 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
         n_outputs = outputs_kept(plan.n_micro_batch)
         memory.require_memory(header, shape, plan.context_tokens, plan.n_micro_batch, n_outputs)
     return plan
+
+
+def _thread_counts(options: LoadOptions) -> range:
+    """The numbers of threads to choose from while computing."""
+    fixed = options.threads
+    return range(1, performance_cores() + 1) if fixed is None else range(fixed, fixed + 1)
 
 
 def _context_tokens(header: GgufHeader, shape: ModelShape, options: LoadOptions) -> int:
@@ -134,7 +142,7 @@ def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
         n_vocab=model.n_vocab,
         trained_context_tokens=model.trained_context_tokens,
         context_tokens=min(plan.context_tokens, context.context_tokens),
-        n_threads=plan.n_threads,
+        n_threads=plan.thread_counts[-1],
         prompt_format=plan.prompt_format,
         vocabulary=plan.header.vocabulary,
     )

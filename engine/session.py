@@ -1,7 +1,7 @@
 """Tokens and the KV cache: evaluates what is new of a prompt, reuses the rest, generates the answer.
 
 A session belongs to one loaded model and knows which token ids its cache holds. It never shifts positions,
-which changes the answers of models with ALiBi. It does not know files, threads or screens.
+which changes the answers of models with ALiBi. It does not know files or screens.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from engine.conversation import Conversation
 from engine.llama import Context, Model, SamplerChain
 from engine.penalties import Penalties
 from engine.prompt import PromptFormat
+from engine.threads import Threads, ThreadTuner
 from engine.types import Event, Finished, FinishReason, Sampling, Statistics, TokenChunk
 from engine.window import ContextWindow, Prompt
+
+_BATCH_S = 0.5  # what one evaluation of a prompt may take: only between two can the number of threads change
+_BATCH_STEP = 16  # tokens; reading 16 at once is as fast as 64 for a 7B, and 64 as fast as 512 for any model
 
 
 class Session:
@@ -32,12 +36,14 @@ class Session:
         model: Model,
         context: Context,
         prompt_format: PromptFormat,
+        threads: Threads,
         *,
         vocabulary: str,
         context_tokens: int,
     ) -> None:
         self._model = model
         self._context = context
+        self._threads = threads
         self._stop_strings = prompt_format.stop_strings
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
@@ -80,12 +86,23 @@ class Session:
 
     def _read(self, tokens: Sequence[int], cancellation: Cancellation) -> bool:
         """Evaluate the new part of a prompt; False when cancelled."""
-        n_batch = self._context.n_batch
+        start, tuner = 0, self._threads.reading
+        tuner.begin()
         with self._context.abortable(AbortPoll(cancellation)):
-            for start in range(0, len(tokens), n_batch):
-                if cancellation.requested or not self._append(tokens[start : start + n_batch]):
+            while start < len(tokens):
+                batch = tokens[start : start + self._batch_size(tuner)]
+                if cancellation.requested or not self._append(batch, tuner):
                     return False
+                start += len(batch)
         return not cancellation.requested
+
+    def _batch_size(self, tuner: ThreadTuner) -> int:
+        """Tokens to read at once: all there is room for where the number of threads is fixed."""
+        n_batch = self._context.n_batch
+        if tuner.is_fixed:
+            return n_batch
+        n_steps = int(_BATCH_S / tuner.pace) // _BATCH_STEP if tuner.pace else 1
+        return min(n_batch, max(1, n_steps) * _BATCH_STEP)
 
     def _generate(
         self,
@@ -96,6 +113,7 @@ class Session:
         watch: _Stopwatch,
     ) -> Generator[Event, None, FinishReason]:
         """Generate up to `limit` tokens. No abort callback here: a single token is soon done."""
+        self._threads.generating.begin()
         while True:
             token = chooser.choose()
             if watch.first_token_s is None:
@@ -110,12 +128,18 @@ class Session:
                 return FinishReason.STOP
             if len(answer.tokens) >= limit:
                 return FinishReason.LENGTH
-            if cancellation.requested or not self._append((token,)):
+            if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
 
-    def _append(self, tokens: Sequence[int]) -> bool:
+    def _append(self, tokens: Sequence[int], tuner: ThreadTuner) -> bool:
         self._cached += tokens  # first, so that whatever happens next, the list covers the cache
-        return self._context.evaluate(tokens)
+        self._context.use_threads(tuner.n_threads)
+        start = perf_counter()
+        is_done = self._context.evaluate(tokens)
+        # The few that a prompt ends with take longer for each token, and would be taken for a slower machine.
+        if is_done and (tuner is self._threads.generating or len(tokens) >= _BATCH_STEP):
+            tuner.took(perf_counter() - start, len(tokens))
+        return is_done
 
     def _statistics(
         self, prompt: Prompt, n_reused: int, answer: Answer, seed: int, watch: _Stopwatch

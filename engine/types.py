@@ -59,9 +59,10 @@ class LoadOptions:
     """How a model is loaded; None leaves the choice to the engine.
 
     context_tokens: None is what the model was trained with, at most 4,096, less if memory is short. threads:
-    None is the number of performance cores. gpu_layers: None offloads all layers where a GPU backend was
-    built in (Metal). prompt_format: one of `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF.
-    ignore_memory: load although the model does not seem to fit.
+    None follows the machine, from one to the number of performance cores; another number stays. gpu_layers:
+    None offloads all layers where a GPU backend was built in (Metal). prompt_format: one of
+    `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. ignore_memory: load although the model does not
+    seem to fit.
     """
 
     context_tokens: int | None = None
@@ -73,7 +74,9 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What was loaded. Sizes in bytes; `vocabulary` is a fingerprint of the token list (hexadecimal)."""
+    """What was loaded. Sizes in bytes; n_threads: the most that compute; `vocabulary` is a fingerprint of the
+    token list (hexadecimal).
+    """
 
     path: str
     name: str

@@ -62,6 +62,21 @@ def write_sparse_model(path: Path, shape: SparseShape) -> Path:
     return path
 
 
+def write_filled_model(path: Path, shape: SparseShape) -> Path:
+    """The same with weights in it, for speed: Q4_0 blocks of random digits, repeated; norms are ones."""
+    write_sparse_model(path, shape)
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, (4096, 18), dtype=np.uint8)  # a float16 scale, 32 digits of 4 bits
+    blocks[:, :2] = np.frombuffer(np.float16(0.004).tobytes(), np.uint8)
+    for tensor in gguf.GGUFReader(path, "r+").tensors:
+        if tensor.tensor_type == gguf.GGMLQuantizationType.Q4_0:
+            rows = tensor.data.reshape(-1)
+            rows[:] = np.resize(blocks.reshape(-1), rows.size)
+        else:
+            tensor.data[...] = 1
+    return path
+
+
 def _add_metadata(writer: gguf.GGUFWriter, shape: SparseShape) -> None:
     vocabulary = byte_vocabulary()
     tokens = [*vocabulary.tokens]
