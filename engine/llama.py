@@ -92,6 +92,7 @@ class Model(_Owner):
         self.n_vocab = int(api.llama_vocab_n_tokens(self._vocab))
         self._is_bpe = api.llama_vocab_type(self._vocab) == api.LLAMA_VOCAB_TYPE_BPE
         self.n_parameters = int(api.llama_model_n_params(pointer))
+        self.uses_gpu = gpu_layers != 0 and bool(api.llama_supports_gpu_offload())
         self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
         self.end_token = int(api.llama_vocab_eos(self._vocab))
         self.begin_token = int(api.llama_vocab_bos(self._vocab))

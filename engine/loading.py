@@ -24,6 +24,12 @@ from engine.types import LoadOptions, ModelInfo
 _MIN_CONTEXT = 16
 _BATCH = 512
 
+# Between two evaluations the number of threads can change: a prompt is read in such as take about a second, and
+# one thread multiplies some 64 billion weights in that (an AVX-512 core, Q4_0). 16 tokens at once cost a 7B
+# about 5 % of its speed against 64; no model was faster with more than 128.
+_WEIGHTS_PER_THREAD = 64_000_000_000
+_READ_STEP, _MOST_READ = 16, 128
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -76,6 +82,7 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             Threads(plan.thread_counts),
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
+            n_read=_BATCH if model.uses_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
         )
         return LoadedModel(_info(plan, model, context), session, model)
     except BaseException:
@@ -105,6 +112,12 @@ def _thread_counts(options: LoadOptions) -> range:
     """The numbers of threads to choose from while computing."""
     fixed = options.threads
     return range(1, performance_cores() + 1) if fixed is None else range(fixed, fixed + 1)
+
+
+def tokens_at_once(n_parameters: int, n_threads: int) -> int:
+    """How many tokens of a prompt processors evaluate in about a second, in steps of 16."""
+    in_a_second = n_threads * _WEIGHTS_PER_THREAD // max(1, n_parameters)
+    return min(max(in_a_second // _READ_STEP, 1) * _READ_STEP, _MOST_READ)
 
 
 def _context_tokens(header: GgufHeader, shape: ModelShape, options: LoadOptions) -> int:

@@ -20,15 +20,13 @@ from engine.threads import Threads, ThreadTuner
 from engine.types import Event, Finished, FinishReason, Sampling, Statistics, TokenChunk
 from engine.window import ContextWindow, Prompt
 
-_BATCH_S = 0.5  # what one evaluation of a prompt may take: only between two can the number of threads change
-_BATCH_STEP = 16  # tokens; reading 16 at once is as fast as 64 for a 7B, and 64 as fast as 512 for any model
-
 
 class Session:
     """Answers conversations with one model, context and prompt format.
 
     `vocabulary` is the fingerprint that generated ids are kept under; `context_tokens` may be less than
-    what the context has room for.
+    what the context has room for. n_read: how many tokens of a prompt are evaluated at once, at most the
+    context's `n_batch`; always the same, because other batches give other last bits.
     """
 
     def __init__(
@@ -40,10 +38,12 @@ class Session:
         *,
         vocabulary: str,
         context_tokens: int,
+        n_read: int,
     ) -> None:
         self._model = model
         self._context = context
         self._threads = threads
+        self._n_read = min(n_read, context.n_batch)
         self._stop_strings = prompt_format.stop_strings
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
@@ -90,19 +90,11 @@ class Session:
         tuner.begin()
         with self._context.abortable(AbortPoll(cancellation)):
             while start < len(tokens):
-                batch = tokens[start : start + self._batch_size(tuner)]
+                batch = tokens[start : start + self._n_read]
                 if cancellation.requested or not self._append(batch, tuner):
                     return False
                 start += len(batch)
         return not cancellation.requested
-
-    def _batch_size(self, tuner: ThreadTuner) -> int:
-        """Tokens to read at once: all there is room for where the number of threads is fixed."""
-        n_batch = self._context.n_batch
-        if tuner.is_fixed:
-            return n_batch
-        n_steps = int(_BATCH_S / tuner.pace) // _BATCH_STEP if tuner.pace else 1
-        return min(n_batch, max(1, n_steps) * _BATCH_STEP)
 
     def _generate(
         self,
@@ -137,7 +129,7 @@ class Session:
         start = perf_counter()
         is_done = self._context.evaluate(tokens)
         # The few that a prompt ends with take longer for each token, and would be taken for a slower machine.
-        if is_done and (tuner is self._threads.generating or len(tokens) >= _BATCH_STEP):
+        if is_done and (tuner is self._threads.generating or len(tokens) == self._n_read):
             tuner.took(perf_counter() - start, len(tokens))
         return is_done
 

@@ -19,8 +19,8 @@ process they have not, which hid it. Two things cure it: fewer threads as soon a
 short active waiting (`engine.native.binding`), which makes the way there bearable: 29 tokens/s, not 0.5.
 
 Evaluations are timed, nothing else is believed: how many cores others leave (`engine.cpu_use`) only says when
-and where to try another number. The number can change the last bits of a sum (llama.cpp splits attention over
-more than 512 tokens among the threads), so that an answer is repeated bit for bit with a fixed number only.
+and where to try another number. The number can change the last bits of a sum (llama.cpp shares attention over
+more than 256 tokens out among the threads): long answers are repeated bit for bit with a fixed number only.
 Knows no models and no native code.
 """
 
@@ -93,16 +93,6 @@ class ThreadTuner:
         self._is_climbing = False  # the last trial was better, and there is further to go
         self._last_trial_end = 0.0
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether there is nothing to choose."""
-        return self._lowest == self._highest
-
-    @property
-    def pace(self) -> float | None:
-        """Seconds a token of late; None before the first evaluations."""
-        return self._stretch.pace if self._stretch.n_tokens else self._usual
-
     def begin(self) -> None:
         """A prompt or an answer begins, maybe long after the last: start with what others leave now."""
         spare = self._spare_threads()
@@ -115,7 +105,7 @@ class ThreadTuner:
 
     def took(self, seconds: float, n_tokens: int) -> None:
         """An evaluation of `n_tokens` with `n_threads` took `seconds`; the next may want another number."""
-        if self.is_fixed:
+        if self._lowest == self._highest:
             return
         self._elapsed_s += seconds
         self._stretch.add(seconds, n_tokens)

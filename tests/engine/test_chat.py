@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from builders.chats import GREEDY, ask, talk, user
 from builders.gguf_models import END, byte_vocabulary, chain, write_scripted_model
+from engine import loading, session
 from engine.errors import EngineBusy, InvalidConversation, InvalidSampling, NoModelLoaded
 from engine.in_process import InProcessBackend
 from engine.llama import Context
@@ -32,6 +34,97 @@ ZHONG = [bytes([byte]) for byte in "中文".encode()]
 def scripted(backend: InProcessBackend, folder: Path, *texts: bytes) -> None:
     """Load a model that answers with `texts`, each one token, to anything."""
     backend.load(write_scripted_model(folder / "scripted.gguf", chain(b":", *texts)), LoadOptions())
+
+
+# --- threads ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Evaluations:
+    """What was evaluated: how many tokens at once, with how many threads."""
+
+    done: list[tuple[int, int]] = field(default_factory=list)
+    now_s: float = 0.0
+
+    def threads(self, at_once: Callable[[int], bool]) -> list[int]:
+        return [n_threads for n_tokens, n_threads in self.done if at_once(n_tokens)]
+
+
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    """On a machine of two cores, whose clock says that one thread is five times as fast as two."""
+    seen = Evaluations()
+    use_threads, evaluate = Context.use_threads, Context.evaluate
+    n_now = 0
+
+    def use(self: Context, n_threads: int) -> None:
+        nonlocal n_now
+        n_now = n_threads
+        use_threads(self, n_threads)
+
+    def take_time(self: Context, tokens: list[int]) -> bool:
+        seen.done.append((len(tokens), n_now))
+        seen.now_s += len(tokens) * (0.01 if n_now == 1 else 0.05)
+        return evaluate(self, tokens)
+
+    monkeypatch.setattr(loading, "performance_cores", lambda: 2)
+    monkeypatch.setattr(Context, "use_threads", use)
+    monkeypatch.setattr(Context, "evaluate", take_time)
+    monkeypatch.setattr(session, "perf_counter", lambda: seen.now_s)
+    return seen
+
+
+LONG, LONGER = [user("word " * 400)], dataclasses.replace(GREEDY, max_tokens=120)
+
+
+def test_threads_follow_what_evaluations_take(
+    backend: InProcessBackend, models: Path, evaluations: Evaluations
+) -> None:
+    backend.load(models / "llama.gguf", LoadOptions(context_tokens=4096, prompt_format="belle"))
+    ask(backend, LONG, LONGER)
+
+    used = evaluations.threads(lambda n: n == 1)
+    assert used[0] == 2
+    assert used[-40:].count(1) >= 30
+
+
+def test_the_number_of_threads_does_not_show_in_a_short_answer(
+    backend: InProcessBackend, models: Path, evaluations: Evaluations
+) -> None:
+    backend.load(models / "llama.gguf", LoadOptions(prompt_format="belle"))
+    answer = ask(backend, [user("hi")], LONGER)
+    assert set(evaluations.threads(lambda n: n == 1)) == {1, 2}
+
+    backend.load(models / "llama.gguf", LoadOptions(prompt_format="belle", threads=1))
+    assert ask(backend, [user("hi")], LONGER).message == answer.message
+
+
+def test_a_prompt_is_read_in_equal_batches_however_fast_that_is(
+    backend: InProcessBackend, models: Path, evaluations: Evaluations
+) -> None:
+    backend.load(models / "llama.gguf", LoadOptions(context_tokens=4096, prompt_format="belle"))
+    n_tokens = ask(backend, LONG, dataclasses.replace(GREEDY, max_tokens=1)).statistics.prompt_tokens
+
+    sizes = [n for n, _ in evaluations.done]
+    assert sizes == [128] * (n_tokens // 128) + [n_tokens % 128]
+
+
+def test_a_fixed_number_of_threads_never_changes(
+    backend: InProcessBackend, models: Path, evaluations: Evaluations
+) -> None:
+    options = LoadOptions(context_tokens=4096, prompt_format="belle", threads=2)
+    assert backend.load(models / "llama.gguf", options).n_threads == 2
+    ask(backend, LONG, LONGER)
+
+    assert {n_threads for _, n_threads in evaluations.done} == {2}
+
+
+@pytest.mark.parametrize(
+    ("n_parameters", "n_threads", "expected"),
+    [(7_000_000_000, 2, 16), (7_000_000_000, 8, 64), (1_500_000_000, 2, 80), (135_000_000, 1, 128)],
+)
+def test_a_batch_takes_about_a_second(n_parameters: int, n_threads: int, expected: int) -> None:
+    assert loading.tokens_at_once(n_parameters, n_threads) == expected
 
 
 # --- reproducible -----------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_greedy_answers_follow_the_reference_over_the_whole_context(models: Path
     )
     with Model(models / f"{name}.gguf") as model:
         context = Context(model, context_tokens=512, n_batch=512, n_micro_batch=512, n_threads=1)
-        session = Session(model, context, BELLE, Threads([1]), vocabulary="v", context_tokens=512)
+        session = Session(model, context, BELLE, Threads([1]), vocabulary="v", context_tokens=512, n_read=128)
         conversation = read_conversation([user("hello hello, 你好!")])
         *_, finished = session.answer(conversation, sampling, 0, Cancellation())
         assert isinstance(finished, Finished)
