@@ -24,8 +24,8 @@ from engine.types import LoadOptions, ModelInfo
 _MIN_CONTEXT = 16
 _BATCH = 512
 
-# Between two evaluations the number of threads can change: a prompt is read in such as take about a second, and
-# one thread multiplies some 64 billion weights in that (an AVX-512 core, Q4_0). 16 tokens at once cost a 7B
+# Between two evaluations the number of threads can change: a prompt is read in such as take about a second.
+# One thread multiplies some 64 billion weights in that (an AVX-512 core, Q4_0). 16 tokens at once cost a 7B
 # about 5 % of its speed against 64; no model was faster with more than 128.
 _WEIGHTS_PER_THREAD = 64_000_000_000
 _READ_STEP, _MOST_READ = 16, 128

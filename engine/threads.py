@@ -88,6 +88,7 @@ class ThreadTuner:
         self._usual: float | None = None
         self._spare: float = self._highest  # cores left to us when the number was chosen
         self._settled: _Settled | None = None  # during a trial
+        self._lost_s = 0.0  # by the last of them
         self._direction = -1
         self._n_failures = 0  # of trials since the last that was better
         self._is_climbing = False  # the last trial was better, and there is further to go
@@ -101,7 +102,7 @@ class ThreadTuner:
         self._stretch, self._settled = _Stretch(), None
         if spare is not None and abs(spare - self._spare) > _MOVED_CORES:
             self.n_threads, self._spare = self._within(int(spare + 0.5)), spare
-            self._usual, self._n_failures = None, 0
+            self._usual, self._n_failures, self._lost_s = None, 0, 0.0
 
     def took(self, seconds: float, n_tokens: int) -> None:
         """An evaluation of `n_tokens` with `n_threads` took `seconds`; the next may want another number."""
@@ -146,9 +147,9 @@ class ThreadTuner:
             wanted.append(n_threads + (change or self._direction))
         else:
             pause_s = min(_PAUSE_S * doubled, _LONGEST_PAUSE_S if wanted else _LONGEST_WAIT_S)
-            if self._n_failures and wanted and self._within(wanted[0]) == n_threads:
+            if wanted and self._within(wanted[0]) == n_threads:
                 pause_s *= _TRUST
-            pause_s = max(pause_s, max(evaluation_s, _TRIAL_S) / _TRIALS_SHARE)
+            pause_s = max(pause_s, max(evaluation_s, _TRIAL_S, self._lost_s) / _TRIALS_SHARE)
             steps = (max(1, n_threads // 4), max(1, n_threads // 2), 1)
             wanted += [
                 n_threads + way * step for step in steps for way in (self._direction, -self._direction)
@@ -172,10 +173,11 @@ class ThreadTuner:
         is_better = stretch.pace < _BETTER * settled.pace
         self._is_climbing = is_better and self._within(self.n_threads + way) != self.n_threads
         if is_better:
-            self._direction, self._n_failures, self._usual = way, 0, stretch.pace
+            self._direction, self._usual = way, stretch.pace
+            self._n_failures, self._lost_s = 0, 0.0
         else:
             self._direction, self._usual = -way, settled.pace
-            self._n_failures += 1
+            self._n_failures, self._lost_s = self._n_failures + 1, stretch.seconds
             self.n_threads = settled.n_threads
 
     def _spare_threads(self) -> float | None:
