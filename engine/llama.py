@@ -276,7 +276,7 @@ def outputs_kept(n_micro_batch: int) -> int:
 
 
 class SamplerChain(_Owner):
-    """Chooses a token from a context's logits: top-k, top-p, min-p, temperature, then by chance or the best.
+    """Chooses a token from a context's logits: temperature, top-k, top-p, min-p, then by chance; or the best.
 
     Penalties come before it, see `engine.penalties`.
     """
@@ -287,17 +287,19 @@ class SamplerChain(_Owner):
             api.llama_sampler_chain_init(api.llama_sampler_chain_default_params()), api.llama_sampler_free
         )
         self._api = api
+        self._is_greedy = sampling.temperature == 0
         for sampler in self._samplers(sampling, seed):
             api.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it from here on
 
     def sample(self, context: Context) -> int:
         """Choose the token that follows the last evaluated one."""
+        if self._is_greedy:  # llama.cpp would first make candidates of the whole vocabulary
+            return int(context.logits().argmax())
         return int(self._api.llama_sampler_sample(self.pointer, context.pointer, -1))
 
     def _samplers(self, sampling: Sampling, seed: int) -> Iterator[Any]:
         api = self._api
-        if sampling.temperature == 0:
-            yield api.llama_sampler_init_greedy()
+        if self._is_greedy:
             return
         # The order of transformers' `generate`, which the model card's settings were chosen with.
         yield api.llama_sampler_init_temp(sampling.temperature)

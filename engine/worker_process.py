@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import IO, NoReturn
 
@@ -48,6 +49,8 @@ from engine.worker_protocol import (
 )
 
 BEAT_S = 0.5
+PIECE_S = 0.03
+"""What comes within this time is sent together: a frame takes time, on both sides, from the next token."""
 EXIT_PROTOCOL = 76
 
 
@@ -83,7 +86,7 @@ class Worker:
 
         self._backend = backend = InProcessBackend()
         while True:
-            self._carry_out(self._requests.get(), backend)
+            self.carry_out(self._requests.get(), backend)
 
     def send(self, report: Report) -> None:
         """Send a frame; from any thread."""
@@ -95,7 +98,8 @@ class Worker:
             except OSError:  # nobody is there any more
                 os._exit(0)
 
-    def _carry_out(self, request: Request, backend: Backend) -> None:
+    def carry_out(self, request: Request, backend: Backend) -> None:
+        """Do what is asked, and answer; a failure of the engine's is an answer, too."""
         try:
             match request:
                 case Load():
@@ -121,11 +125,20 @@ class Worker:
         events = backend.chat([unpack(message) for message in request.messages], request.sampling)
         if self._cancelled == request.call:  # it came before there was anything to cancel
             backend.cancel()
-        for event in events:
-            if isinstance(event, Finished):
-                self.send(ended(request.call, event))
-            else:
-                self.send(Piece(request.call, event.text))
+        text, sent_s = "", 0.0
+        try:
+            for event in events:
+                if isinstance(event, Finished):
+                    finished = event
+                    continue
+                text += event.text
+                if time.monotonic() - sent_s >= PIECE_S:
+                    self.send(Piece(request.call, text))
+                    text, sent_s = "", time.monotonic()
+        finally:  # also before a failure is told
+            if text:
+                self.send(Piece(request.call, text))
+        self.send(ended(request.call, finished))
 
     def _read_all(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import random
@@ -21,12 +22,12 @@ from builders.chats import GREEDY, ask, user
 from builders.gguf_models import Vocabulary, byte_vocabulary, write_model
 from engine import worker_handle
 from engine.backends import make_backend
-from engine.errors import EngineKeepsStopping, EngineStopped, NoModelLoaded
+from engine.errors import EngineKeepsStopping, EngineStopped, GenerationFailed, NoModelLoaded
 from engine.in_process import InProcessBackend
-from engine.types import LoadOptions, Sampling, TokenChunk
+from engine.types import Finished, LoadOptions, Sampling, TokenChunk
 from engine.worker import WorkerBackend
-from engine.worker_process import EXIT_PROTOCOL
-from engine.worker_protocol import VERSION, Hello, frame
+from engine.worker_process import EXIT_PROTOCOL, Worker
+from engine.worker_protocol import VERSION, Chat, Failed, Hello, Piece, Report, frame
 from engine.worker_start import worker_command, worker_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,35 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
     return condition()
+
+
+# --- pieces -----------------------------------------------------------------------------------------
+
+
+def test_what_comes_quickly_travels_together(loaded: WorkerBackend) -> None:
+    *chunks, finished = loaded.chat([user("two")], LONG)
+
+    assert isinstance(finished, Finished)
+    assert 1 < len(chunks) < finished.statistics.generated_tokens / 2
+    texts = [chunk.text for chunk in chunks if isinstance(chunk, TokenChunk)]
+    assert "".join(texts) == finished.message.text
+
+
+def test_what_was_written_before_a_failure_arrives() -> None:
+    seen: list[Report] = []
+    process = Worker(io.BytesIO(), io.BytesIO())
+    process.send = seen.append  # type: ignore[method-assign]
+
+    class Failing:
+        def chat(self, _messages: object, _sampling: object) -> Iterator[TokenChunk]:
+            yield TokenChunk("one")
+            yield TokenChunk(" two")
+            raise GenerationFailed(-3)
+
+    process.carry_out(Chat(7, (), GREEDY), Failing())  # type: ignore[arg-type]
+
+    assert "".join(report.text for report in seen if isinstance(report, Piece)) == "one two"
+    assert isinstance(seen[-1], Failed)
 
 
 # --- deaths -----------------------------------------------------------------------------------------
