@@ -21,12 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import psutil  # noqa: E402
 
 from builders.sparse_models import SparseShape, write_filled_model  # noqa: E402
 from engine.cpu import performance_cores  # noqa: E402
@@ -37,7 +39,7 @@ QUESTION = "Tell me a long story about a dog and a river."
 
 
 @contextmanager
-def busy(n_processes: int, own_session: bool) -> Iterator[None]:
+def busy(n_processes: int, own_session: bool) -> Iterator[list[psutil.Process]]:
     """So many processes that never stop counting."""
     processes = [
         subprocess.Popen([sys.executable, "-c", COUNT], start_new_session=own_session)
@@ -45,7 +47,7 @@ def busy(n_processes: int, own_session: bool) -> Iterator[None]:
     ]
     time.sleep(0.5 if processes else 0)
     try:
-        yield
+        yield [psutil.Process(process.pid) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -81,28 +83,29 @@ def llama_bench(
     return float(json.loads(output)[0]["avg_ts"])
 
 
-def ours(model: Path, threads: int | None, seconds: float) -> dict[str, float]:
-    """Tokens a second of answers through the worker, for that long, after a first short one."""
+def ours(
+    model: Path, threads: int | None, seconds: float, others: Sequence[psutil.Process]
+) -> dict[str, float]:
+    """Tokens a second of answers through the worker, for that long, after a first short one; and what was left
+    of a core for each of the other processes.
+    """
     from engine.types import LoadOptions, Message, Sampling, TokenChunk
     from engine.worker import WorkerBackend
 
     backend = WorkerBackend()
-    started = time.monotonic()
     backend.load(model, LoadOptions(threads=threads))
     greedy = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=8)
-    n_tokens, generation_s, reading, worst_gap_s = 0, 0.0, 0.0, 0.0
+    n_tokens, generation_s, reading = 0, 0.0, 0.0
+    used_s, since_s = 0.0, 0.0
     try:
         for turn, max_tokens in enumerate([8, *[1500] * 1000]):
             sampling = Sampling(greedy.temperature, repetition_penalty=1.0, max_tokens=max_tokens)
-            last = started = time.monotonic()
+            started = time.monotonic()
+            if turn == 1:
+                used_s, since_s = sum(other.cpu_times().user for other in others), started
             for event in backend.chat([Message("user", f"{QUESTION} {turn}")], sampling):
-                now = time.monotonic()
-                if isinstance(event, TokenChunk):
-                    if last > started:
-                        worst_gap_s = max(worst_gap_s, now - last)
-                    last = now
-                    if generation_s + now - started > seconds:
-                        backend.cancel()
+                if isinstance(event, TokenChunk) and generation_s + time.monotonic() - started > seconds:
+                    backend.cancel()
             statistics_ = event.statistics  # type: ignore[union-attr]
             if turn:
                 n_tokens += statistics_.generated_tokens
@@ -111,9 +114,11 @@ def ours(model: Path, threads: int | None, seconds: float) -> dict[str, float]:
                 reading = statistics_.prompt_tokens_per_s
             if turn and generation_s > seconds:
                 break
+        used_s = sum(other.cpu_times().user for other in others) - used_s
+        left = used_s / (time.monotonic() - since_s) / max(1, len(others))
     finally:
         backend.close()
-    return {"tokens_per_s": n_tokens / generation_s, "prompt": reading, "worst_gap_s": worst_gap_s}
+    return {"tokens_per_s": n_tokens / generation_s, "prompt": reading, "left to each other": left}
 
 
 def main() -> None:
@@ -148,16 +153,21 @@ def measure_model(options: argparse.Namespace, model: Path) -> dict[str, dict[st
     most, report = performance_cores(), {}
     for load, (n_processes, own_session) in LOADS.items():
         rounds: dict[str, list[float]] = {}
-        with busy(n_processes, own_session):
+        with busy(n_processes, own_session) as others:
             for _ in range(options.rounds):
-                rounds_of(options, model, most, own_session, rounds)
+                rounds_of(options, model, most, own_session, others, rounds)
         report[load] = rounds
         print_table(f"{model.name}, {load}", rounds, most)
     return report
 
 
 def rounds_of(
-    options: argparse.Namespace, model: Path, most: int, own_session: bool, rounds: dict[str, list[float]]
+    options: argparse.Namespace,
+    model: Path,
+    most: int,
+    own_session: bool,
+    others: Sequence[psutil.Process],
+    rounds: dict[str, list[float]],
 ) -> None:
     """One round of every peer."""
     for name, (threads, extra) in peers(most).items():
@@ -169,7 +179,7 @@ def rounds_of(
         figure = llama_bench(options.llama_bench, model, threads, extra, n_tokens, own_session)
         rounds.setdefault(name, []).append(figure)
     for name, threads in (("ours", None), ("ours, 1 thread", 1)):
-        for figure, value in ours(model, threads, options.seconds).items():
+        for figure, value in ours(model, threads, options.seconds, others).items():
             key = name if figure == "tokens_per_s" else f"{name}, {figure}"
             rounds.setdefault(key, []).append(value)
 
