@@ -3,8 +3,8 @@
     python tests/benchmarks/window_latency.py MODEL.gguf [--clicks 20] [--threads N]
 
 The real program and a real Chromium (drawing without a GPU, which takes processor time of its own). A click
-opens the settings, which the program builds and the page draws; measured in the page, from the click's own time
-stamp to the first of their controls. Both in turn, on the same page.
+opens the settings, which the program builds and the page draws; measured in the page, from the click's own
+time stamp to the first of their controls. Both in turn, on the same page.
 """
 
 from __future__ import annotations
