@@ -86,8 +86,8 @@ def llama_bench(
 def ours(
     model: Path, threads: int | None, seconds: float, others: Sequence[psutil.Process]
 ) -> dict[str, float]:
-    """Tokens a second of answers through the worker, for that long, after a first short one; and how much of a
-    core was left to each of the other processes.
+    """Tokens a second of answers through the worker, for that long, after a first short one; and how much of
+    a core was left to each of the other processes.
     """
     from engine.types import LoadOptions, Message, Sampling, TokenChunk
     from engine.worker import WorkerBackend
