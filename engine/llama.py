@@ -92,7 +92,6 @@ class Model(_Owner):
         self.n_vocab = int(api.llama_vocab_n_tokens(self._vocab))
         self._is_bpe = api.llama_vocab_type(self._vocab) == api.LLAMA_VOCAB_TYPE_BPE
         self.n_parameters = int(api.llama_model_n_params(pointer))
-        self.uses_gpu = gpu_layers != 0 and bool(api.llama_supports_gpu_offload())
         self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
         self.end_token = int(api.llama_vocab_eos(self._vocab))
         self.begin_token = int(api.llama_vocab_bos(self._vocab))
@@ -268,6 +267,11 @@ class Context(_Owner):
     def _live_memory(self) -> Any:
         _ = self.pointer  # the memory belongs to the context
         return self._memory
+
+
+def can_use_gpu() -> bool:
+    """Whether the installed llama.cpp was built for a GPU (Metal)."""
+    return bool(binding.api().llama_supports_gpu_offload())
 
 
 def outputs_kept(n_micro_batch: int) -> int:

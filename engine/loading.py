@@ -14,7 +14,7 @@ from engine.chat_template import TemplateFormat
 from engine.cpu import performance_cores
 from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedArchitecture
 from engine.gguf_header import GgufHeader, read_gguf_header
-from engine.llama import Context, Model, outputs_kept
+from engine.llama import Context, Model, can_use_gpu, outputs_kept
 from engine.model_shape import ModelShape, read_model_shape
 from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
 from engine.session import Session
@@ -22,13 +22,13 @@ from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 
 _MIN_CONTEXT = 16
-_BATCH = 512
+_GPU_BATCH = 512
 
 # Between two evaluations the number of threads can change: a prompt is read in such as take about a second.
 # One thread multiplies some 64 billion weights in that (an AVX-512 core, Q4_0). 16 tokens at once cost a 7B
 # about 5 % of its speed against 64; no model was faster with more than 128.
 _WEIGHTS_PER_THREAD = 64_000_000_000
-_READ_STEP, _MOST_READ = 16, 128
+_READ_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class _Plan:
     prompt_format: str
     context_tokens: int
     thread_counts: range
+    on_gpu: bool
     n_micro_batch: int
     gpu_layers: int | None
 
@@ -71,7 +72,7 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
         context = Context(
             model,
             context_tokens=plan.context_tokens,
-            n_batch=min(_BATCH, plan.context_tokens),
+            n_batch=min(plan.n_micro_batch, plan.context_tokens),
             n_micro_batch=plan.n_micro_batch,
             n_threads=plan.thread_counts[-1],
         )
@@ -82,7 +83,7 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             Threads(plan.thread_counts),
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
-            n_read=_BATCH if model.uses_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
+            n_read=_GPU_BATCH if plan.on_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
         )
         return LoadedModel(_info(plan, model, context), session, model)
     except BaseException:
@@ -94,12 +95,14 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
     header = read_gguf_header(path)
     require_architecture(header)
     shape = read_model_shape(header)
+    on_gpu = options.gpu_layers != 0 and can_use_gpu()
     plan = _Plan(
         header=header,
         prompt_format=_format_name(header, options),
         context_tokens=_context_tokens(header, shape, options),
         thread_counts=_thread_counts(options),
-        n_micro_batch=memory.micro_batch(shape.n_vocab),
+        on_gpu=on_gpu,
+        n_micro_batch=_GPU_BATCH if on_gpu else memory.MICRO_BATCH,
         gpu_layers=options.gpu_layers,
     )
     if not options.ignore_memory:
@@ -117,7 +120,7 @@ def _thread_counts(options: LoadOptions) -> range:
 def tokens_at_once(n_parameters: int, n_threads: int) -> int:
     """How many tokens of a prompt processors evaluate in about a second, in steps of 16."""
     in_a_second = n_threads * _WEIGHTS_PER_THREAD // max(1, n_parameters)
-    return min(max(in_a_second // _READ_STEP, 1) * _READ_STEP, _MOST_READ)
+    return min(max(in_a_second // _READ_STEP, 1) * _READ_STEP, memory.MICRO_BATCH)
 
 
 def _context_tokens(header: GgufHeader, shape: ModelShape, options: LoadOptions) -> int:

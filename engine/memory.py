@@ -30,9 +30,8 @@ _BYTES_PER_TOKEN = 170  # text and hash tables of llama.cpp's vocabulary
 _BYTES_PER_MERGE = 150
 _CANDIDATE_BYTES = 12
 
-_BATCH = 512
-_LARGE_VOCABULARY = 100_000
-_BATCH_FOR_LARGE_VOCABULARY = 128
+MICRO_BATCH = 128
+"""Tokens that processors evaluate at once at most: no model reads faster with more, and each takes memory."""
 
 # ggml types that llama.cpp copies into a layout of its own where the processor has the instructions for it
 # (ggml-cpu/repack.cpp): Q4_0, Q2_K, Q4_K, IQ4_NL, and on Arm also Q8_0, Q5_K, Q6_K.
@@ -109,7 +108,7 @@ def estimate(
     logits are kept.
     """
     shape = model.shape
-    n_batch = min(n_batch or micro_batch(shape.n_vocab), context_tokens)
+    n_batch = min(n_batch or MICRO_BATCH, context_tokens)
     context_tokens = _whole_steps(context_tokens)
     ff_copies = 3 if model.is_gated else 1
     activations = n_batch * (4 * shape.n_embd + ff_copies * shape.n_ff) * _F32_BYTES
@@ -131,11 +130,6 @@ def estimate_need(
     return estimate(footprint(header, shape), context_tokens, n_batch, n_outputs)
 
 
-def micro_batch(n_vocab: int) -> int:
-    """How many tokens the engine evaluates at once: fewer where each one's logits are large."""
-    return _BATCH_FOR_LARGE_VOCABULARY if n_vocab > _LARGE_VOCABULARY else _BATCH
-
-
 def largest_context(
     model: Footprint, available: int, n_batch: int | None = None, n_outputs: int = 1
 ) -> int | None:
@@ -144,7 +138,7 @@ def largest_context(
     """
     trained = model.shape.trained_context_tokens
     # Beyond one batch the need grows by the same amount with every step.
-    lowest = _whole_steps(n_batch or micro_batch(model.shape.n_vocab))
+    lowest = _whole_steps(n_batch or MICRO_BATCH)
     first = estimate(model, lowest, n_batch, n_outputs).total
     step = estimate(model, lowest + _CONTEXT_STEP, n_batch, n_outputs).total - first
     fitting = lowest + (available - first) // step * _CONTEXT_STEP
