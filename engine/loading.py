@@ -114,7 +114,7 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
 def _thread_counts(options: LoadOptions) -> range:
     """The numbers of threads to choose from while computing."""
     fixed = options.threads
-    return range(1, performance_cores() + 1) if fixed is None else range(fixed, fixed + 1)
+    return range(fixed, fixed + 1) if fixed else range(1, performance_cores() + 1)
 
 
 def tokens_at_once(n_parameters: int, n_threads: int) -> int:

@@ -129,7 +129,7 @@ class ThreadTuner:
     def _change(self, pace: float, spare: float | None) -> int:
         """-1 if something speaks for fewer threads now, 1 for more, 0 for neither."""
         usual = pace if self._usual is None else self._usual
-        if pace > _SLOWED * usual:
+        if pace > _SLOWED * usual and self.n_threads > self._lowest:
             return -1
         self._usual = usual + _ADAPTATION * (pace - usual)
         if spare is None or abs(spare - self._spare) <= _MOVED_CORES:

@@ -192,6 +192,19 @@ def test_where_nobody_tells_what_others_do_it_still_follows() -> None:
     assert run.settled(2, 11.2, 15) > 0.85
 
 
+def test_one_thread_that_became_slower_is_no_trap() -> None:
+    machine = Machine(busy=lambda now: 1.0 if 5 <= now < 10 else 0.0, is_silent=True)
+    tuner = ThreadTuner(range(1, 3), lambda: None)
+    is_longer = False
+    while machine.now < 15:
+        if machine.now > 7 and not is_longer:  # another conversation, with far more to look back at
+            machine.token_s *= 1.6
+            is_longer = True
+        tuner.took(machine.evaluate(tuner.n_threads), 1)
+
+    assert tuner.n_threads == 2
+
+
 def test_others_that_give_way_are_no_reason_to_give_way() -> None:
     machine = Machine(EQUAL[4], after(5, 4), is_nice=True)
 
