@@ -29,7 +29,8 @@ def performance_cores() -> int:
     else:
         cores = linux_cores(usable, _SYSFS)
     limits = [cores or len(usable) or 1, len(usable) or 1]
-    if (wanted := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]).isdigit():
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
         limits.append(int(wanted))
     quota = cgroup.cpu_quota()
     if quota is not None:

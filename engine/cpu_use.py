@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from engine.cpu import usable_cpus
 
+_LONGEST_WINDOW_S = 2.0  # what was before says nothing about now
 _WINDOW_S = 0.2  # the systems count in steps of 4 to 16 ms: shorter windows would read noise
 
 
@@ -39,7 +40,7 @@ class OtherWork:
         self._spare: float | None = None
 
     def spare_cores(self) -> float | None:
-        """Cores that other programs left to this one in the last fifth of a second or more.
+        """Cores that other programs left to this one of late: over a fifth of a second to two seconds.
 
         From 0 to the number of processors, hardware threads counted like cores; None where the system does
         not tell (phones), or has not yet.
@@ -49,7 +50,8 @@ class OtherWork:
             before, now = self._times, self._read()
             self._looked_at += passed_s
             self._times = now
-            self._spare = _spare(before, now, passed_s) if now is not None else None
+            is_recent = passed_s < _LONGEST_WINDOW_S
+            self._spare = _spare(before, now, passed_s) if now is not None and is_recent else None
         return self._spare
 
 
@@ -61,9 +63,11 @@ def read_cpu_times() -> CpuTimes | None:
         cpus = psutil.cpu_times(percpu=True)
     except (ImportError, OSError, RuntimeError):  # phones have no psutil; containers may hide /proc/stat
         return None
-    usable = [cpu for number, cpu in enumerate(cpus) if number in usable_cpus()] or cpus
-    idle_s = sum(cpu.idle + getattr(cpu, "iowait", 0.0) for cpu in usable)
-    return CpuTimes(len(usable), idle_s, time.process_time())
+    allowed = usable_cpus()
+    if len(allowed) < len(cpus):  # with processors switched off, rows have other numbers: all there are, then
+        cpus = [cpu for number, cpu in enumerate(cpus) if number in allowed] or cpus
+    idle_s = sum(cpu.idle + getattr(cpu, "iowait", 0.0) for cpu in cpus)
+    return CpuTimes(len(cpus), idle_s, time.process_time())
 
 
 def _spare(before: CpuTimes, now: CpuTimes, passed_s: float) -> float | None:

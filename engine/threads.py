@@ -16,7 +16,7 @@ operation costs a slice, 250 a second. Sampled over three seconds, both threads 
 time, and 92 % of their samples in libgomp's waiting loop. llama.cpp's own programs do the same (0.3 tokens/s)
 when they have a session of their own, as our worker has; started from the shell that also runs the busy
 process they have not, which hid it. Two things cure it: fewer threads as soon as they are faster, here; and
-short active waiting (`engine.native.binding`), which makes the way there bearable: 29 tokens/s, not 0.5.
+short active waiting (`engine.native.waiting`), which makes the way there bearable: 29 tokens/s, not 0.5.
 
 Evaluations are timed, nothing else is believed: how many cores others leave (`engine.cpu_use`) only says when
 and where to try another number. The number can change the last bits of a sum (llama.cpp shares attention over
@@ -37,11 +37,13 @@ _LONG_EVALUATION_S = 0.15  # which is a trial by itself; of shorter ones it take
 _BETTER = 0.97  # of the pace before: what a trial must reach
 _HOPELESS = 1.5  # of the pace before: where a trial ends at once
 _SLOWED = 1.3  # of the usual pace: something has changed
+_STALL_S = 0.5  # a slow window that long is no hiccup, which would be over with the next one
 _MOVED_CORES = 0.4  # more or fewer for us: something has changed
 _ADAPTATION = 0.2  # how fast the usual pace follows, which grows with the context
 _HASTE_S, _LONGEST_WAIT_S = 0.1, 1.0  # before a trial for a reason, and before going on where it was better
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0  # before a trial for no reason; all double with every failure
 _TRUST = 4  # times longer while the number in use is what others leave
+_MOST_LOST_S = 5.0
 _TRIALS_SHARE = 1 / 25  # of the time that trials for no reason may take
 
 
@@ -90,6 +92,7 @@ class ThreadTuner:
         self._settled: _Settled | None = None  # during a trial
         self._lost_s = 0.0  # by the last of them
         self._direction = -1
+        self._n_slow = 0  # windows in a row
         self._n_failures = 0  # of trials since the last that was better
         self._is_climbing = False  # the last trial was better, and there is further to go
         self._last_trial_end = 0.0
@@ -99,6 +102,7 @@ class ThreadTuner:
         spare = self._spare_threads()
         if self._settled is not None:
             self.n_threads = self._settled.n_threads
+            self._last_trial_end = self._elapsed_s  # or each prompt would begin it anew
         self._stretch, self._settled = _Stretch(), None
         if spare is not None and abs(spare - self._spare) > _MOVED_CORES:
             self.n_threads, self._spare = self._within(int(spare + 0.5)), spare
@@ -120,17 +124,20 @@ class ThreadTuner:
             return
         stretch, self._stretch = self._stretch, _Stretch()
         spare, pace = self._spare_threads(), stretch.pace
-        change = self._change(pace, spare)
+        change = self._change(pace, stretch.seconds, spare)
+        if self._n_slow and not change:  # a hiccup is nothing to compare with
+            return
         candidate = self._candidate(spare, stretch.seconds / stretch.n_evaluations, change)
         if candidate is not None:
             self._settled = _Settled(self.n_threads, pace)
             self.n_threads = candidate
 
-    def _change(self, pace: float, spare: float | None) -> int:
+    def _change(self, pace: float, seconds: float, spare: float | None) -> int:
         """-1 if something speaks for fewer threads now, 1 for more, 0 for neither."""
         usual = pace if self._usual is None else self._usual
-        if pace > _SLOWED * usual and self.n_threads > self._lowest:
-            return -1
+        self._n_slow = self._n_slow + 1 if pace > _SLOWED * usual and self.n_threads > self._lowest else 0
+        if self._n_slow:
+            return -1 if self._n_slow > 1 or seconds > _STALL_S else 0
         self._usual = usual + _ADAPTATION * (pace - usual)
         if spare is None or abs(spare - self._spare) <= _MOVED_CORES:
             return 0
@@ -177,7 +184,8 @@ class ThreadTuner:
             self._n_failures, self._lost_s = 0, 0.0
         else:
             self._direction, self._usual = -way, settled.pace
-            self._n_failures, self._lost_s = self._n_failures + 1, stretch.seconds
+            # At most some seconds: a machine may have slept during the trial.
+            self._n_failures, self._lost_s = self._n_failures + 1, min(stretch.seconds, _MOST_LOST_S)
             self.n_threads = settled.n_threads
 
     def _spare_threads(self) -> float | None:

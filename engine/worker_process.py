@@ -50,7 +50,7 @@ from engine.worker_protocol import (
 
 BEAT_S = 0.5
 PIECE_S = 0.03
-"""What comes within this time is sent together: a frame takes time, on both sides, from the next token."""
+"""Text that follows a frame within this time goes with the next token: a frame takes time, on both sides."""
 EXIT_PROTOCOL = 76
 
 
@@ -126,6 +126,7 @@ class Worker:
         if self._cancelled == request.call:  # it came before there was anything to cancel
             backend.cancel()
         text, sent_s = "", 0.0
+        finished: Finished | None = None
         try:
             for event in events:
                 if isinstance(event, Finished):
@@ -138,6 +139,7 @@ class Worker:
         finally:  # also before a failure is told
             if text:
                 self.send(Piece(request.call, text))
+        assert finished is not None
         self.send(ended(request.call, finished))
 
     def _read_all(self) -> None:

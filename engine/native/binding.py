@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine.errors import NativeLibraryMissing
+from engine.native.waiting import wait_briefly
 
 _LOGGER = logging.getLogger("engine.native")
 
@@ -25,12 +25,6 @@ _LOGGER = logging.getLogger("engine.native")
 _DEBUG, _INFO, _WARN, _ERROR, _CONTINUED = 1, 2, 3, 4, 5
 _PYTHON_LEVELS = {_DEBUG: logging.DEBUG, _INFO: logging.DEBUG, _WARN: logging.INFO, _ERROR: logging.WARNING}
 _MAX_KEPT_LINES = 50
-
-# How often GCC's OpenMP looks whether the other threads are there before it has the system wake it. Its own
-# 300,000 take milliseconds, in which it keeps the very processor that a late thread waits for; 1,000 (20 µs)
-# cost nothing on an idle machine, 100 a third. See `engine.threads` for what was measured.
-_SPIN_COUNT = "1000"
-_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # what the person set stays
 
 
 class _NativeLog:
@@ -83,8 +77,7 @@ def api() -> Any:
 
     Typed `Any`: the binding is generated ctypes code, and its names differ between versions (`has`).
     """
-    if not any(name in os.environ for name in _WAITING):
-        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT  # read when the library is opened, and never again
+    wait_briefly()
     try:
         from llama_cpp import llama_cpp as module
     except (ImportError, OSError, RuntimeError, AttributeError) as error:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import NativeLibraryMissing as NativeLibraryMissing
+from engine.native.waiting import wait_briefly
 
 
 class GgmlType(IntEnum):
@@ -166,6 +167,7 @@ def _library_names() -> tuple[str, ...]:
 @cache
 def _library() -> ctypes.CDLL:
     path = library_path()
+    wait_briefly()
     try:
         if sys.platform == "win32":
             os.add_dll_directory(str(path.parent))

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from builders.chats import GREEDY, ask, talk, user
 from builders.gguf_models import END, byte_vocabulary, chain, write_scripted_model
-from engine import loading, session
+from engine import loading, session, threads
 from engine.errors import EngineBusy, InvalidConversation, InvalidSampling, NoModelLoaded
 from engine.in_process import InProcessBackend
 from engine.llama import Context
@@ -68,6 +69,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
         return evaluate(self, tokens)
 
     monkeypatch.setattr(loading, "performance_cores", lambda: 2)
+    monkeypatch.setattr(threads, "OtherWork", lambda: SimpleNamespace(spare_cores=lambda: None))
     monkeypatch.setattr(Context, "use_threads", use)
     monkeypatch.setattr(Context, "evaluate", take_time)
     monkeypatch.setattr(session, "perf_counter", lambda: seen.now_s)

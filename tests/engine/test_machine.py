@@ -53,6 +53,19 @@ def test_physical_performance_cores(
     assert cpu.linux_cores(usable, put(tmp_path, files)) == expected
 
 
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("1", 1), ("1,4", 1), ("0", None), ("²", None), ("many", None)]
+)
+def test_openmps_number_of_threads_is_the_most(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, expected: int | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    without = cpu.performance_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+
+    assert cpu.performance_cores() == (expected or without)
+
+
 def test_cores_stay_within_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= cpu.performance_cores() <= (os.cpu_count() or 1)
     monkeypatch.setattr(cgroup, "cpu_quota", lambda: 0.5)

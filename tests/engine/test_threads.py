@@ -261,14 +261,14 @@ def test_batches_of_a_prompt_are_compared_by_the_token() -> None:
 
 
 def test_an_answer_begins_with_what_others_leave_by_then() -> None:
-    machine = Machine(EQUAL[4], until(30, 2))
+    machine = Machine(EQUAL[4], until(5, 2))
     spare_cores = OtherWork(lambda: machine.now, machine.read).spare_cores
     tuner = ThreadTuner(range(1, 5), spare_cores)
     while machine.now < 5:
         tuner.took(machine.evaluate(tuner.n_threads), 1)
     assert tuner.n_threads == 2
 
-    machine.now, machine.idle_s = 40, machine.idle_s + 4 * 35
+    machine.now, machine.idle_s = machine.now + 1, machine.idle_s + 4
     tuner.begin()
 
     assert tuner.n_threads == 4
@@ -282,3 +282,35 @@ def test_an_answer_that_ends_during_a_trial_leaves_the_number_that_was_proved() 
     tuner.begin()
 
     assert tuner.n_threads == 4
+    for _ in range(20):  # nor is it begun anew at once
+        tuner.took(0.02, 1)
+    assert tuner.n_threads == 4
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+@pytest.mark.parametrize("n_cores", EQUAL)
+def test_hiccups_are_no_reason_for_fewer_threads(n_cores: int, is_silent: bool) -> None:
+    machine = Machine(EQUAL[n_cores], is_silent=is_silent)
+    tuner = ThreadTuner(range(1, n_cores + 1), OtherWork(lambda: machine.now, machine.read).spare_cores)
+    numbers = []
+    for number in range(10_000):
+        numbers.append(tuner.n_threads)
+        hiccup_s = 0.06 if number % 500 == 499 else 0.0
+        tuner.took(machine.evaluate(tuner.n_threads) + hiccup_s, 1)
+
+    assert numbers.count(n_cores) > 0.8 * len(numbers)
+
+
+def test_a_machine_that_slept_during_a_trial_is_used_whole_again() -> None:
+    machine = Machine(busy=until(5, 1), is_silent=True)
+    tuner = ThreadTuner(range(1, 3), lambda: None)
+    while machine.now < 3:
+        tuner.took(machine.evaluate(tuner.n_threads), 1)
+    while tuner.n_threads == 1:
+        tuner.took(machine.evaluate(tuner.n_threads), 1)
+    tuner.took(600, 1)  # asleep during the trial of the second
+    since = machine.now
+    while tuner.n_threads == 1 and machine.now < since + 200:
+        tuner.took(machine.evaluate(tuner.n_threads), 1)
+
+    assert machine.now < since + 130
