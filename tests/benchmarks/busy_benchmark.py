@@ -94,12 +94,11 @@ def ours(
 
     backend = WorkerBackend()
     backend.load(model, LoadOptions(threads=threads))
-    greedy = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=8)
     n_tokens, generation_s, reading = 0, 0.0, 0.0
     used_s, since_s = 0.0, 0.0
     try:
         for turn, max_tokens in enumerate([8, *[1500] * 1000]):
-            sampling = Sampling(greedy.temperature, repetition_penalty=1.0, max_tokens=max_tokens)
+            sampling = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=max_tokens)
             started = time.monotonic()
             if turn == 1:
                 used_s, since_s = sum(other.cpu_times().user for other in others), started
@@ -171,13 +170,15 @@ def rounds_of(
 ) -> None:
     """One round of every peer."""
     for name, (threads, extra) in peers(most).items():
-        known = rounds.get(name)
-        n_tokens = max(2, min(1000, int(options.seconds * known[-1]))) if known else 4
-        if not known:  # a first look says how many tokens take about that long
-            first = llama_bench(options.llama_bench, model, threads, extra, 4, own_session)
-            n_tokens = max(2, min(1000, int(options.seconds * first)))
-        figure = llama_bench(options.llama_bench, model, threads, extra, n_tokens, own_session)
-        rounds.setdefault(name, []).append(figure)
+        figures = rounds.setdefault(name, [])
+        # The last round, or a first look, says how many tokens take about that long.
+        last = (
+            figures[-1]
+            if figures
+            else llama_bench(options.llama_bench, model, threads, extra, 4, own_session)
+        )
+        n_tokens = max(2, min(1000, int(options.seconds * last)))
+        figures.append(llama_bench(options.llama_bench, model, threads, extra, n_tokens, own_session))
     for name, threads in (("ours", None), ("ours, 1 thread", 1)):
         for figure, value in ours(model, threads, options.seconds, others).items():
             key = name if figure == "tokens_per_s" else f"{name}, {figure}"
