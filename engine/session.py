@@ -67,8 +67,10 @@ class Session:
         reason = FinishReason.CANCELLED
         if is_read:
             with _TokenChooser(self._context, sampling, seed, prompt.tokens) as chooser:
-                limit = min(sampling.max_tokens, self._context_tokens - len(prompt.tokens))
-                reason = yield from self._generate(answer, chooser, limit, cancellation, watch)
+                room = self._context_tokens - len(prompt.tokens)
+                reason = yield from self._generate(
+                    answer, chooser, sampling.max_tokens, room, cancellation, watch
+                )
                 watch.sampling_s = chooser.seconds
         if text := answer.finish(reason):
             yield TokenChunk(text)
@@ -100,11 +102,15 @@ class Session:
         self,
         answer: Answer,
         chooser: _TokenChooser,
-        limit: int,
+        max_tokens: int | None,
+        room: int,
         cancellation: Cancellation,
         watch: _Stopwatch,
     ) -> Generator[Event, None, FinishReason]:
-        """Generate up to `limit` tokens. No abort callback here: a single token is soon done."""
+        """Generate until the end, `max_tokens`, or the context's `room` is used up.
+
+        No abort callback here: a single token is soon done.
+        """
         self._threads.generating.begin()
         while True:
             token = chooser.choose()
@@ -118,8 +124,10 @@ class Session:
                 watch.leave_out(perf_counter() - waiting_since)
             if answer.stopped:
                 return FinishReason.STOP
-            if len(answer.tokens) >= limit:
+            if max_tokens is not None and len(answer.tokens) >= max_tokens:
                 return FinishReason.LENGTH
+            if len(answer.tokens) >= room:
+                return FinishReason.CONTEXT
             if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
 

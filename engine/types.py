@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
+Thinking = Literal["automatic", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,16 @@ class TokenIds:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation; `text` is exact (never trimmed), `tokens` only on generated answers."""
+    """One message of a conversation; `text` is exact (never trimmed), `tokens` only on generated answers.
+
+    thought: what a reasoning model thought before it answered, without its tags; "" where it did not. `text`
+    and `tokens` are the answer alone.
+    """
 
     role: Role
     text: str
     tokens: TokenIds | None = None
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,10 @@ class Sampling:
 
     temperature: 0 is greedy (always the most probable token). top_k: 0 turns it off. top_p and min_p: 1.0 and
     0.0 turn them off. repetition_penalty: 1.0 is off; its window is the whole context, prompt included.
-    seed: None draws a new one. max_tokens: the answer's limit in tokens. stop: further stop strings.
+    seed: None draws a new one. max_tokens: the limit in tokens of the answer, its thought included; None is the
+    context's room. stop: further stop strings. thinking: whether a model thinks before it answers, where its
+    template has a switch for that. thought_budget: after so many tokens the thought is closed and the answer
+    begins; None leaves the model to end it.
     """
 
     temperature: float = 0.35
@@ -50,8 +59,10 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: int | None = None
-    max_tokens: int = 200
+    max_tokens: int | None = 200
     stop: tuple[str, ...] = ()
+    thinking: Thinking = "automatic"
+    thought_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,8 @@ class LoadOptions:
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What was loaded. Sizes in bytes; n_threads: the most that compute; `vocabulary` is a fingerprint of the
-    token list (hexadecimal).
+    token list (hexadecimal). is_base: it was not trained to chat, and only continues a text. thinks: it may
+    think before it answers; can_switch_thinking: its template lets one choose.
     """
 
     path: str
@@ -90,6 +102,16 @@ class ModelInfo:
     n_threads: int
     prompt_format: str
     vocabulary: str
+    is_base: bool = False
+    thinks: bool = False
+    can_switch_thinking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtChunk:
+    """A piece of the thought that precedes the answer, without tags; whole UTF-8 characters."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +122,12 @@ class TokenChunk:
 
 
 class FinishReason(StrEnum):
-    """Why an answer ended."""
+    """Why an answer ended: LENGTH is `Sampling.max_tokens`, CONTEXT that the context is full."""
 
     END = "end"
     STOP = "stop"
     LENGTH = "length"
+    CONTEXT = "context"
     CANCELLED = "cancelled"
 
 
@@ -115,7 +138,8 @@ class Statistics:
     Seconds are wall-clock without the time the consumer takes between events. prompt_tokens counts all of
     the prompt, reused_tokens those of it that were still in the KV cache, forgotten_turns the earliest
     turns that no longer fitted. first_token_s runs from the call to the first token, None when there was
-    none; sampling_s is the part of generation_s spent choosing tokens.
+    none; sampling_s is the part of generation_s spent choosing tokens. thought_tokens and thought_s are the
+    thought's part of generated_tokens and generation_s.
     """
 
     prompt_tokens: int
@@ -129,6 +153,8 @@ class Statistics:
     forgotten_turns: int
     seed: int
     sampling_s: float = 0.0
+    thought_tokens: int = 0
+    thought_s: float = 0.0
 
     @property
     def prompt_tokens_per_s(self) -> float:
@@ -151,4 +177,4 @@ class Finished:
     statistics: Statistics
 
 
-Event = TokenChunk | Finished
+Event = ThoughtChunk | TokenChunk | Finished

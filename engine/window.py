@@ -42,14 +42,15 @@ class ContextWindow:
         self._forgotten: tuple[tuple[str, str], ...] = ()
         self._tokenize = functools.lru_cache(_MAX_TOKENIZED_TEXTS)(model.tokenize)
 
-    def fit(self, conversation: Conversation, max_tokens: int) -> Prompt:
-        """The prompt for `conversation` with room for an answer of `max_tokens`, at most a quarter of the
-        context.
+    def fit(self, conversation: Conversation, max_tokens: int | None) -> Prompt:
+        """The prompt for `conversation` with room for an answer of `max_tokens`, at most (and for None) a
+        quarter of the context.
 
         Raises PromptTooLong when the last message alone, with the system text, does not fit;
         ChatTemplateFailed; InvalidConversation if it has no tokens.
         """
-        room = self._context_tokens - min(max_tokens, self._context_tokens // 4)
+        quarter = self._context_tokens // 4
+        room = self._context_tokens - (quarter if max_tokens is None else min(max_tokens, quarter))
         for n_forgotten in (0, self._remembered(conversation)):
             prompt = self._prompt(conversation, n_forgotten)
             if len(prompt.tokens) <= room:

@@ -97,7 +97,8 @@ class AnswerRun:
             if isinstance(event, Finished):
                 finished = event
                 continue
-            self._grow(self._writer, event)
+            if isinstance(event, TokenChunk):
+                self._grow(self._writer, event)
             failure = self._writer.failure
             if failure is not None and type(failure) is not type(told):
                 told = failure

@@ -26,7 +26,7 @@ class Status(StrEnum):
     @classmethod
     def of(cls, reason: FinishReason) -> Status:
         """The status of an answer that ended for `reason`."""
-        if reason is FinishReason.LENGTH:
+        if reason in (FinishReason.LENGTH, FinishReason.CONTEXT):
             return cls.LENGTH
         return cls.STOPPED if reason is FinishReason.CANCELLED else cls.COMPLETE
 

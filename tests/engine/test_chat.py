@@ -238,7 +238,7 @@ def test_max_tokens_end_the_answer(backend: InProcessBackend, tmp_path: Path) ->
 def test_a_full_context_ends_the_answer(backend: InProcessBackend, models: Path) -> None:
     backend.load(models / "llama.gguf", LoadOptions(context_tokens=64, prompt_format="belle"))
     finished = ask(backend, [user("hello")], dataclasses.replace(GREEDY, max_tokens=10_000))
-    assert finished.reason in (FinishReason.LENGTH, FinishReason.END)
+    assert finished.reason in (FinishReason.CONTEXT, FinishReason.END)
     assert finished.statistics.context_used == 64 == finished.statistics.context_tokens
 
 
