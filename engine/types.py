@@ -45,7 +45,7 @@ class Sampling:
 
     temperature: 0 is greedy (always the most probable token). top_k: 0 turns it off. top_p and min_p: 1.0 and
     0.0 turn them off. repetition_penalty: 1.0 is off; its window is the whole context, prompt included.
-    seed: None draws a new one. max_tokens: the limit in tokens of the answer, its thought included; None is the
+    seed: None draws a new one. max_tokens: the limit of the answer, its thought included; None is the
     context's room. stop: further stop strings. thinking: whether a model thinks before it answers, where its
     template has a switch for that. thought_budget: after so many tokens the thought is closed and the answer
     begins; None leaves the model to end it.

@@ -246,6 +246,7 @@ def test_reasons_become_statuses() -> None:
         Status.COMPLETE,
         Status.COMPLETE,
         Status.LENGTH,
+        Status.LENGTH,
         Status.STOPPED,
     ]
 
