@@ -16,7 +16,7 @@ from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedAr
 from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.llama import Context, Model, can_use_gpu, outputs_kept
 from engine.model_shape import ModelShape, read_model_shape
-from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
+from engine.prompt import PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
 from engine.session import Session
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
@@ -135,16 +135,21 @@ def _format_name(header: GgufHeader, options: LoadOptions) -> str:
     name = options.prompt_format or detect_format(header.architecture, template)
     if name not in PROMPT_FORMATS:
         raise UnknownPromptFormat(name, PROMPT_FORMATS)
-    if name == TemplateFormat.name and not (template or "").strip():
+    if name == TEMPLATE and not (template or "").strip():
         raise ChatTemplateFailed("the file has no chat template")
     return name
 
 
 def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
-    if plan.prompt_format != TemplateFormat.name:
+    if plan.prompt_format != TEMPLATE:
         return own_format(plan.prompt_format)
     template = plan.header.text("tokenizer.chat_template") or ""
-    return TemplateFormat(template, model.token_text(model.begin_token), model.token_text(model.end_token))
+    return TemplateFormat(
+        template,
+        model.token_text(model.begin_token),
+        model.token_text(model.end_token),
+        controls=lambda: [control.text for control in model.control_tokens],
+    )
 
 
 def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
