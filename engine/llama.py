@@ -146,6 +146,10 @@ class Model(_Owner):
         ]
         return tuple(sorted((token for token in found if token.text), key=lambda token: -len(token.text)))
 
+    def is_token(self, text: str) -> bool:
+        """Whether `text` is one token, a control token or any other."""
+        return len(self._tokenize(text, parse_special=True)) == 1
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, without beginning or end token; control tokens in it are only text."""
         pieces = cut_long_runs(text) if self._is_bpe else (text,)
@@ -176,13 +180,13 @@ class Model(_Owner):
         """Have `context` closed before this model is."""
         self._contexts.add(context)
 
-    def _tokenize(self, text: str) -> list[int]:
+    def _tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         capacity = len(data) + 8
         for _ in range(2):
             tokens = (ctypes.c_int32 * capacity)()
             n_tokens = self._api.llama_tokenize(
-                self._live_vocab(), data, len(data), tokens, capacity, False, False
+                self._live_vocab(), data, len(data), tokens, capacity, False, parse_special
             )
             if n_tokens >= 0:
                 return tokens[:n_tokens]

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from engine.conversation import Conversation, Turn
 from engine.errors import UnknownPromptFormat
+from engine.named_templates import NAMED_TEMPLATES
 from engine.types import Message, Thinking, TokenIds
 
 
@@ -175,7 +176,7 @@ _OWN_FORMATS: dict[str, BelleFormat | BaseFormat] = {
 }
 
 TEMPLATE = "template"
-PROMPT_FORMATS: tuple[str, ...] = (*_OWN_FORMATS, TEMPLATE)
+PROMPT_FORMATS: tuple[str, ...] = (*_OWN_FORMATS, TEMPLATE, *NAMED_TEMPLATES)
 
 
 def chat_template(name: str) -> str | None:
@@ -189,7 +190,7 @@ def chat_template(name: str) -> str | None:
 
 
 def own_format(name: str) -> BelleFormat | BaseFormat:
-    """The format `name`, any of `PROMPT_FORMATS` but `template`. Raises UnknownPromptFormat."""
+    """BELLE's format `name`, or `base`. Raises UnknownPromptFormat for every other."""
     try:
         return _OWN_FORMATS[name]
     except KeyError:

@@ -18,7 +18,7 @@ from engine.prompt import (
 )
 from engine.types import Message, TokenIds
 
-OWN = [name for name in PROMPT_FORMATS if name != "template"]
+OWN = ["belle", "belle-card", "belle-llama", "base"]
 
 ONE_TURN = [Message("user", " 你好 \n")]
 TWO_TURNS = [
