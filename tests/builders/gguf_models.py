@@ -81,6 +81,7 @@ def write_model(
     vocabulary: Vocabulary | None = None,
     chat_template: str | None = None,
     pre_tokenizer: str = "gpt-2",
+    name: str | None = None,
     tensors: Mapping[str, npt.NDArray[np.float32]] | None = None,
     seed: int = 0,
 ) -> Path:
@@ -88,7 +89,7 @@ def write_model(
     shape = shape or Shape()
     vocabulary = vocabulary or byte_vocabulary()
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"tiny {architecture}")
+    writer.add_name(name or f"tiny {architecture}")
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.n_embd)
     writer.add_feed_forward_length(shape.n_ff)
