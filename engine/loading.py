@@ -18,6 +18,7 @@ from engine.llama import Context, Model, can_use_gpu, outputs_kept
 from engine.model_shape import ModelShape, read_model_shape
 from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
 from engine.session import Session
+from engine.thoughts import Thoughts, read_thoughts
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 
@@ -76,16 +77,18 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             n_micro_batch=plan.n_micro_batch,
             n_threads=plan.thread_counts[-1],
         )
+        thoughts = _thoughts(plan, model)
         session = Session(
             model,
             context,
             _prompt_format(plan, model),
             Threads(plan.thread_counts),
+            thoughts=thoughts,
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
             n_read=_GPU_BATCH if plan.on_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
         )
-        return LoadedModel(_info(plan, model, context), session, model)
+        return LoadedModel(_info(plan, model, context, thoughts), session, model)
     except BaseException:
         model.close()
         raise
@@ -147,7 +150,15 @@ def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
     return TemplateFormat(template, model.token_text(model.begin_token), model.token_text(model.end_token))
 
 
-def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
+def _thoughts(plan: _Plan, model: Model) -> Thoughts | None:
+    """How the model writes its thoughts: only its own template can say so."""
+    if plan.prompt_format != TemplateFormat.name:
+        return None
+    template = plan.header.text("tokenizer.chat_template") or ""
+    return read_thoughts(template, plan.header.architecture, model)
+
+
+def _info(plan: _Plan, model: Model, context: Context, thoughts: Thoughts | None) -> ModelInfo:
     return ModelInfo(
         path=str(plan.header.path),
         name=plan.header.text("general.name") or plan.header.path.stem,
@@ -161,4 +172,5 @@ def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
         n_threads=plan.thread_counts[-1],
         prompt_format=plan.prompt_format,
         vocabulary=plan.header.vocabulary,
+        thinks=thoughts is not None,
     )

@@ -75,7 +75,9 @@ class BelleFormat:
     before: str
     after: str
     strips: bool
-    stop_strings: tuple[str, ...] = ("\nHuman:",)
+    # At the beginning of a line, that of the answer too. A quoted `Human: an animal species.` ends it, too:
+    # only what follows could tell. Continuing the answer goes on with that line, see `TextStream`.
+    stop_strings: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
 
     def render(self, conversation: Conversation) -> list[Segment]:
         """Segments of the whole conversation; the system text, if any, precedes the first question."""

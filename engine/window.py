@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from engine.conversation import Conversation
 from engine.errors import InvalidConversation, PromptTooLong
 from engine.llama import Model
-from engine.prompt import AnswerSegment, Control, PromptFormat, Segment
+from engine.prompt import AnswerSegment, Control, PromptFormat, Segment, TextSegment
 
 _MAX_TOKENIZED_TEXTS = 4096  # kept, so that a long conversation is not tokenized anew for each turn
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids to answer, and how many of the earliest turns they leave out."""
+    """Token ids to answer, and how many of the earliest turns they leave out.
+
+    opening: what was written after the last question, up to where the answer goes on.
+    """
 
     tokens: tuple[int, ...]
     forgotten_turns: int
+    opening: str = ""
 
 
 class ContextWindow:
@@ -83,9 +87,12 @@ class ContextWindow:
 
     def _prompt(self, conversation: Conversation, n_forgotten: int) -> Prompt:
         tokens: list[int] = []
+        opening = ""
         for segment in self._format.render(conversation.without_first(n_forgotten)):
             tokens += self._ids(segment)
-        return Prompt(tuple(tokens), n_forgotten)
+            if isinstance(segment, TextSegment):
+                opening = segment.text if segment.parse_special else ""
+        return Prompt(tuple(tokens), n_forgotten, opening)
 
     def _ids(self, segment: Segment) -> tuple[int, ...]:
         model = self._model
