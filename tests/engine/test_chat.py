@@ -287,6 +287,38 @@ def test_the_default_stop_string_cuts_the_answer_at_a_token(
     assert following_turn.statistics.reused_tokens == finished.statistics.prompt_tokens + 2
 
 
+@pytest.mark.parametrize("turn", ["\nHuman:", "\nHuman：", "\n Human:", "\n Human："])
+def test_a_turn_that_the_model_begins_for_the_person_ends_the_answer(
+    backend: InProcessBackend, tmp_path: Path, turn: str
+) -> None:
+    vocabulary = byte_vocabulary([turn, turn[1:]])
+    for said, text in (((b"o", b"k", turn.encode()), "ok"), ((turn[1:].encode(),), "")):
+        following = chain(b":", *said, b" ", b"q", vocabulary=vocabulary)
+        path = write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary)
+        backend.load(path, LoadOptions())
+        finished = ask(backend, [user("?")], NO_PENALTY)
+        assert (finished.reason, finished.message.text) == (FinishReason.STOP, text)
+
+
+def test_a_quoted_turn_is_reached_by_going_on(backend: InProcessBackend, tmp_path: Path) -> None:
+    said = (b"Words", b"\nHuman:", b" an animal", b"\nDog:", b" another")
+    vocabulary = byte_vocabulary([text.decode() for text in said])
+    following = chain(b":", *said, vocabulary=vocabulary)
+    backend.load(write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary), LoadOptions())
+    begun = ask(backend, [user("?")], NO_PENALTY)
+    assert (begun.reason, begun.message.text) == (FinishReason.STOP, "Words")
+    finished = ask(backend, [user("?"), begun.message], NO_PENALTY)
+    assert (finished.reason, finished.message.text) == (FinishReason.END, b"".join(said).decode())
+    assert finished.message.tokens is not None
+    assert finished.message.tokens.ids == tuple(vocabulary.ids[text] for text in said)
+
+
+def test_a_stop_string_of_the_persons_own_is_exact(backend: InProcessBackend, tmp_path: Path) -> None:
+    scripted(backend, tmp_path, b"o", b"k")
+    finished = ask(backend, [user("?")], dataclasses.replace(NO_PENALTY, stop=("\nok",)))
+    assert (finished.reason, finished.message.text) == (FinishReason.END, "ok")
+
+
 def test_a_cut_off_answer_can_be_continued(backend: InProcessBackend, tmp_path: Path) -> None:
     scripted(backend, tmp_path, *[bytes([letter]) for letter in b"abcdefgh"])
     short = dataclasses.replace(NO_PENALTY, max_tokens=3)

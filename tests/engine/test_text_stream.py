@@ -80,3 +80,46 @@ def test_nothing_comes_after_a_stop_string() -> None:
         "",
         "",
     ]
+
+
+def shown(text: str, stream: TextStream) -> tuple[str, str | None]:
+    return "".join(run(stream, [bytes([byte]) for byte in text.encode()])), stream.stopped_by
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Human: and you?", ("", "Human:")),
+        ("Humans are", ("Humans are", None)),
+        ("Hum", ("Hum", None)),
+        ("A Human: one", ("A Human: one", None)),
+        ("Hi\nHuman: you?", ("Hi", "\nHuman:")),
+        ("HuHuman:", ("HuHuman:", None)),
+    ],
+)
+def test_a_leading_stop_string_ends_only_at_the_beginning(
+    text: str, expected: tuple[str, str | None]
+) -> None:
+    assert shown(text, TextStream(["\nHuman:"], ["Human:"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\nHuman: quoted.\nMore.", ("\nHuman: quoted.\nMore.", None)),
+        (" \n\nHuman: quoted.\nHuman: asks", (" \n\nHuman: quoted.", "\nHuman:")),
+        ("\nHuman:\nHuman:", ("\nHuman:", "\nHuman:")),
+        ("Well.\nHuman: asks", ("Well.", "\nHuman:")),
+        ("\nHumans", ("\nHumans", None)),
+        ("", ("", None)),
+    ],
+)
+def test_what_goes_on_gets_past_a_stop_string_once(text: str, expected: tuple[str, str | None]) -> None:
+    assert shown(text, TextStream(["\nHuman:"], passes_first=True)) == expected
+
+
+@given(TEXTS, st.lists(st.integers(0, 160), max_size=30))
+def test_any_split_passes_the_same(text: str, cuts: list[int]) -> None:
+    at_once, in_pieces = (TextStream(STOPS, ["</s>"], passes_first=True) for _ in range(2))
+    assert "".join(run(at_once, [text.encode()])) == "".join(run(in_pieces, split(text.encode(), cuts)))
+    assert at_once.stopped_by == in_pieces.stopped_by
