@@ -63,7 +63,7 @@ class Session:
         used again after any of them, and after the iterator was closed early.
         """
         watch = _Stopwatch()
-        prompt = self._window.fit(conversation, sampling.max_tokens)
+        prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
         n_reused = self._reuse(prompt.tokens)
         is_read = self._read(prompt.tokens[n_reused:], cancellation)
         watch.prompt_s = watch.seconds

@@ -34,17 +34,22 @@ class Header:
 class ThoughtFormat:
     """The texts around a thought, and around the answer where it has any.
 
-    openings: begin a thought, where an answer would begin. closings: end it. forced_closing: what ends it
-    from outside, up to where the answer begins. answer_openings: may stand before an answer; they end a
-    thought as well. answer_ends: end an answer that began with one of those.
+    openings: begin a thought, where an answer would begin. closings: end it. before, after: how they are
+    written in full, from where an answer would begin to the thought, and from there to the answer. haste:
+    what is written before `after` when a thought is closed from outside. answer_openings: may stand before an
+    answer; they end a thought as well. answer_ends: end an answer that began with one of those.
+    message_start: where messages end with a closing, too, what the model's message begins with.
     """
 
     name: str
     openings: tuple[str, ...]
     closings: tuple[str, ...]
-    forced_closing: str
+    before: str
+    after: str
+    haste: str = ""
     answer_openings: tuple[str, ...] = ()
     answer_ends: tuple[str, ...] = ()
+    message_start: str = ""
     header: Header | None = None
 
     @property
@@ -58,8 +63,10 @@ _HARMONY = ThoughtFormat(
     "harmony",
     openings=(),
     closings=("<|end|>",),
-    forced_closing="<|end|><|start|>assistant<|channel|>final<|message|>",
+    before="<|channel|>analysis<|message|>",
+    after="<|end|><|start|>assistant<|channel|>final<|message|>",
     answer_ends=("<|end|>", "<|start|>", "<|return|>"),
+    message_start="<|start|>assistant",
     header=Header(
         ("<|channel|>", "<|start|>", "<|message|>", "to="),
         "<|message|>",
@@ -70,20 +77,25 @@ _MUSE = ThoughtFormat(
     "muse",
     openings=(),
     closings=("<|eom|>",),
-    forced_closing="<|eom|><|start|>assistant to=user<|message|>",
+    before=" to=self<|message|>",
+    after="<|eom|><|start|>assistant to=user<|message|>",
     answer_ends=("<|eom|>", "<|eot|>", "<|start|>"),
+    message_start="<|start|>assistant",
     header=Header(
         ("<|start|>", "<|message|>", "to="),
         "<|message|>",
         re.compile(r"to=user|^(<\|start\|>assistant)?<\|message\|>"),
     ),
 )
-_GEMMA = ThoughtFormat("gemma", ("<|channel>thought",), ("<channel|>",), "\n<channel|>")
+_GEMMA = ThoughtFormat(
+    "gemma", ("<|channel>thought",), ("<channel|>",), before="<|channel>thought\n", after="\n<channel|>"
+)
 _KIMI_K3 = ThoughtFormat(
     "kimi-k3",
     openings=("<|open|>think<|sep|>",),
     closings=("<|close|>think<|sep|>",),
-    forced_closing="<|close|>think<|sep|><|open|>response<|sep|>",
+    before="<|open|>think<|sep|>",
+    after="<|close|>think<|sep|><|open|>response<|sep|>",
     answer_openings=("<|open|>response<|sep|>",),
     answer_ends=("<|close|>response<|sep|>", "<|close|>message<|sep|>"),
 )
@@ -91,30 +103,40 @@ _SOLAR = ThoughtFormat(
     "solar",
     openings=("<|think|>", "<|begin|>assistant<|think|>"),
     closings=("<|end|>",),
-    forced_closing="<|end|><|begin|>assistant<|content|>",
+    before="<|think|>",
+    after="<|end|><|begin|>assistant<|content|>",
     answer_openings=("<|content|>", "<|begin|>assistant<|content|>"),
     answer_ends=("<|end|>",),
+    message_start="<|begin|>assistant",
 )
 _COHERE = ThoughtFormat(
     "cohere",
     openings=("<|START_THINKING|>",),
     closings=("<|END_THINKING|>",),
-    forced_closing="<|END_THINKING|><|START_RESPONSE|>",
+    before="<|START_THINKING|>",
+    after="<|END_THINKING|><|START_RESPONSE|>",
     answer_openings=("<|START_RESPONSE|>",),
     answer_ends=("<|END_RESPONSE|>",),
 )
 _COHERE_MOE = replace(
     _COHERE,
-    forced_closing="<|END_THINKING|><|START_TEXT|>",
+    after="<|END_THINKING|><|START_TEXT|>",
     answer_openings=("<|START_TEXT|>",),
     answer_ends=("<|END_TEXT|>",),
 )
-_APERTUS = ThoughtFormat("apertus", ("<|inner_prefix|>",), ("<|inner_suffix|>",), "<|inner_suffix|>")
+_APERTUS = ThoughtFormat(
+    "apertus",
+    ("<|inner_prefix|>",),
+    ("<|inner_suffix|>",),
+    before="<|inner_prefix|>",
+    after="<|inner_suffix|>",
+)
 _APRIEL = ThoughtFormat(
     "apriel",
     openings=("Here are my reasoning steps:",),
     closings=(),
-    forced_closing="\n[BEGIN FINAL RESPONSE]\n",
+    before="Here are my reasoning steps:\n",
+    after="\n[BEGIN FINAL RESPONSE]\n",
     answer_openings=("[BEGIN FINAL RESPONSE]",),
     answer_ends=("[END FINAL RESPONSE]",),
 )
@@ -122,7 +144,8 @@ _GRANITE_PHRASES = ThoughtFormat(
     "granite",
     openings=("Here is my thought process:",),
     closings=("Here is my response:",),
-    forced_closing="\n\nHere is my response:\n\n",
+    before="Here is my thought process:\n",
+    after="\n\nHere is my response:\n\n",
 )
 
 # Of control tokens: (what the template has to contain, format). The vocabulary has to have the first one.
@@ -194,15 +217,16 @@ def _tags(template: str) -> tuple[str, str] | None:
 
 
 def _tagged(template: str, architecture: str, opening: str, closing: str) -> ThoughtFormat:
-    before, after = _blank_lines(template, opening, closing)
-    if opening == "<think>" and architecture.startswith("qwen3") and "<|im_start|>" in template:
-        before = _QWEN_HASTE + before
+    lines_before, lines_after = _blank_lines(template, opening, closing)
+    is_qwen = opening == "<think>" and architecture.startswith("qwen3") and "<|im_start|>" in template
     answer_tags = [(begin, end) for told, begin, end in _ANSWER_TAGS if told.search(template)][:1]
     return ThoughtFormat(
         opening.strip("<>[]◁▷").lower(),
         openings=(opening,),
         closings=(closing,),
-        forced_closing=before + closing + after + "".join(begin for begin, _ in answer_tags),
+        before=opening + lines_before,
+        after=lines_before + closing + lines_after + "".join(begin for begin, _ in answer_tags),
+        haste=_QWEN_HASTE if is_qwen else "",
         answer_openings=tuple(begin for begin, _ in answer_tags),
         answer_ends=tuple(end for _, end in answer_tags),
     )

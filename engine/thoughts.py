@@ -10,28 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
+from engine.llama import Model
+from engine.prompt import RenderedText
+from engine.prompt_tokens import PromptTokenizer
 from engine.thought_formats import ThoughtFormat, thought_format
 
 _BLANK = b" \t\r\n"
 _MAX_HEADER_BYTES = 256
-
-
-class Vocabulary(Protocol):
-    """What is asked of a model."""
-
-    def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
-        """Token ids of a text."""
-        ...
-
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token adds to a text; none for control tokens."""
-        ...
-
-    def token_text(self, token: int) -> str:
-        """The text of a token, control tokens included."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +34,33 @@ class Thoughts:
     closing: tuple[int, ...]
 
 
-def read_thoughts(template: str, architecture: str, vocabulary: Vocabulary) -> Thoughts | None:
-    """How the model with that chat template and vocabulary thinks; None if it does not."""
-
-    def has_token(text: str) -> bool:
-        tokens = vocabulary.tokenize(text, parse_special=True)
-        return len(tokens) == 1 and vocabulary.token_text(tokens[0]) == text
-
-    found = thought_format(template, architecture, has_token)
+def read_thoughts(template: str, architecture: str, model: Model) -> Thoughts | None:
+    """How the model with that chat template thinks; None if it does not."""
+    found = thought_format(template, architecture, model.is_token)
     if found is None:
         return None
-    closing = vocabulary.tokenize(found.forced_closing, parse_special=True)
+    closing = PromptTokenizer(model, "").ids([RenderedText(found.haste + found.after)])
     return Thoughts(
-        found,
-        _control_tokens(found.tags, vocabulary),
-        _control_tokens(found.answer_ends, vocabulary),
-        closing,
+        found, _control_tokens(found.tags, model), _control_tokens(found.answer_ends, model), closing
     )
 
 
-def _control_tokens(tags: tuple[str, ...], vocabulary: Vocabulary) -> dict[int, bytes]:
-    tokens = {token for tag in tags for token in vocabulary.tokenize(tag, parse_special=True)}
-    return {token: vocabulary.token_text(token).encode() for token in tokens if not vocabulary.piece(token)}
+def tags_around(thoughts: ThoughtFormat, opening: str) -> tuple[str, str] | None:
+    """What stands before and after a thought that an answer after `opening` begins with; None where the
+    prompt has closed it already.
+    """
+    splitter = ThoughtSplitter(thoughts, opening)
+    if splitter.in_thought:
+        return "", thoughts.after
+    return (thoughts.before, thoughts.after) if splitter.at_start else None
+
+
+def _control_tokens(tags: tuple[str, ...], model: Model) -> dict[int, bytes]:
+    return {
+        control.id: control.text.encode()
+        for control in model.control_tokens
+        if any(control.text in tag for tag in tags)
+    }
 
 
 class Part(Enum):
@@ -126,6 +117,11 @@ class ThoughtSplitter:
     def in_thought(self) -> bool:
         """Whether a thought is being written."""
         return self._state is _State.THOUGHT
+
+    @property
+    def at_start(self) -> bool:
+        """Whether neither thought nor answer has begun."""
+        return self._state is _State.START
 
     @property
     def continues_thought(self) -> bool:
@@ -280,6 +276,7 @@ class ThoughtSplitter:
 
     def _state_after(self, opening: str) -> _State:
         """What the last tag of a prompt says, and whether words of a thought follow it."""
+        opening = opening[max(0, opening.find(self._format.message_start)) :]
         data = opening.encode()
         kinds = (
             (self._openings, _State.THOUGHT),

@@ -37,7 +37,7 @@ def read(template: str, *, architecture: str = "llama", tokens: bool = True) -> 
 
 
 @pytest.mark.parametrize(
-    ("template", "opening", "closing", "forced_closing"),
+    ("template", "opening", "closing", "after"),
     [
         (QWEN3, "<think>", "</think>", "\n</think>\n\n"),
         (R1, "<think>", "</think>", "\n</think>\n\n"),
@@ -76,25 +76,25 @@ def read(template: str, *, architecture: str = "llama", tokens: bool = True) -> 
         (APERTUS, "<|inner_prefix|>", "<|inner_suffix|>", "<|inner_suffix|>"),
     ],
 )
-def test_a_template_tells_the_tags(template: str, opening: str, closing: str, forced_closing: str) -> None:
+def test_a_template_tells_the_tags(template: str, opening: str, closing: str, after: str) -> None:
     found = read(template)
     assert found is not None
     assert (found.openings[0], found.closings[0]) == (opening, closing)
-    assert found.forced_closing == forced_closing
+    assert found.after == after
 
 
 @pytest.mark.parametrize(
-    ("template", "name", "forced_closing"),
+    ("template", "name", "after"),
     [
         (HARMONY, "harmony", "<|end|><|start|>assistant<|channel|>final<|message|>"),
         (MUSE, "muse", "<|eom|><|start|>assistant to=user<|message|>"),
         (APRIEL, "apriel", "\n[BEGIN FINAL RESPONSE]\n"),
     ],
 )
-def test_a_template_tells_its_channels(template: str, name: str, forced_closing: str) -> None:
+def test_a_template_tells_its_channels(template: str, name: str, after: str) -> None:
     found = read(template)
     assert found is not None
-    assert (found.name, found.forced_closing) == (name, forced_closing)
+    assert (found.name, found.after) == (name, after)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_control_tokens_that_the_vocabulary_lacks_are_no_tags(template: str) -> 
 def test_qwen3_is_told_to_make_haste_as_its_maker_does() -> None:
     found = read(QWEN3, architecture="qwen3")
     assert found is not None
-    assert "limited time" in found.forced_closing
-    assert found.forced_closing.endswith("now.\n</think>\n\n")
+    assert "limited time" in found.haste
+    assert (found.haste + found.after).endswith("now.\n</think>\n\n")
     distilled = read(R1, architecture="qwen3")
     assert distilled is not None
-    assert distilled.forced_closing == "\n</think>\n\n"
+    assert (distilled.haste, distilled.after) == ("", "\n</think>\n\n")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.thought_formats import ThoughtFormat, thought_format
-from engine.thoughts import Part, ThoughtSplitter
+from engine.thoughts import Part, ThoughtSplitter, tags_around
 
 
 def family(template: str) -> ThoughtFormat:
@@ -156,6 +156,45 @@ def test_the_prompt_may_have_begun_or_ended_the_thought(
 )
 def test_half_a_tag_at_a_limit_is_dropped(written: str, expected: tuple[str, str]) -> None:
     assert parts(TAGS, bytewise(written), cut=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "opening", "expected"),
+    [
+        (TAGS, "<|im_start|>assistant\n", ("<think>", "</think>")),
+        (TAGS, "<|im_start|>assistant\n<think>\n", ("", "</think>")),
+        (TAGS, "<|im_start|>assistant\n<think>\n\n</think>\n\n", None),
+        (TAGS, "<|assistant|></think>", None),
+        (
+            HARMONY,
+            "<|end|><|start|>assistant",
+            (
+                "<|channel|>analysis<|message|>",
+                "<|end|><|start|>assistant<|channel|>final<|message|>",
+            ),
+        ),
+        (
+            MUSE,
+            "<|eot|><|start|>assistant",
+            (" to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>"),
+        ),
+        (SOLAR, "<|end|><|begin|>assistant", ("<|think|>", "<|end|><|begin|>assistant<|content|>")),
+        (SOLAR, "<|end|><|begin|>assistant<|think|><|end|><|begin|>assistant", None),
+        (GEMMA, "<|turn>model\n", ("<|channel>thought\n", "\n<channel|>")),
+        (GEMMA, "<|turn>model\n<|channel>thought\n<channel|>", None),
+    ],
+)
+def test_the_tags_for_a_thought_that_goes_on(
+    form: ThoughtFormat, opening: str, expected: tuple[str, str] | None
+) -> None:
+    assert tags_around(form, opening) == expected
+
+
+@pytest.mark.parametrize("form", FAMILIES)
+def test_what_is_written_around_a_thought_is_read_so(form: ThoughtFormat) -> None:
+    assert parts(form, bytewise(f"{form.before}a{form.after}b")) == ("a", "b")
+    assert parts(form, bytewise(f" c{form.after}b"), f"{form.before}a") == (" c", "b")
+    assert parts(form, [b"b"], f"{form.before}a{form.after}") == ("", "b")
 
 
 FRAGMENTS = sorted(

@@ -1,0 +1,78 @@
+"""llama.cpp's own server over a model, asked what it makes of messages."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.types import Message
+
+
+class LlamaServer:
+    """A server that answers at `address`."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def apply_template(self, messages: Sequence[Message], **variables: object) -> str | None:
+        """The prompt that it makes of `messages`; None where it refuses them."""
+        body = {
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "chat_template_kwargs": variables,
+        }
+        try:
+            prompt = self._post("apply-template", body)["prompt"]
+        except urllib.error.HTTPError:
+            return None
+        assert isinstance(prompt, str)
+        return prompt
+
+    def tokenize(self, prompt: str) -> tuple[int, ...]:
+        """The ids that it evaluates for a prompt of its own."""
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        return tuple(self._post("tokenize", body)["tokens"])
+
+    def _post(self, path: str, body: object) -> Any:
+        request = urllib.request.Request(
+            f"{self._address}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+
+@contextmanager
+def serving(program: str, model: Path, *options: str) -> Iterator[LlamaServer]:
+    """Run the server for the time of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "-m", str(model), "--jinja", "--host", "127.0.0.1", "--port", str(port), "-c", "256"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(address, process)
+        yield LlamaServer(address)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(3000):
+        assert process.poll() is None, "llama-server ended"
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.02)
+    pytest.fail("llama-server did not answer")
