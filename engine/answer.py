@@ -16,9 +16,8 @@ Chunk = ThoughtChunk | TokenChunk
 class Answer:
     """Collects tokens; `piece` gives the bytes of a token.
 
-    stop_strings end the answer, not its thought; one of `format_stop_strings` that begins with a newline does
-    so at the answer's beginning as well. begun: the beginning that this answer continues. opening: what the
-    prompt wrote after the last question.
+    stop_strings end the answer, not its thought; so do turns that the model makes up, see `TextStream`.
+    begun: the beginning that this answer continues. opening: what the prompt wrote after the last question.
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class Answer:
         piece: Callable[[int], bytes],
         stop_strings: Sequence[str] = (),
         *,
-        format_stop_strings: Sequence[str] = (),
+        turns: Sequence[str] = (),
         thoughts: Thoughts | None = None,
         opening: str = "",
         begun: Message | None = None,
@@ -34,8 +33,8 @@ class Answer:
         self.tokens: list[int] = []
         self.n_thought_tokens = 0
         self._piece = piece
-        self._stop_strings = (*format_stop_strings, *stop_strings)
-        self._leading = tuple(stop[1:] for stop in format_stop_strings if stop.startswith("\n"))
+        self._stop_strings = tuple(stop_strings)
+        self._turns = turns
         self._begun = begun
         self._thoughts = thoughts
         self._splitter = _splitter(thoughts, opening, begun)
@@ -150,8 +149,7 @@ class Answer:
     def _new_text(self) -> TextStream:
         begun = self._begun
         goes_on = begun is not None and (begun.text != "" or not begun.thought)
-        stops = (*self._stop_strings, *self._end_tags)
-        return TextStream(stops, () if goes_on else self._leading, passes_first=goes_on)
+        return TextStream((*self._stop_strings, *self._end_tags), self._turns, goes_on=goes_on)
 
     def _kept_ids(self) -> tuple[int, ...] | None:
         """The ids that spell exactly the text; None where it begins or ends inside a token."""

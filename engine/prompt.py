@@ -108,8 +108,8 @@ class BelleFormat:
     before: str
     after: str
     strips: bool
-    # At the beginning of a line, that of the answer too. A quoted `Human: an animal species.` ends it, too:
-    # only what follows could tell. Continuing the answer goes on with that line, see `TextStream`.
+    # At the beginning of a line, that of the answer too. What follows tells whether it is a turn that the
+    # model makes up, or a line like `Human: an animal species.`: see `engine.turns`.
     stop_strings: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:

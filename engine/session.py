@@ -47,7 +47,7 @@ class Session:
         self._context = context
         self._threads = threads
         self._n_read = min(n_read, context.n_batch)
-        self._stop_strings = prompt_format.stop_strings
+        self._turns = prompt_format.stop_strings
         self._thoughts = thoughts
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
@@ -70,7 +70,7 @@ class Session:
         answer = Answer(
             self._model.piece,
             sampling.stop,
-            format_stop_strings=self._stop_strings,
+            turns=self._turns,
             thoughts=self._thoughts,
             opening=prompt.opening,
             begun=conversation.turns[-1].answer,
