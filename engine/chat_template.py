@@ -104,8 +104,8 @@ class TemplateFormat:
                 raise ChatTemplateFailed("the template rewrites messages")
             opening = _after_last(plain, texts[len(messages) - 1])
         else:
-            kept = tuple(_kept(place, plain, messages) for place in places if _is_kept(place, messages))
             opening = max((place.end for place in places if place.number == len(messages) - 1), default=0)
+            kept = tuple(_kept_answers(places, plain, messages, plain[opening:]))
         typed = tuple((place.start, place.end) for place in places)
         return RenderedText(plain, typed, kept, opening)
 
@@ -226,22 +226,30 @@ def _try_places(
         return None
 
 
-def _is_kept(place: Place, messages: Sequence[Message]) -> bool:
-    return place.number < len(messages) and messages[place.number].tokens is not None
+def _kept_answers(
+    places: Sequence[Place], plain: str, messages: Sequence[Message], opening: str
+) -> Iterator[KeptAnswer]:
+    """The answers whose ids are known, with the white space around them, as far as the template wrote any.
 
-
-def _kept(place: Place, plain: str, messages: Sequence[Message]) -> KeptAnswer:
-    """The answer at a place, with as much of the white space around it as the template wrote."""
-    message = messages[place.number]
-    assert message.tokens is not None
-    core = message.text.strip()
-    lead, _, trail = message.text.partition(core)
-    start, end = place.start, place.end
-    if plain.endswith(lead, 0, start):
-        start -= len(lead)
-    if plain.startswith(trail, end):
-        end += len(trail)
-    return KeptAnswer(start, end, message.tokens)
+    An answer begins where the words end that the template opens an answer with: a blank after those was
+    generated, too.
+    """
+    before = 0
+    for place in places:
+        message = messages[place.number] if place.number < len(messages) else None
+        start, end = place.start, place.end
+        is_whole = message is not None and plain[start:end] == message.text.strip()
+        if message is not None and message.tokens is not None and is_whole:
+            written = plain[before:start]
+            lead, _, trail = message.text.partition(plain[start:end])
+            if written.startswith(opening) and not written[len(opening) :].strip():
+                start = before + len(opening)
+            elif written.endswith(lead):
+                start -= len(lead)
+            if plain.startswith(trail, end):
+                end += len(trail)
+            yield KeptAnswer(start, end, message.tokens)
+        before = place.end
 
 
 def _after_last(plain: str, question: str) -> int:

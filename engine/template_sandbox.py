@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateError, Undefined, nodes
 from jinja2.ext import Extension
 from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
@@ -65,6 +65,16 @@ class BoundedTemplate:
         return self._compiled
 
 
+class _Nothing(Undefined):
+    """An undefined variable adds nothing to a text, as in llama.cpp's engine; Jinja2 alone refuses that."""
+
+    def __add__(self, other: Any) -> Any:
+        return other if isinstance(other, str) else super().__add__(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return other if isinstance(other, str) else super().__radd__(other)
+
+
 class _GenerationBlock(Extension):
     """`{% generation %}…{% endgeneration %}`: its content, and nothing else."""
 
@@ -83,7 +93,10 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationBlock]
+            undefined=_Nothing,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
         )
         self.n_steps = 0
         self.globals.update({"raise_exception": _raise_exception, "strftime_now": _strftime_now})

@@ -25,7 +25,7 @@ class LlamaServer:
         self._address = address
 
     def apply_template(self, messages: Sequence[Message], **variables: object) -> str | None:
-        """The prompt that it makes of `messages`; None where it refuses them."""
+        """The prompt that it makes of `messages`, with more template variables; None where it refuses."""
         body = {
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "chat_template_kwargs": variables,
