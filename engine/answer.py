@@ -62,7 +62,7 @@ class Answer:
         """Whether `token`, which else ends an answer, is the tag that ends the thought."""
         if self._thoughts is None or self._splitter is None or not self._splitter.in_thought:
             return False
-        return self._thoughts.tags.get(token, b"").decode() in self._thoughts.format.closings
+        return self._bytes(token).decode("utf-8", "replace") in self._thoughts.format.closings
 
     def push(self, token: int) -> Iterator[Chunk]:
         """Take a generated token; yield what is certain now, often nothing."""

@@ -85,7 +85,7 @@ class PromptFormat(Protocol):
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        """Strings that end an answer, besides the end token."""
+        """What begins a turn that the model makes up, which ends an answer: see `engine.turns`."""
         ...
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
