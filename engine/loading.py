@@ -79,8 +79,8 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             n_micro_batch=plan.n_micro_batch,
             n_threads=plan.thread_counts[-1],
         )
-        prompt_format = _prompt_format(plan, model)
         thoughts = _thoughts(plan, model)
+        prompt_format = _prompt_format(plan, model, thoughts)
         session = Session(
             model,
             context,
@@ -150,7 +150,7 @@ def _format_name(header: GgufHeader, options: LoadOptions) -> str:
     return name
 
 
-def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
+def _prompt_format(plan: _Plan, model: Model, thoughts: Thoughts | None) -> PromptFormat:
     named = NAMED_TEMPLATES.get(plan.prompt_format)
     if named is None and plan.prompt_format != TEMPLATE:
         return own_format(plan.prompt_format)
@@ -159,6 +159,7 @@ def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
         model.token_text(model.begin_token),
         model.token_text(model.end_token),
         controls=lambda: [control.text for control in model.control_tokens],
+        thoughts=thoughts.format if thoughts is not None else None,
         name=plan.prompt_format,
     )
 

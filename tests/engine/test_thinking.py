@@ -337,6 +337,32 @@ def test_going_on_with_an_answer_keeps_its_thought(backend: InProcessBackend, tm
     assert finished.message.tokens.ids == ids(AS_CONTROL, b"4", b"5", b"6")
 
 
+@pytest.mark.parametrize(("template", "start"), [(THINKS, b":"), (OPENED, b"\n")], ids=["asked", "opened"])
+def test_going_on_with_a_thought_ends_it_as_at_once(
+    backend: InProcessBackend, tmp_path: Path, template: str, start: bytes
+) -> None:
+    opening = [b"<think>"] if template is THINKS else []
+    said = (*opening, *LETTERS, b"</think>", b"4", b"5", b"6")
+    load(backend, tmp_path, template, AS_CONTROL, *said, start=start)
+    whole = ask(backend)[2]
+    begun = ask(backend, sampling=dataclasses.replace(SAMPLING, max_tokens=4))[2].message
+    assert (begun.text, "abcdefgh".startswith(begun.thought)) == ("", True)
+    thought, answer, finished = ask(backend, [*QUESTION, begun])
+    assert (begun.thought + thought, answer) == ("abcdefgh", "456")
+    assert finished.message == whole.message
+    if template is OPENED:  # the script above leaves out the newline after the tag
+        assert finished.statistics.reused_tokens == finished.statistics.prompt_tokens - 1
+
+
+def test_the_budget_holds_for_a_thought_that_goes_on(backend: InProcessBackend, tmp_path: Path) -> None:
+    load(backend, tmp_path, OPENED, AS_CONTROL, *LETTERS, start=b"\n")
+    begun = Message("assistant", "", None, "abc")
+    sampling = dataclasses.replace(SAMPLING, thought_budget=2, max_tokens=8)
+    thought, answer, _ = ask(backend, [*QUESTION, begun], sampling)
+    assert thought == "de"
+    assert answer.startswith("abc")  # the closing ends with a newline, after which the script begins anew
+
+
 # --- in a process of its own ------------------------------------------------------------------------
 
 
