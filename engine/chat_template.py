@@ -17,6 +17,8 @@ from engine.errors import ChatTemplateFailed
 from engine.message_marks import Place, find_places, find_spellings, missing, without_marks
 from engine.prompt import Control, KeptAnswer, RenderedText, Segment
 from engine.template_sandbox import BoundedTemplate
+from engine.thought_formats import ThoughtFormat
+from engine.thoughts import tags_around
 from engine.types import Message, Thinking
 
 # What templates call the choice whether to think: values for yes and no; None leaves the variable undefined.
@@ -36,7 +38,8 @@ _SWITCHES: tuple[tuple[str, object, object], ...] = (
 class TemplateFormat:
     """A chat template; `begin_text` and `end_text` are its `bos_token` and `eos_token`.
 
-    controls: gives the spellings of the vocabulary's control tokens. name: the format's.
+    controls: gives the spellings of the vocabulary's control tokens. thoughts: how the model writes its
+    thoughts, None if it does not think. name: the format's.
     """
 
     stop_strings: tuple[str, ...] = ()
@@ -48,6 +51,7 @@ class TemplateFormat:
         end_text: str = "",
         *,
         controls: Callable[[], Sequence[str]] = tuple,
+        thoughts: ThoughtFormat | None = None,
         name: str = "template",
     ) -> None:
         self.name = name
@@ -55,6 +59,7 @@ class TemplateFormat:
         self._begin_text = begin_text
         self._end_text = end_text
         self._controls = controls
+        self._thoughts = thoughts
         self._switch: tuple[str, object, object] | None = None
         self._switch_is_known = False
 
@@ -112,7 +117,9 @@ class TemplateFormat:
     def _segments(self, rendered: RenderedText, opened: Message | None) -> list[Segment]:
         begins = bool(self._begin_text) and rendered.text.startswith(self._begin_text)
         if opened is not None:
-            rendered = rendered.continued(opened)
+            opening = rendered.text[rendered.opening :]
+            around = tags_around(self._thoughts, opening) if self._thoughts is not None else None
+            rendered = rendered.continued(opened, around)
         return [rendered] if begins else [Control.BEGIN, rendered]
 
     def _variables(self, thinking: Thinking) -> dict[str, object]:

@@ -19,6 +19,7 @@ from engine.model_shape import ModelShape, read_model_shape
 from engine.named_templates import NAMED_TEMPLATES, recognise_template
 from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
 from engine.session import Session
+from engine.thoughts import Thoughts, read_thoughts
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 
@@ -78,17 +79,20 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             n_micro_batch=plan.n_micro_batch,
             n_threads=plan.thread_counts[-1],
         )
-        prompt_format = _prompt_format(plan, model)
+        thoughts = _thoughts(plan, model)
+        prompt_format = _prompt_format(plan, model, thoughts)
         session = Session(
             model,
             context,
             prompt_format,
             Threads(plan.thread_counts),
+            thoughts=thoughts,
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
             n_read=_GPU_BATCH if plan.on_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
         )
-        return LoadedModel(_info(plan, model, context, prompt_format), session, model)
+        info = _info(plan, model, context, prompt_format, thoughts)
+        return LoadedModel(info, session, model)
     except BaseException:
         model.close()
         raise
@@ -146,21 +150,34 @@ def _format_name(header: GgufHeader, options: LoadOptions) -> str:
     return name
 
 
-def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
+def _prompt_format(plan: _Plan, model: Model, thoughts: Thoughts | None) -> PromptFormat:
     named = NAMED_TEMPLATES.get(plan.prompt_format)
     if named is None and plan.prompt_format != TEMPLATE:
         return own_format(plan.prompt_format)
-    template = plan.chat_template or plan.header.text("tokenizer.chat_template") or ""
     return TemplateFormat(
-        named.template if named is not None else template,
+        named.template if named is not None else _template(plan),
         model.token_text(model.begin_token),
         model.token_text(model.end_token),
         controls=lambda: [control.text for control in model.control_tokens],
+        thoughts=thoughts.format if thoughts is not None else None,
         name=plan.prompt_format,
     )
 
 
-def _info(plan: _Plan, model: Model, context: Context, prompt_format: PromptFormat) -> ModelInfo:
+def _template(plan: _Plan) -> str:
+    return plan.chat_template or plan.header.text("tokenizer.chat_template") or ""
+
+
+def _thoughts(plan: _Plan, model: Model) -> Thoughts | None:
+    """How the model writes its thoughts: only its own template, or a file's, can say so."""
+    if plan.prompt_format != TEMPLATE:
+        return None
+    return read_thoughts(_template(plan), plan.header.architecture, model)
+
+
+def _info(
+    plan: _Plan, model: Model, context: Context, prompt_format: PromptFormat, thoughts: Thoughts | None
+) -> ModelInfo:
     is_base = plan.prompt_format == BASE.name
     return ModelInfo(
         path=str(plan.header.path),
@@ -177,5 +194,6 @@ def _info(plan: _Plan, model: Model, context: Context, prompt_format: PromptForm
         vocabulary=plan.header.vocabulary,
         is_base=is_base,
         likely_format=recognise_template(model.is_token) if is_base else None,
+        thinks=thoughts is not None,
         can_switch_thinking=isinstance(prompt_format, TemplateFormat) and prompt_format.can_switch_thinking,
     )

@@ -64,12 +64,27 @@ class RenderedText:
     answers: tuple[KeptAnswer, ...] = ()
     opening: int = 0
 
-    def continued(self, answer: Message) -> RenderedText:
-        """The same with the beginning of an answer at its end."""
-        start, end = len(self.text), len(self.text) + len(answer.text)
+    def continued(self, answer: Message, around_thought: tuple[str, str] | None = None) -> RenderedText:
+        """The same with the beginning of an answer at its end.
+
+        around_thought: what stands before and after a thought here, nothing before one that is open; None
+        where there can be none. An answer without a word yet goes on with its thought.
+        """
+        before, after = around_thought or ("", "")
+        thought = answer.thought if around_thought else ""
+        is_open = around_thought is not None and not before
+        text = self.text + (before + thought if thought else "")
+        typed = (*self.typed, (len(text) - len(thought), len(text)))
+        if answer.text and (thought or is_open):
+            text += after
+        start, end = len(text), len(text) + len(answer.text)
         kept = () if answer.tokens is None else (KeptAnswer(start, end, answer.tokens),)
-        typed = (*self.typed, (start, end))
-        return replace(self, text=self.text + answer.text, typed=typed, answers=(*self.answers, *kept))
+        return replace(
+            self,
+            text=text + answer.text,
+            typed=(*typed, (start, end)),
+            answers=(*self.answers, *kept),
+        )
 
 
 Segment = TextSegment | AnswerSegment | RenderedText | Control
@@ -85,7 +100,7 @@ class PromptFormat(Protocol):
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        """Strings that end an answer, besides the end token."""
+        """What begins a turn that the model makes up, which ends an answer: see `engine.turns`."""
         ...
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
@@ -108,7 +123,9 @@ class BelleFormat:
     before: str
     after: str
     strips: bool
-    stop_strings: tuple[str, ...] = ("\nHuman:",)
+    # At the beginning of a line, that of the answer too. What follows tells whether it is a turn that the
+    # model makes up, or a line like `Human: an animal species.`: see `engine.turns`.
+    stop_strings: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
         """Segments of the whole conversation; the system text, if any, precedes the first question."""

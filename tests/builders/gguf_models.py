@@ -8,7 +8,7 @@ can be tokenized and every byte generated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gguf
@@ -40,10 +40,19 @@ class Vocabulary:
     tokens: tuple[str, ...]
     merges: tuple[str, ...]
     ids: Mapping[bytes, int]
+    types: Mapping[int, gguf.TokenType] = field(default_factory=dict)  # of those that are not as usual
 
 
-def byte_vocabulary(words: Sequence[str] = WORDS, n_padding: int = 0) -> Vocabulary:
-    """Control tokens, the 256 bytes in order, then every prefix of every word (left to right merges)."""
+def byte_vocabulary(
+    words: Sequence[str] = WORDS,
+    n_padding: int = 0,
+    *,
+    control: Sequence[str] = (),
+    user_defined: Sequence[str] = (),
+) -> Vocabulary:
+    """Control tokens, the 256 bytes in order, then every prefix of every word (left to right merges), then
+    more control tokens and user-defined ones.
+    """
     stand_in = bytes_to_unicode()
     ids = {bytes([byte]): N_CONTROL + byte for byte in range(256)}
     tokens = [*CONTROL_TEXTS, *(stand_in[byte] for byte in range(256))]
@@ -59,7 +68,13 @@ def byte_vocabulary(words: Sequence[str] = WORDS, n_padding: int = 0) -> Vocabul
             ids[data[:end]] = len(tokens)
             tokens.append(left + right)
     tokens += [f"<extra_{index}>" for index in range(n_padding)]
-    return Vocabulary(tuple(tokens), tuple(merges), ids)
+    types = {}
+    for texts, kind in ((control, gguf.TokenType.CONTROL), (user_defined, gguf.TokenType.USER_DEFINED)):
+        for text in texts:
+            ids[text.encode()] = len(tokens)
+            types[len(tokens)] = kind
+            tokens.append(text)
+    return Vocabulary(tuple(tokens), tuple(merges), ids, types)
 
 
 @dataclass(frozen=True)
@@ -205,7 +220,8 @@ def _add_vocabulary(
     writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list(list(vocabulary.tokens))
     writer.add_token_merges(list(vocabulary.merges))
-    writer.add_token_types([types[text in texts] for text in vocabulary.tokens])
+    usual = [types[text in texts] for text in vocabulary.tokens]
+    writer.add_token_types([vocabulary.types.get(token, kind) for token, kind in enumerate(usual)])
     writer.add_unk_token_id(UNKNOWN)
     writer.add_bos_token_id(BEGIN)
     writer.add_eos_token_id(END)

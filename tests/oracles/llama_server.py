@@ -42,6 +42,21 @@ class LlamaServer:
         body = {"content": prompt, "add_special": True, "parse_special": True}
         return tuple(self._post("tokenize", body)["tokens"])
 
+    def chat(self, messages: Sequence[Message]) -> tuple[str, str] | None:
+        """Thought and answer to `messages`, without outer white space; None where it can't make sense of what
+        the model wrote. Chooses the most probable tokens.
+        """
+        body = {
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "temperature": 0,
+            "max_tokens": 32,
+        }
+        try:
+            answer = self._post("v1/chat/completions", body)["choices"][0]["message"]
+        except urllib.error.HTTPError:
+            return None
+        return (answer.get("reasoning_content") or "").strip(), (answer["content"] or "").strip()
+
     def _post(self, path: str, body: object) -> Any:
         request = urllib.request.Request(
             f"{self._address}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
