@@ -193,7 +193,5 @@ def test_a_template_that_takes_thoughts_as_parts_gets_them_so() -> None:
 
 
 def test_a_template_that_leaves_earlier_thoughts_out_does() -> None:
-    assert (
-        ours(NAMED_TEMPLATES["mistral"].template, THOUGHTFUL)
-        == "<s>[INST]first[/INST]a</s>[INST]second[/INST]"
-    )
+    written = ours(NAMED_TEMPLATES["mistral"].template, THOUGHTFUL)
+    assert written == "<s>[INST]first[/INST]a</s>[INST]second[/INST]"
