@@ -17,7 +17,8 @@ from builders.gguf_models import Vocabulary, byte_vocabulary, write_scripted_mod
 from engine.answer import Answer
 from engine.llama import Model
 from engine.thought_formats import thought_format
-from engine.thoughts import read_thoughts, tags_around
+from engine.thought_tokens import read_thoughts
+from engine.thoughts import tags_around
 from engine.types import FinishReason
 from oracles.llama_server import serving
 
