@@ -113,9 +113,10 @@ class _KnobRow(ft.Column):
         label = context.t(f"settings.{knob.field}")
         origin = context.t(f"sampling.source.{self._sources[1]}")
         tooltip = context.t("sampling.go_back", value=value_text(self._below, self._texts), source=origin)
-        self._reset = ft.IconButton(
+        button = ft.IconButton(
             ft.Icons.UNDO, icon_size=16, tooltip=tooltip, on_click=context.guard(self._go_back)
         )
+        self._reset = identified(button, f"reset-{knob.field}", tooltip)
         self._note = note("")
         self._slider = ft.Slider(
             min=knob.lowest,
@@ -131,7 +132,7 @@ class _KnobRow(ft.Column):
                     [
                         ft.Text(label, expand=True),
                         self._number,
-                        identified(self._reset, f"reset-{knob.field}", tooltip),
+                        self._reset,
                     ],
                     height=32,
                 ),
