@@ -16,6 +16,8 @@ from engine.gguf_header import read_gguf_header
 from engine.models.model_sampling import ModelSampling, read_model_sampling
 from engine.models.published_sampling import PublishedSampling, parse_published
 from engine.models.records import FileState, file_state
+from engine.prompt import TEMPLATE
+from engine.types import LoadOptions
 
 _PUBLISHED_NAME = "sampling.json"
 _log = logging.getLogger(__name__)
@@ -34,14 +36,15 @@ class ModelValues:
         self._lock = threading.Lock()
         self._known: dict[tuple[Path, str | None], tuple[FileState, ModelSampling]] = {}
 
-    def of_file(self, path: Path, prompt_format: str | None) -> ModelSampling:
-        """Of the GGUF at `path`; prompt_format: the one chosen for it, None the file's own.
+    def of_file(self, path: Path, load: LoadOptions) -> ModelSampling:
+        """Of the GGUF at `path`, loaded like that: the prompt format decides whether it is taken for BELLE.
 
         A file that can't be read says nothing: why, its load will tell.
         """
         state = file_state((path,))
         if state is None:
             return ModelSampling()
+        prompt_format = load.prompt_format if load.chat_template is None else TEMPLATE
         key = (path, prompt_format)
         with self._lock:
             known = self._known.get(key)

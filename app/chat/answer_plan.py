@@ -104,4 +104,4 @@ class Planner:
     def _model_sampling(self, choice: ModelChoice) -> ModelSampling:
         if choice.path is None or choice.is_demo:
             return DEMO_SAMPLING
-        return self._values.of_file(choice.path, self._settings.settings.load.prompt_format)
+        return self._values.of_file(choice.path, self._settings.settings.load)

@@ -23,7 +23,7 @@ from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
 from engine.models.model_sampling import resolve_for
-from engine.types import Finished, FinishReason, ModelInfo, Sampling
+from engine.types import Finished, FinishReason, LoadOptions, ModelInfo, Sampling
 
 NAME = "chat"
 _LARGE_BYTES = 500_000_000
@@ -49,10 +49,11 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     try:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
-        info = backend.load(model.path, load_options(options, model.threads))
+        load = load_options(options, model.threads)
+        info = backend.load(model.path, load)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
-        sampling = _sampling(options, model, shell)
+        sampling = _sampling(options, model, load, shell)
         dialogue = Dialogue(backend, sampling, remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)
@@ -74,11 +75,11 @@ def _question(options: argparse.Namespace, shell: Shell) -> str | None:
     return text
 
 
-def _sampling(options: argparse.Namespace, model: ChosenModel, shell: Shell) -> Sampling:
+def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:
     """What was asked for, what this person set for the model, and what the model itself wants."""
     settings = read_settings(shell.home.root)
     key = DEMO_NAME if model.is_demo else find_key(model.path, shell.home)
-    wants = DEMO_SAMPLING if model.is_demo else ModelValues().of_file(model.path, options.prompt_format)
+    wants = DEMO_SAMPLING if model.is_demo else ModelValues().of_file(model.path, load)
     resolved = resolve_for(wants, conversation=asked_sampling(options), own=settings.sampling_of(key))
     return resolved.sampling
 

@@ -84,6 +84,18 @@ def test_what_the_person_set_for_this_model_counts_before_the_file(asked: Asked,
         assert (found.temperature, found.top_k, found.top_p) == (0.9, 6, 0.5)
 
 
+def test_a_template_file_is_none_of_belles_formats(asked: Asked, home_folder: Path, tmp_path: Path) -> None:
+    """A BLOOM model without a template of its own is taken for BELLE's."""
+    folder = home_folder / "models"
+    folder.mkdir(parents=True)
+    write_model(folder / "m.gguf")
+    template = tmp_path / "mine.jinja"
+    template.write_text("{{ messages[0]['content'] }}")
+
+    assert asked("--model", "m").repetition_penalty == 1.2
+    assert asked("--model", "m", "--prompt-format", str(template)) == Sampling()
+
+
 def test_belle_keeps_a_limit_that_can_be_lifted(asked: Asked, home_folder: Path) -> None:
     library_model(home_folder)
 
