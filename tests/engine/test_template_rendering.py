@@ -186,7 +186,8 @@ def test_a_template_that_wants_earlier_thoughts_gets_them(name: str) -> None:
 def test_a_template_that_takes_thoughts_as_parts_gets_them_so() -> None:
     template = (
         "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
-        "{% for part in m.content %}{% if part['type'] == 'thinking' %}[{{ part['thinking'] }}]{% else %}{{ part['text'] }}{% endif %}"
+        "{% for part in m.content %}{% if part['type'] == 'thinking' %}[{{ part['thinking'] }}]"
+        "{% else %}{{ part['text'] }}{% endif %}"
         "{% endfor %}{% endif %};{% endfor %}"
     )
     assert ours(template, THOUGHTFUL) == "first;[because]a;second;"
