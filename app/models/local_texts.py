@@ -74,7 +74,12 @@ def prompt_text(prompt_format: str, texts: Texts) -> str:
     """How questions are put to it."""
     if prompt_format in ("template", "base"):
         return texts.text(f"library.prompt.{prompt_format}")
-    return texts.text("library.prompt.named", name=_FORMAT_NAMES.get(prompt_format, prompt_format))
+    return texts.text("library.prompt.named", name=format_name(prompt_format))
+
+
+def format_name(prompt_format: str) -> str:
+    """A format as its makers write its name."""
+    return _FORMAT_NAMES.get(prompt_format, prompt_format)
 
 
 def used_text(used_at: float | None, texts: Texts, now: float | None = None) -> str:

@@ -13,10 +13,10 @@ from app.components.basics.refresh import refresh
 from app.components.basics.source_field import SourceField
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
 from app.models.local_shelf import ShelfRow
-from app.models.local_texts import prompt_text
+from app.models.local_texts import format_name, prompt_text
 from app.prompt_choice import read_template
 from app.views.context import ViewContext
-from engine.prompt import PROMPT_FORMATS, TEMPLATE
+from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE
 
 _WIDTH = 480
 _AS_FILE, _OTHER_TEMPLATE = "as-file", "other-template"
@@ -66,10 +66,11 @@ class PromptFormatDialog(ft.AlertDialog):
         t, texts = self._context.t, self._context.texts
         summary = self._row.model.summary
         own = prompt_text(summary.prompt_format, texts) if summary is not None else ""
-        names = [name for name in PROMPT_FORMATS if name != TEMPLATE]
+        names = [name for name in PROMPT_FORMATS if name not in (TEMPLATE, BASE.name)]
         return [
             (_AS_FILE, t("format.as_file", own=own)),
-            *((name, prompt_text(name, texts)) for name in names),
+            *((name, format_name(name)) for name in names),
+            (BASE.name, t("format.base")),
             (_OTHER_TEMPLATE, t("format.other_template")),
         ]
 
