@@ -44,7 +44,8 @@ class AnswerPlan:
 def plan_answer(settings: Settings, persona: Persona, overrides: Overrides, *, is_demo: bool) -> AnswerPlan:
     """Settle what is in effect; `persona` is the conversation's or the settings' one."""
     system = persona.system if overrides.system is None else overrides.system
-    return AnswerPlan(persona, system, _sampling(settings, persona, overrides, is_demo))
+    sampling = _with_thinking(_sampling(settings, persona, overrides, is_demo), overrides)
+    return AnswerPlan(persona, system, sampling)
 
 
 def _sampling(settings: Settings, persona: Persona, overrides: Overrides, is_demo: bool) -> Sampling:
@@ -56,6 +57,15 @@ def _sampling(settings: Settings, persona: Persona, overrides: Overrides, is_dem
         return overrides.sampling
     chosen = settings.sampling if persona.sampling == Settings().sampling else persona.sampling
     return replace(DEMO_SAMPLING, max_tokens=chosen.max_tokens) if is_demo else chosen
+
+
+def _with_thinking(sampling: Sampling, overrides: Overrides) -> Sampling:
+    """What the conversation says of thoughts goes with any sampling."""
+    return replace(
+        sampling,
+        thinking=overrides.thinking or sampling.thinking,
+        thought_budget=overrides.thought_budget or sampling.thought_budget,
+    )
 
 
 class Planner:
