@@ -64,7 +64,7 @@ class ChatLoop:
 
     def _answer(self, question: str) -> None:
         try:
-            finished = stream_answer(self._dialogue, question, self._terminal)
+            finished = stream_answer(self._dialogue, question, self._terminal, self._texts)
         except EngineError as error:
             self._terminal.complain(self._texts.error(error))
             self._fail(EXIT_FAILED)

@@ -29,8 +29,19 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
     add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
     add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
     add("--max-tokens", metavar="N", type=positive, help=parser.text("chat.max_tokens"))
+    _add_thinking(parser)
     add("--json", action="store_true", help=parser.text("chat.json"))
     parser.set_defaults(run=run, parser=parser)
+
+
+def _add_thinking(parser: LocalizedParser) -> None:
+    switch = parser.options.add_mutually_exclusive_group().add_argument
+    switch("--think", dest="thinking", action="store_const", const="on", help=parser.text("chat.think"))
+    switch(
+        "--no-think", dest="thinking", action="store_const", const="off", help=parser.text("chat.no_think")
+    )
+    add = parser.options.add_argument
+    add("--thought-budget", metavar="N", type=positive, help=parser.text("chat.thought_budget"))
 
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
@@ -44,7 +55,10 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         info = backend.load(model.path, load_options(options, model.threads))
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
-        dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
+        for remark in _thinking_remarks(options, info, shell):
+            shell.terminal.note(remark)
+        sampling = _with_thinking(_sampling(options, model), options)
+        dialogue = Dialogue(backend, sampling, remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)
         return _answer_once(dialogue, question, info, model, shell, as_json=options.json)
@@ -75,6 +89,23 @@ def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
     return replace(chosen, seed=options.seed)
 
 
+def _with_thinking(sampling: Sampling, options: argparse.Namespace) -> Sampling:
+    return replace(
+        sampling, thinking=options.thinking or sampling.thinking, thought_budget=options.thought_budget
+    )
+
+
+def _thinking_remarks(options: argparse.Namespace, info: ModelInfo, shell: Shell) -> list[str]:
+    """What was asked of thoughts that this model can't do."""
+    remarks = []
+    if options.thinking is not None and not info.can_switch_thinking:
+        key = "chat.always_thinks" if info.thinks else "chat.never_thinks"
+        remarks.append(shell.texts.text(key, option="--think" if options.thinking == "on" else "--no-think"))
+    if options.thought_budget is not None and not info.thinks:
+        remarks.append(shell.texts.text("chat.never_thinks", option="--thought-budget"))
+    return remarks
+
+
 def _answer_once(
     dialogue: Dialogue, question: str, info: ModelInfo, model: ChosenModel, shell: Shell, *, as_json: bool
 ) -> int:
@@ -82,7 +113,7 @@ def _answer_once(
         finished = collect_answer(dialogue, question)
         shell.terminal.write_json(answer_document(info, finished, is_demo=model.is_demo))
     else:
-        finished = stream_answer(dialogue, question, shell.terminal)
+        finished = stream_answer(dialogue, question, shell.terminal, shell.texts)
         _comment(finished, _name(info, model, shell), shell)
     return EXIT_INTERRUPTED if finished.reason is FinishReason.CANCELLED else EXIT_OK
 
