@@ -7,8 +7,9 @@ further up, what is new waits (see `following`), and a button leads back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import flet as ft
 
@@ -41,9 +42,13 @@ class Place:
 class MessageList(ft.Stack):
     """Shows a path. `show` for another conversation, `change` when the path is different than before."""
 
-    def __init__(self, context: ViewContext, commands: MessageCommands) -> None:
+    def __init__(
+        self, context: ViewContext, commands: MessageCommands, opened_thoughts: Iterable[int] = ()
+    ) -> None:
+        """opened_thoughts: ids of answers whose thoughts are open."""
         self._context = context
         self._commands = commands
+        self._opened_thoughts = set(opened_thoughts)
         self._entries: tuple[PathMessage, ...] = ()
         self._remembered_from: int | None = None
         self._waiting: frozenset[int] = frozenset()
@@ -73,8 +78,15 @@ class MessageList(ft.Stack):
         remembered_from: int | None = None,
         at_message: int | None = None,
         at_place: Place | None = None,
+        *,
+        in_thought: bool = False,
     ) -> None:
-        """Show another conversation from its end, at a message or at a place; the caller updates."""
+        """Show another conversation from its end, at a message or at a place; the caller updates.
+
+        in_thought: what is looked for is in the thought of that message.
+        """
+        if in_thought and at_message is not None:
+            self._opened_thoughts.add(at_message)
         self._coalescer.cancel()
         self._rows.clear()
         self._frames.clear()
@@ -97,6 +109,11 @@ class MessageList(ft.Stack):
     def place(self) -> Place | None:
         """Where the person reads; None at the end."""
         return None if self._following.is_at_end else Place(self._distance_px, self._n_loaded)
+
+    @property
+    def opened_thoughts(self) -> frozenset[int]:
+        """Ids of answers whose thoughts are open."""
+        return frozenset(self._opened_thoughts)
 
     def did_mount(self) -> None:
         """A list that comes to the screen, also for the second time, begins at its end."""
@@ -124,15 +141,19 @@ class MessageList(ft.Stack):
     def grow(self, message_id: int, piece: str, offset: int) -> bool:
         """The streaming answer has more text; False where something before it is missing."""
         row = self._rows.get(message_id)
-        if not isinstance(row, AnswerRow):
-            return True
-        if not row.grow(piece, offset):
-            return False
-        if self._following.is_at_end:
+        return not isinstance(row, AnswerRow) or self._follow_growth(row.grow(piece, offset))
+
+    def grow_thought(self, message_id: int, piece: str, offset: int) -> bool:
+        """As `grow`, for the thought of the streaming answer."""
+        row = self._rows.get(message_id)
+        return not isinstance(row, AnswerRow) or self._follow_growth(row.grow_thought(piece, offset))
+
+    def _follow_growth(self, has_grown: bool) -> bool:
+        if has_grown and self._following.is_at_end:
             self._coalescer.touch()
-        else:
+        elif has_grown:
             self._tell_news()
-        return True
+        return has_grown
 
     def mark_waiting(self, message_ids: frozenset[int]) -> None:
         """Which questions wait for the engine."""
@@ -155,7 +176,7 @@ class MessageList(ft.Stack):
         row = self._rows.get(message_id) if message_id is not None else None
         for answer in self._rows.values():
             if isinstance(answer, AnswerRow) and (answer is row or answer.is_streaming):
-                answer.set_activity(text if answer is row and not answer.text else None)
+                answer.set_activity(text if answer is row and not answer.has_begun else None)
         self._activity.set_text(None if isinstance(row, AnswerRow) else text)
 
     async def scroll_to_end(self) -> None:
@@ -206,7 +227,14 @@ class MessageList(ft.Stack):
 
     def _make_row(self, entry: PathMessage) -> Row:
         if entry.message.role == "assistant":
-            return AnswerRow(self._context, self._commands, entry)
+            message_id = entry.message.id
+            return AnswerRow(
+                self._context,
+                self._commands,
+                entry,
+                is_thought_open=message_id in self._opened_thoughts,
+                on_thought_toggle=partial(self._thought_toggled, message_id),
+            )
         is_waiting = entry.message.id in self._waiting
         return QuestionRow(self._context, self._commands, entry, is_waiting=is_waiting)
 
@@ -281,6 +309,20 @@ class MessageList(ft.Stack):
             await asyncio.sleep(_HIGHLIGHT_S)
             frame.bgcolor = None
             refresh(frame)
+
+    def _thought_toggled(self, message_id: int, is_open: bool, grown_px: float) -> None:
+        """Keep the line that was clicked where it is: what changes in a list anchored at its end moves it."""
+        if is_open:
+            self._opened_thoughts.add(message_id)
+        else:
+            self._opened_thoughts.discard(message_id)
+        row = self._rows.get(message_id)
+        follows = self._following.is_at_end and isinstance(row, AnswerRow) and row.is_streaming
+        if not follows:
+            self._context.run(self._move, max(0.0, self._distance_px + grown_px))
+
+    async def _move(self, distance_px: float) -> None:
+        await self._list.scroll_to(offset=distance_px, duration=0)
 
     # --- streaming ---
 
