@@ -340,11 +340,12 @@ class ChatView(ft.Container):
 
     def _on_size(self, event: ft.LayoutSizeChangeEvent[ChatView]) -> None:
         self._set_narrow(event.width < _NARROW_HEADER)
-        refresh(self._hint, self._header.model_picker)
+        refresh(self._hint, self._header.model_picker, self._behaviour.thinking)
 
     def _set_narrow(self, narrow: bool) -> None:
         self._hint.visible = not narrow
         self._header.model_picker.set_narrow(narrow)
+        self._behaviour.thinking.set_narrow(narrow)
 
     # Commands
 

@@ -115,7 +115,7 @@ class ViewContext:
     def open_conversation(
         self, conversation_id: int | None, message_id: int | None = None, *, in_thought: bool = False
     ) -> None:
-        """Show a conversation, None for a new one, scrolled to a message or its thought where one is named."""
+        """Show a conversation, None for a new one, scrolled to a message or thought where one is named."""
         self._places.open_conversation(conversation_id, message_id, in_thought=in_thought)
 
     def open_settings(self) -> None:

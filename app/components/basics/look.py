@@ -66,7 +66,7 @@ def centred(content: ft.Control, width: int = TEXT_WIDTH, padding: ft.Padding | 
 def markdown_style(
     context: ViewContext, *, is_list: bool = False, is_quiet: bool = False
 ) -> ft.MarkdownStyleSheet:
-    """How Markdown looks; in lists, lines are closer to each other. is_quiet: it steps back behind an answer."""
+    """How Markdown looks; in lists, lines are closer to each other. is_quiet: less than an answer."""
     size = text_size(context) * (0.92 if is_quiet else 1)
     colour = ft.Colors.ON_SURFACE_VARIANT if is_quiet else ft.Colors.ON_SURFACE
     body = ft.TextStyle(size=size, height=1.6, color=colour)

@@ -27,6 +27,7 @@ _PAGE = 30
 _LOAD_AHEAD_PX = 1_200
 _BUILD_S = 0.12
 _HIGHLIGHT_S = 1.6
+_MOVE_MS = 30  # with no duration at all, what has the keyboard's focus loses it
 
 Row = QuestionRow | AnswerRow
 
@@ -258,8 +259,11 @@ class MessageList(ft.Stack):
             self._n_loaded = min(len(self._entries), self._n_loaded + _PAGE)
             self._arrange()
             refresh(self._list)
-        self._distance_px = event.pixels
-        if self._following.on_scroll(event.pixels):
+        self._moved_to(event.pixels)
+
+    def _moved_to(self, distance_px: float) -> None:
+        self._distance_px = distance_px
+        if self._following.on_scroll(distance_px):
             if self._following.is_at_end:
                 self._on_returned()
             else:
@@ -319,10 +323,16 @@ class MessageList(ft.Stack):
         row = self._rows.get(message_id)
         follows = self._following.is_at_end and isinstance(row, AnswerRow) and row.is_streaming
         if not follows:
-            self._context.run(self._move, max(0.0, self._distance_px + grown_px))
+            self._context.run(self._move_by, grown_px)
 
-    async def _move(self, distance_px: float) -> None:
-        await self._list.scroll_to(offset=distance_px, duration=0)
+    async def _move_by(self, grown_px: float) -> None:
+        if grown_px > 0:
+            await self._list.scroll_to(delta=grown_px, duration=_MOVE_MS)  # to the list's beginning at most
+            return
+        distance_px = max(0.0, self._distance_px + grown_px)
+        await self._list.scroll_to(offset=distance_px, duration=_MOVE_MS)
+        if not distance_px:  # a list that is shorter than its view now tells of no scrolling
+            self._moved_to(0.0)
 
     # --- streaming ---
 

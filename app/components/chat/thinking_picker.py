@@ -1,4 +1,4 @@
-"""Whether the model thinks before it answers in this conversation: a small button that offers what it can do."""
+"""Whether the model thinks before it answers in this conversation: a small button with what it can do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from app.components.basics.look import UNIT
 from app.views.context import ViewContext
 from engine.types import ModelInfo, Thinking
 
+_ICONS: dict[Thinking, ft.IconData] = {
+    "automatic": ft.Icons.PSYCHOLOGY_OUTLINED,
+    "on": ft.Icons.PSYCHOLOGY,
+    "off": ft.Icons.BOLT,
+}
 BUDGETS: tuple[int | None, ...] = (None, 512, 2_048, 8_192)
 
 
@@ -58,17 +63,20 @@ class ThinkingPicker(ft.Container):
         if not self.visible:
             return
         t = self._context.t
+        self._icon.icon = _ICONS[thinking if can_switch else "automatic"]
         is_on = thinking == "on" and can_switch
-        self._icon.icon = ft.Icons.PSYCHOLOGY if is_on else ft.Icons.PSYCHOLOGY_OUTLINED
         self._icon.color = self._label.color = ft.Colors.PRIMARY if is_on else ft.Colors.ON_SURFACE_VARIANT
         key = f"chat.thinking.{thinking}" if can_switch else "chat.thinking.budget"
         self._label.value = t(key)
-        self._label.visible = not self._context.is_narrow
         self._menu.tooltip = t("chat.thinking.tooltip", choice=t(key)) if can_switch else t(key)
         self._menu.items = [
             *(self._choices(thinking) if can_switch else []),
             *(self._budget(each, each == budget) for each in _with(budget)),
         ]
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Show the sign alone; the caller updates."""
+        self._label.visible = not narrow
 
     def _choices(self, chosen: Thinking) -> list[ft.PopupMenuItem]:
         items = [

@@ -20,6 +20,7 @@ from app.views.context import ViewContext
 
 _TICK_S = 1.0
 _ICON_PX = 16
+_HEAD_PX = 32
 
 
 def thought_line(seconds: float, texts: Texts, *, is_running: bool = False) -> str:
@@ -63,11 +64,12 @@ class ThoughtView(ft.Column):
             visible=False,
             border=ft.Border(left=ft.BorderSide(2, ft.Colors.OUTLINE_VARIANT)),
             padding=ft.Padding.only(left=2 * UNIT),
-            margin=ft.Margin.only(left=UNIT + _ICON_PX / 2 - 1, bottom=UNIT),
+            # All that it adds to the height of this view is its own, for `on_toggle`.
+            margin=ft.Margin.only(left=UNIT + _ICON_PX / 2 - 1, top=4, bottom=UNIT),
             on_size_change=context.guard(self._on_size),
         )
-        head = ft.Row([self._node, self._copy], spacing=4, vertical_alignment=ft.CrossAxisAlignment.CENTER)
-        super().__init__([head, self._body], spacing=4, tight=True, visible=False)
+        head = ft.Row([self._node, self._copy], spacing=4, height=_HEAD_PX)
+        super().__init__([head, self._body], spacing=0, tight=True, visible=False)
 
     @property
     def text(self) -> str:
@@ -158,8 +160,8 @@ class ThoughtView(ft.Column):
         button = ft.IconButton(
             ft.Icons.CONTENT_COPY_OUTLINED,
             icon_size=_ICON_PX,
-            width=32,
-            height=32,
+            width=_HEAD_PX,
+            height=_HEAD_PX,
             padding=0,
             icon_color=ft.Colors.ON_SURFACE_VARIANT,
             tooltip=self._context.t("chat.thought.copy"),
