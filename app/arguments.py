@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
+from app.template_file import read_template
 from convert.i18n.arguments import LocalizedParser
 from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions
@@ -36,18 +39,33 @@ def add_model_options(parser: LocalizedParser) -> None:
     add("--model", metavar="NAME_OR_PATH", help=parser.text("option.model"))
     add("--threads", metavar="N", type=positive, help=parser.text("option.threads"))
     add("--ctx", metavar="N", type=context_size, help=parser.text("option.ctx"))
-    add("--prompt-format", choices=PROMPT_FORMATS, help=parser.text("option.prompt_format"))
+    names = ", ".join(PROMPT_FORMATS)
+    about_formats = parser.text("option.prompt_format", names=names)
+    add("--prompt-format", metavar="NAME_OR_FILE", type=prompt_format, help=about_formats)
     add("--ignore-memory", action="store_true", help=parser.text("option.ignore_memory"))
 
 
 def load_options(options: argparse.Namespace, default_threads: int | None) -> LoadOptions:
-    """What `add_model_options` was given."""
+    """What `add_model_options` was given. Raises TemplateFileNotReadable."""
+    chosen: str | Path | None = options.prompt_format
     return LoadOptions(
         context_tokens=options.ctx,
         threads=options.threads or default_threads,
-        prompt_format=options.prompt_format,
+        prompt_format=chosen if isinstance(chosen, str) else None,
+        chat_template=read_template(chosen) if isinstance(chosen, Path) else None,
         ignore_memory=options.ignore_memory,
     )
+
+
+def prompt_format(value: str) -> str | Path:
+    """One of `PROMPT_FORMATS`, or the path of a template: an existing file, or what looks like one's name."""
+    if value in PROMPT_FORMATS:
+        return value
+    path = Path(os.path.expanduser(value))
+    if value and (path.is_file() or path.suffix or os.path.dirname(value)):
+        return path
+    # In argparse's own words, which the parser knows in both languages.
+    raise argparse.ArgumentTypeError(f"invalid choice: {value!r} (choose from {', '.join(PROMPT_FORMATS)})")
 
 
 def positive(value: str) -> int:

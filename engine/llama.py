@@ -11,6 +11,8 @@ import ctypes
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +56,16 @@ class _Owner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlToken:
+    """A token that no text may become by chance, and whether it takes the white space beside it along."""
+
+    id: int
+    text: str
+    strips_left: bool
+    strips_right: bool
 
 
 class Model(_Owner):
@@ -116,10 +128,32 @@ class Model(_Owner):
             and not diffusion
         )
 
-    def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
-        """Token ids of `text`, without beginning or end token; control tokens only with `parse_special`."""
+    @cached_property
+    def control_tokens(self) -> tuple[ControlToken, ...]:
+        """All tokens that only a template may write, in the order in which llama.cpp looks for them."""
+        api, vocab = self._api, self._live_vocab()
+        special = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
+        attributes = ((token, int(api.llama_vocab_get_attr(vocab, token))) for token in range(self.n_vocab))
+        found = [
+            ControlToken(
+                token,
+                api.llama_vocab_get_text(vocab, token).decode("utf-8", "replace"),
+                strips_left=bool(attribute & api.LLAMA_TOKEN_ATTR_LSTRIP),
+                strips_right=bool(attribute & api.LLAMA_TOKEN_ATTR_RSTRIP),
+            )
+            for token, attribute in attributes
+            if attribute & special
+        ]
+        return tuple(sorted((token for token in found if token.text), key=lambda token: -len(token.text)))
+
+    def is_token(self, text: str) -> bool:
+        """Whether `text` is one token, a control token or any other."""
+        return len(self._tokenize(text, parse_special=True)) == 1
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Token ids of `text`, without beginning or end token; control tokens in it are only text."""
         pieces = cut_long_runs(text) if self._is_bpe else (text,)
-        return tuple(token for piece in pieces for token in self._tokenize(piece, parse_special))
+        return tuple(token for piece in pieces for token in self._tokenize(piece))
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to a text; none for control tokens."""
@@ -146,7 +180,7 @@ class Model(_Owner):
         """Have `context` closed before this model is."""
         self._contexts.add(context)
 
-    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+    def _tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         capacity = len(data) + 8
         for _ in range(2):

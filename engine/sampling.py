@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "frequency_penalty": (-100, 100),
     "max_tokens": (1, 2**31 - 1),
     "seed": (0, MAX_SEED),
+    "thought_budget": (0, 2**31 - 1),
 }
 
 

@@ -72,22 +72,24 @@ class LoadOptions:
     context_tokens: None is what the model was trained with, at most 4,096, less if memory is short. threads:
     None follows the machine, from one to the number of performance cores; another number stays. gpu_layers:
     None offloads all layers where a GPU backend was built in (Metal). prompt_format: one of
-    `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. ignore_memory: load although the model does not
-    seem to fit.
+    `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. chat_template: the text of a Jinja template in
+    the place of the file's own. ignore_memory: load although the model does not seem to fit.
     """
 
     context_tokens: int | None = None
     threads: int | None = None
     gpu_layers: int | None = None
     prompt_format: str | None = None
+    chat_template: str | None = None
     ignore_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What was loaded. Sizes in bytes; n_threads: the most that compute; `vocabulary` is a fingerprint of the
-    token list (hexadecimal). is_base: it was not trained to chat, and only continues a text. thinks: it may
-    think before it answers; can_switch_thinking: its template lets one choose.
+    token list (hexadecimal). is_base: nothing in the file says that it was trained to chat, so it only
+    continues a text. likely_format: of such a file, the chat format that its vocabulary was made for, if any.
+    thinks: it may think before it answers; can_switch_thinking: its template lets one choose.
     """
 
     path: str
@@ -103,6 +105,7 @@ class ModelInfo:
     prompt_format: str
     vocabulary: str
     is_base: bool = False
+    likely_format: str | None = None
     thinks: bool = False
     can_switch_thinking: bool = False
 

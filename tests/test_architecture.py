@@ -32,7 +32,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "httpx": ("engine/models/",),
     "psutil": ("engine/", "convert/pipeline.py"),
     "numpy": ("engine/llama.py", "engine/penalties.py", "engine/native/", "convert/"),
-    "jinja2": ("engine/chat_template.py",),
+    "jinja2": ("engine/template_sandbox.py",),
     "rich": ("app/commands/", "convert/terminal.py"),
     "prompt_toolkit": ("app/questions.py",),
     "torch": (),
@@ -50,7 +50,7 @@ MAY_BE_AT_TOP = (
     "app/components/",
     "app/main.py",
     "convert/terminal.py",
-    "engine/chat_template.py",
+    "engine/template_sandbox.py",
 )
 
 # What draws, and what it is built on.
