@@ -47,16 +47,20 @@ class _DisplayThought:
     def push(self, text: str) -> None:
         if self._began_s is None:
             self._began_s = time.monotonic()
+        was_started = self._display.started
+        shown = self._display.push(text)
+        if shown and not was_started:
             self._terminal.note(self._texts.text("answer.thinking"))
-        self._terminal.aside(self._display.push(text))
+        self._terminal.aside(shown)
 
     def end(self) -> None:
-        """Close what was begun; once is enough."""
+        """Close what was begun; once is enough. A thought of nothing but blanks was never seen."""
         if self._began_s is None:
             return
         seconds, self._began_s = time.monotonic() - self._began_s, None
-        if self._display.started:
-            self._terminal.end_line()
+        if not self._display.started:
+            return
+        self._terminal.end_line()
         self._terminal.note(self._texts.text("answer.thought", seconds=seconds))
 
 

@@ -196,7 +196,7 @@ class AnswerRun:
         assert self._writer is not None
         self._save(self._writer.abandon)
         made = self.made
-        if not made.text and not made.thought and self.message_id is not None:
+        if not made.text and not made.thought.strip() and self.message_id is not None:
             self._history.messages.delete(self.message_id)
             self._emit(PathChanged(self.request.conversation_id))
 

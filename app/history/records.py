@@ -121,7 +121,7 @@ class StoredMessage:
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing; an answer that ended within its thought does not."""
-        return not self.text and not self.thought
+        return not self.text and not self.thought.strip()
 
 
 @dataclass(frozen=True, slots=True)

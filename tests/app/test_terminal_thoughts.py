@@ -97,6 +97,14 @@ def test_an_answer_that_is_stopped_in_its_thought_ends_its_line(tmp_path: Path) 
     assert screen.notes[2].startswith("Thought for ")
 
 
+def test_a_thought_of_blanks_only_is_not_mentioned(tmp_path: Path) -> None:
+    screen = Screen()
+    _chat(screen, FakeBackend([["four."]], thoughts=[["\n", "\n"]], info=SWITCHABLE), tmp_path, "2 + 2?")
+
+    assert screen.answers == "four.\n"
+    assert len(screen.notes) == 1
+
+
 def test_json_has_the_thought_beside_the_answer(tmp_path: Path) -> None:
     screen = Screen()
     _chat(screen, _thinking_backend(), tmp_path, "--json", "2 + 2?")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flet as ft
 
 from app.components.basics.identified import identified
@@ -23,17 +21,11 @@ _CUT_OFF = (Status.UNFINISHED, Status.STOPPED, Status.LENGTH)
 class AnswerRow(ft.Container):
     """One answer. What changes it does not update the screen, except `render` and `set_activity`.
 
-    is_thought_open, on_thought_toggle: of its `ThoughtView`.
+    thought: the view of its thought, to be filled here.
     """
 
     def __init__(
-        self,
-        context: ViewContext,
-        commands: MessageCommands,
-        entry: PathMessage,
-        *,
-        is_thought_open: bool,
-        on_thought_toggle: Callable[[bool, float], object],
+        self, context: ViewContext, commands: MessageCommands, entry: PathMessage, thought: ThoughtView
     ) -> None:
         self._context = context
         self._commands = commands
@@ -41,7 +33,7 @@ class AnswerRow(ft.Container):
         self._has_branch_ids = False
         self._shows_details = False
         self.entry = entry
-        self._thought = ThoughtView(context, is_open=is_thought_open, on_toggle=on_thought_toggle)
+        self._thought = thought
         self._text = MarkdownView(context, entry.message.text, is_growing=self.is_streaming)
         self._activity = ft.Row(
             [
@@ -85,7 +77,7 @@ class AnswerRow(ft.Container):
     @property
     def has_begun(self) -> bool:
         """Whether there is a first word of it, be it only thought."""
-        return bool(self._text.text or self._thought.text)
+        return bool(self._text.text) or not self._thought.is_blank
 
     @property
     def n_growing_chars(self) -> int:
@@ -112,7 +104,7 @@ class AnswerRow(ft.Container):
         """Bring what was added to the screen."""
         if self._activity.visible and self.has_begun:
             self.set_activity(None)
-        if self._thought.text:
+        if not self._thought.is_blank:
             self._thought.render()
         self._text.render()
 

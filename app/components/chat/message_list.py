@@ -20,6 +20,7 @@ from app.components.chat.answer_row import AnswerRow
 from app.components.chat.following import Coalescer, Following, flush_interval_s
 from app.components.chat.message_commands import MessageCommands
 from app.components.chat.question_row import QuestionRow
+from app.components.chat.thought_view import ThoughtView
 from app.history.records import PathMessage
 from app.views.context import ViewContext
 
@@ -228,16 +229,17 @@ class MessageList(ft.Stack):
 
     def _make_row(self, entry: PathMessage) -> Row:
         if entry.message.role == "assistant":
-            message_id = entry.message.id
-            return AnswerRow(
-                self._context,
-                self._commands,
-                entry,
-                is_thought_open=message_id in self._opened_thoughts,
-                on_thought_toggle=partial(self._thought_toggled, message_id),
-            )
+            return AnswerRow(self._context, self._commands, entry, self._make_thought(entry.message.id))
         is_waiting = entry.message.id in self._waiting
         return QuestionRow(self._context, self._commands, entry, is_waiting=is_waiting)
+
+    def _make_thought(self, message_id: int) -> ThoughtView:
+        return ThoughtView(
+            self._context,
+            is_open=message_id in self._opened_thoughts,
+            on_toggle=partial(self._thought_toggled, message_id),
+            on_resize=partial(self._thought_resized, message_id),
+        )
 
     def _mark_last(self, loaded: Sequence[PathMessage]) -> None:
         """Give the newest rows their names for tests and shortcuts; those of a branch switch only once."""
@@ -314,12 +316,11 @@ class MessageList(ft.Stack):
             frame.bgcolor = None
             refresh(frame)
 
-    def _thought_toggled(self, message_id: int, is_open: bool, grown_px: float) -> None:
+    def _thought_toggled(self, message_id: int, is_open: bool) -> None:
+        (self._opened_thoughts.add if is_open else self._opened_thoughts.discard)(message_id)
+
+    def _thought_resized(self, message_id: int, grown_px: float) -> None:
         """Keep the line that was clicked where it is: what changes in a list anchored at its end moves it."""
-        if is_open:
-            self._opened_thoughts.add(message_id)
-        else:
-            self._opened_thoughts.discard(message_id)
         row = self._rows.get(message_id)
         follows = self._following.is_at_end and isinstance(row, AnswerRow) and row.is_streaming
         if not follows:

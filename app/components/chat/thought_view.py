@@ -37,16 +37,24 @@ def thought_line(seconds: float, texts: Texts, *, is_running: bool = False) -> s
 class ThoughtView(ft.Column):
     """The thought of one answer. What changes it does not update the screen, except `render` and a click.
 
-    on_toggle: is told whether it is open now, and by how many pixels its height differs once that is known.
+    on_toggle: is told whether it is open now. on_resize: by how many pixels that changed its height, once that
+    is known.
     """
 
     def __init__(
-        self, context: ViewContext, *, is_open: bool, on_toggle: Callable[[bool, float], object]
+        self,
+        context: ViewContext,
+        *,
+        is_open: bool,
+        on_toggle: Callable[[bool], object],
+        on_resize: Callable[[float], object],
     ) -> None:
         self._context = context
         self._on_toggle = on_toggle
+        self._on_resize = on_resize
         self._pieces: list[str] = []
         self._n_chars = 0
+        self._is_blank = True
         self._is_open = is_open
         self._is_running = False
         self._before_s = 0.0
@@ -64,7 +72,7 @@ class ThoughtView(ft.Column):
             visible=False,
             border=ft.Border(left=ft.BorderSide(2, ft.Colors.OUTLINE_VARIANT)),
             padding=ft.Padding.only(left=2 * UNIT),
-            # All that it adds to the height of this view is its own, for `on_toggle`.
+            # All that it adds to the height of this view is its own, for `on_resize`.
             margin=ft.Margin.only(left=UNIT + _ICON_PX / 2 - 1, top=4, bottom=UNIT),
             on_size_change=context.guard(self._on_size),
         )
@@ -75,6 +83,11 @@ class ThoughtView(ft.Column):
     def text(self) -> str:
         """The thought as far as it is known here, exact."""
         return "".join(self._pieces)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to see; some models open a thought and close it at once."""
+        return self._is_blank
 
     @property
     def n_growing_chars(self) -> int:
@@ -121,7 +134,7 @@ class ThoughtView(ft.Column):
         """Show this state of the thought; the caller updates. seconds: how long so far, 0 if not known."""
         known = self.text
         if not text.startswith(known):
-            self._pieces, self._n_chars, known = [], 0, ""
+            self._pieces, self._n_chars, self._is_blank, known = [], 0, True, ""
             self._close_text()
         self._append(text[len(known) :])
         if is_running and not self._is_running:
@@ -171,7 +184,7 @@ class ThoughtView(ft.Column):
 
     def _fill(self) -> None:
         """Bring line and body up to date, without sending them."""
-        self.visible = bool(self._n_chars)
+        self.visible = not self._is_blank
         is_open = self._is_open and self.visible
         self._label.value = self._node.label = thought_line(
             self._seconds, self._context.texts, is_running=self._is_running
@@ -194,6 +207,7 @@ class ThoughtView(ft.Column):
     def _append(self, piece: str) -> None:
         self._pieces.append(piece)
         self._n_chars += len(piece)
+        self._is_blank = self._is_blank and not piece.strip()
         if self._text is not None:
             self._text.append(piece)
 
@@ -204,15 +218,16 @@ class ThoughtView(ft.Column):
         self._is_open = not self._is_open
         self._fill()
         refresh(self)
+        self._on_toggle(self._is_open)
         self._awaits_height = self._is_open
         if not self._is_open:
-            self._on_toggle(False, -self._height_px)
+            self._on_resize(-self._height_px)
 
     def _on_size(self, event: ft.LayoutSizeChangeEvent[ft.Container]) -> None:
         self._height_px = event.height
         if self._awaits_height and self._is_open:
             self._awaits_height = False
-            self._on_toggle(True, event.height)
+            self._on_resize(event.height)
 
     # --- the clock ---
 
