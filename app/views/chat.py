@@ -30,7 +30,6 @@ from app.components.chat.load_failure import LoadFailure
 from app.components.chat.message_list import MessageList, Place
 from app.components.chat.queue_chips import Queued
 from app.history.errors import ConversationMissing
-from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
@@ -356,7 +355,7 @@ class ChatView(ft.Container):
     async def _send(self, text: str) -> None:
         conversation_id = self._conversation_id
         if conversation_id is None:
-            conversation = await self._context.in_thread(self._begin)
+            conversation = await self._context.in_thread(self._behaviour.begin)
             self._n_loads += 1
             self._reading = Reading(conversation)
             self._new_draft = ""
@@ -366,15 +365,6 @@ class ChatView(ft.Container):
             return
         await self._context.in_thread(self._service.send, conversation_id, text)
         await self._messages.scroll_to_end()
-
-    def _begin(self) -> Conversation:
-        """Let the conversation exist, with what was chosen for it; called on a thread."""
-        overrides = self._behaviour.overrides
-        conversation_id = self._service.new_conversation(overrides.persona)
-        conversations = self._service.history.conversations
-        if overrides != Overrides(persona=overrides.persona):
-            conversations.set_overrides(conversation_id, overrides)
-        return conversations.get(conversation_id)
 
     async def _go_to_end(self) -> None:
         await self._messages.scroll_to_end()

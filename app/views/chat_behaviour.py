@@ -59,6 +59,15 @@ class ChatBehaviour:
         self.thinking.show(self._info, overrides.thinking or "automatic", overrides.thought_budget)
         refresh(self.thinking)
 
+    def begin(self) -> Conversation:
+        """Let the conversation exist, with what was chosen for it; may wait for the disk."""
+        overrides = self.overrides
+        conversation_id = self._service.new_conversation(overrides.persona)
+        conversations = self._service.history.conversations
+        if overrides != Overrides(persona=overrides.persona):
+            conversations.set_overrides(conversation_id, overrides)
+        return conversations.get(conversation_id)
+
     def forget_new(self) -> None:
         """The conversation that did not exist yet does now."""
         self._new = Overrides()

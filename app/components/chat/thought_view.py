@@ -37,8 +37,8 @@ def thought_line(seconds: float, texts: Texts, *, is_running: bool = False) -> s
 class ThoughtView(ft.Column):
     """The thought of one answer. What changes it does not update the screen, except `render` and a click.
 
-    on_toggle: is told whether it is open now. on_resize: by how many pixels that changed its height, once that
-    is known.
+    on_toggle: is told whether it is open now. on_resize: by how many pixels that changed its height, once
+    that is known.
     """
 
     def __init__(
