@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.template_file import read_template
 from convert.i18n.arguments import LocalizedParser
+from engine.partial_sampling import NO_LIMIT, PartialSampling
 from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions
 
@@ -57,6 +58,43 @@ def load_options(options: argparse.Namespace, default_threads: int | None) -> Lo
     )
 
 
+def add_sampling_options(parser: LocalizedParser) -> None:
+    """How the next word is chosen, and whether it is thought before; `asked_sampling` reads them."""
+    add = parser.options.add_argument
+    add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
+    add("--top-k", metavar="N", type=whole, help=parser.text("chat.top_k"))
+    add("--top-p", metavar="X", type=share, help=parser.text("chat.top_p"))
+    add("--min-p", metavar="X", type=share, help=parser.text("chat.min_p"))
+    for name in ("repetition", "presence", "frequency"):
+        kind = factor if name == "repetition" else penalty
+        add(f"--{name}-penalty", metavar="X", type=kind, help=parser.text(f"chat.{name}_penalty"))
+    add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
+    add("--max-tokens", metavar="N", type=answer_limit, help=parser.text("chat.max_tokens"))
+    switch = parser.options.add_mutually_exclusive_group().add_argument
+    switch("--think", dest="thinking", action="store_const", const="on", help=parser.text("chat.think"))
+    switch(
+        "--no-think", dest="thinking", action="store_const", const="off", help=parser.text("chat.no_think")
+    )
+    add("--thought-budget", metavar="N", type=positive, help=parser.text("chat.thought_budget"))
+
+
+def asked_sampling(options: argparse.Namespace) -> PartialSampling:
+    """What `add_sampling_options` was given."""
+    return PartialSampling(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+        presence_penalty=options.presence_penalty,
+        frequency_penalty=options.frequency_penalty,
+        seed=options.seed,
+        max_tokens=options.max_tokens,
+        thinking=options.thinking,
+        thought_budget=options.thought_budget,
+    )
+
+
 def prompt_format(value: str) -> str | Path:
     """One of `PROMPT_FORMATS`, or the path of a template: an existing file, or what looks like one's name."""
     if value in PROMPT_FORMATS:
@@ -98,6 +136,43 @@ def temperature(value: str) -> float:
     if not math.isfinite(number) or number < 0:
         raise ValueError(value)
     return number
+
+
+def whole(value: str) -> int:
+    """A whole number of at least 0."""
+    number = int(value)
+    if not 0 <= number < 2**31:
+        raise ValueError(value)
+    return number
+
+
+def share(value: str) -> float:
+    """A number from 0 to 1."""
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(value)
+    return number
+
+
+def factor(value: str) -> float:
+    """What a penalty divides by: 1 changes nothing."""
+    number = float(value)
+    if not 0.01 <= number <= 100:
+        raise ValueError(value)
+    return number
+
+
+def penalty(value: str) -> float:
+    """What a penalty subtracts: 0 changes nothing."""
+    number = float(value)
+    if not -100 <= number <= 100:
+        raise ValueError(value)
+    return number
+
+
+def answer_limit(value: str) -> int:
+    """A whole number of at least 1, or the word `none`."""
+    return NO_LIMIT if value.casefold() == "none" else positive(value)
 
 
 def seed(value: str) -> int:

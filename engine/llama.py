@@ -25,10 +25,12 @@ from engine.backend import Progress, untold
 from engine.errors import GenerationFailed, LoadFailed
 from engine.long_runs import cut_long_runs
 from engine.native import binding
-from engine.types import Sampling
+from engine.types import Sampler, Sampling
 
 _ALL_LAYERS = -1
 _ABORTED = 2  # return value of llama_decode
+_MIROSTAT_CANDIDATES = 100  # llama.cpp's `m`, how many tokens its first version estimates from
+_XTC_MIN_KEEP = 1
 
 
 class _Owner:
@@ -169,6 +171,19 @@ class Model(_Owner):
     def ends_answer(self, token: int) -> bool:
         """Whether `token` ends a generation (end of text, end of turn)."""
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
+
+    def marks_turn(self, token: int) -> bool:
+        """Whether `token` ends a turn or marks its parts: no text, but what a chat template writes.
+
+        Those that end a generation, control tokens, and names in angle brackets that were added to the
+        vocabulary whole, as gpt-oss has them.
+        """
+        api = self._api
+        if api.llama_vocab_is_eog(self._vocab, token) or api.llama_vocab_is_control(self._vocab, token):
+            return True
+        if not api.llama_vocab_get_attr(self._vocab, token) & api.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return False
+        return self.token_text(token).startswith("<") and self.token_text(token).endswith(">")
 
     def close(self) -> None:
         """Free the contexts made from this model, then the model."""
@@ -314,19 +329,21 @@ def outputs_kept(n_micro_batch: int) -> int:
 
 
 class SamplerChain(_Owner):
-    """Chooses a token from a context's logits: temperature, top-k, top-p, min-p, then by chance; or the best.
+    """Chooses a token from a context's logits: the samplers in their order, then by chance; or the best.
 
-    Penalties come before it, see `engine.penalties`.
+    Penalties come before it, see `engine.penalties`. Source: common/sampling.cpp of llama.cpp.
     """
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
+    def __init__(self, sampling: Sampling, seed: int, n_vocab: int) -> None:
         api = binding.api()
         super().__init__(
             api.llama_sampler_chain_init(api.llama_sampler_chain_default_params()), api.llama_sampler_free
         )
         self._api = api
-        self._is_greedy = sampling.temperature == 0
-        for sampler in self._samplers(sampling, seed):
+        self._is_greedy = sampling.temperature == 0 and not sampling.mirostat
+        if self._is_greedy:
+            return
+        for sampler in self._samplers(sampling, seed, n_vocab):
             api.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it from here on
 
     def sample(self, context: Context) -> int:
@@ -335,19 +352,36 @@ class SamplerChain(_Owner):
             return int(context.logits().argmax())
         return int(self._api.llama_sampler_sample(self.pointer, context.pointer, -1))
 
-    def _samplers(self, sampling: Sampling, seed: int) -> Iterator[Any]:
-        api = self._api
-        if self._is_greedy:
+    def _samplers(self, sampling: Sampling, seed: int, n_vocab: int) -> Iterator[Any]:
+        api, tau, eta = self._api, sampling.mirostat_tau, sampling.mirostat_eta
+        if sampling.mirostat:
+            yield api.llama_sampler_init_temp(sampling.temperature)
+            if sampling.mirostat == 1:
+                yield api.llama_sampler_init_mirostat(n_vocab, seed, tau, eta, _MIROSTAT_CANDIDATES)
+            else:
+                yield api.llama_sampler_init_mirostat_v2(seed, tau, eta)
             return
-        # The order of transformers' `generate`, which the model card's settings were chosen with.
-        yield api.llama_sampler_init_temp(sampling.temperature)
-        if sampling.top_k > 0:
-            yield api.llama_sampler_init_top_k(sampling.top_k)
-        if sampling.top_p < 1:
-            yield api.llama_sampler_init_top_p(sampling.top_p, 1)
-        if sampling.min_p > 0:
-            yield api.llama_sampler_init_min_p(sampling.min_p, 1)
+        for name in sampling.sequence:
+            if (sampler := self._sampler(name, sampling, seed)) is not None:
+                yield sampler
         yield api.llama_sampler_init_dist(seed)
+
+    def _sampler(self, name: Sampler, sampling: Sampling, seed: int) -> Any | None:
+        """The native sampler of this name; None for one that changes nothing."""
+        api = self._api
+        if name == "temperature" and sampling.temperature != 1:
+            return api.llama_sampler_init_temp(sampling.temperature)
+        if name == "top_k" and sampling.top_k > 0:
+            return api.llama_sampler_init_top_k(sampling.top_k)
+        if name == "top_p" and sampling.top_p < 1:
+            return api.llama_sampler_init_top_p(sampling.top_p, 1)
+        if name == "min_p" and sampling.min_p > 0:
+            return api.llama_sampler_init_min_p(sampling.min_p, 1)
+        if name == "xtc" and sampling.xtc_probability > 0:
+            return api.llama_sampler_init_xtc(
+                sampling.xtc_probability, sampling.xtc_threshold, _XTC_MIN_KEEP, seed
+            )
+        return None
 
 
 def _in_steps(progress: Progress) -> Callable[[float, Any], bool]:

@@ -192,6 +192,9 @@ _OWN_FORMATS: dict[str, BelleFormat | BaseFormat] = {
     own.name: own for own in (BELLE, BELLE_CARD, BELLE_LLAMA, BASE)
 }
 
+BELLE_FORMATS = frozenset({BELLE.name, BELLE_CARD.name, BELLE_LLAMA.name})
+"""Formats of BELLE's own models, which answer as BELLE's card says."""
+
 TEMPLATE = "template"
 PROMPT_FORMATS: tuple[str, ...] = (*_OWN_FORMATS, TEMPLATE, *NAMED_TEMPLATES)
 

@@ -14,9 +14,9 @@ from engine.abort import AbortPoll, Cancellation
 from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
 from engine.llama import Context, Model, SamplerChain
-from engine.penalties import Penalties
-from engine.prompt import PromptFormat
-from engine.thoughts import Thoughts
+from engine.penalties import Penalties, none_spared
+from engine.prompt import BELLE_FORMATS, PromptFormat
+from engine.thought_tokens import Thoughts
 from engine.threads import Threads, ThreadTuner
 from engine.types import Event, Finished, FinishReason, Sampling, Statistics
 from engine.window import ContextWindow, Prompt
@@ -49,6 +49,9 @@ class Session:
         self._n_read = min(n_read, context.n_batch)
         self._turns = prompt_format.stop_strings
         self._thoughts = thoughts
+        # BELLE's card has transformers' `generate` penalize all of the context, its end tokens too.
+        is_belle = prompt_format.name in BELLE_FORMATS
+        self._is_spared = none_spared if is_belle else model.marks_turn
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
         self._window = ContextWindow(model, prompt_format, vocabulary, self._context_tokens)
@@ -77,7 +80,8 @@ class Session:
         )
         reason = FinishReason.CANCELLED
         if is_read:
-            with _TokenChooser(self._context, sampling, seed, prompt.tokens) as chooser:
+            penalties = Penalties(sampling, prompt.tokens, self._is_spared)
+            with _TokenChooser(self._context, sampling, seed, penalties) as chooser:
                 room = self._context_tokens - len(prompt.tokens)
                 reason = yield from self._generate(answer, chooser, sampling, room, cancellation, watch)
                 watch.sampling_s = chooser.seconds
@@ -193,10 +197,10 @@ class Session:
 class _TokenChooser:
     """Penalties and sampler chain of one answer, with the time they take."""
 
-    def __init__(self, context: Context, sampling: Sampling, seed: int, prompt: Sequence[int]) -> None:
+    def __init__(self, context: Context, sampling: Sampling, seed: int, penalties: Penalties) -> None:
         self._context = context
-        self._penalties = Penalties(sampling, prompt)
-        self._chain = SamplerChain(sampling, seed)
+        self._penalties = penalties
+        self._chain = SamplerChain(sampling, seed, context.model.n_vocab)
         self.seconds = 0.0
 
     def choose(self) -> int:

@@ -212,7 +212,10 @@ def test_code_reads_assets_as_resources() -> None:
 HOSTS = re.compile(
     rb"\b(?:pypi\.org|pythonhosted\.org|huggingface\.co(?!/docs/)|hf-mirror\.com|modelscope\.cn)\b"
 )
-MAY_NAME_HOSTS = ("engine/models/endpoints.py", "assets/catalog.json", "assets/demo/", "tests/", "README")
+MAY_NAME_HOSTS = (
+    *("engine/models/endpoints.py", "assets/catalog.json", "assets/sampling.json", "assets/demo/"),
+    *("tests/", "README"),
+)
 
 
 def test_no_registry_or_hub_is_named_where_it_is_not_needed() -> None:

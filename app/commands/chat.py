@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from app.answers import answer_document, collect_answer, remarks, stream_answer, summary_line
-from app.arguments import add_command, add_model_options, load_options, positive, seed, temperature
+from app.arguments import (
+    add_command,
+    add_model_options,
+    add_sampling_options,
+    asked_sampling,
+    load_options,
+)
+from app.chat.choices import find_key
+from app.demo_model import DEMO_SAMPLING
 from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
-from app.models.finding import open_library
+from app.model_values import ModelValues
+from app.models.finding import DEMO_NAME, open_library
+from app.settings import read_settings
 from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
-from engine.types import Finished, FinishReason, ModelInfo, Sampling
+from engine.models.model_sampling import resolve_for
+from engine.types import Finished, FinishReason, LoadOptions, ModelInfo, Sampling
 
 NAME = "chat"
 _LARGE_BYTES = 500_000_000
@@ -26,22 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
     add_model_options(parser)
     add = parser.options.add_argument
     add("--system", metavar="TEXT", help=parser.text("chat.system"))
-    add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
-    add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
-    add("--max-tokens", metavar="N", type=positive, help=parser.text("chat.max_tokens"))
-    _add_thinking(parser)
+    add_sampling_options(parser)
     add("--json", action="store_true", help=parser.text("chat.json"))
     parser.set_defaults(run=run, parser=parser)
-
-
-def _add_thinking(parser: LocalizedParser) -> None:
-    switch = parser.options.add_mutually_exclusive_group().add_argument
-    switch("--think", dest="thinking", action="store_const", const="on", help=parser.text("chat.think"))
-    switch(
-        "--no-think", dest="thinking", action="store_const", const="off", help=parser.text("chat.no_think")
-    )
-    add = parser.options.add_argument
-    add("--thought-budget", metavar="N", type=positive, help=parser.text("chat.thought_budget"))
 
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
@@ -52,12 +49,13 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     try:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
-        info = backend.load(model.path, load_options(options, model.threads))
+        load = load_options(options, model.threads)
+        info = backend.load(model.path, load)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
         for remark in _thinking_remarks(options, info, shell):
             shell.terminal.note(remark)
-        sampling = _with_thinking(_sampling(options, model), options)
+        sampling = _sampling(options, model, load, shell)
         dialogue = Dialogue(backend, sampling, remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)
@@ -79,20 +77,13 @@ def _question(options: argparse.Namespace, shell: Shell) -> str | None:
     return text
 
 
-def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
-    """The model's defaults with what was asked for."""
-    chosen = model.sampling
-    if options.temperature is not None:
-        chosen = replace(chosen, temperature=options.temperature)
-    if options.max_tokens is not None:
-        chosen = replace(chosen, max_tokens=options.max_tokens)
-    return replace(chosen, seed=options.seed)
-
-
-def _with_thinking(sampling: Sampling, options: argparse.Namespace) -> Sampling:
-    return replace(
-        sampling, thinking=options.thinking or sampling.thinking, thought_budget=options.thought_budget
-    )
+def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:
+    """What was asked for, what this person set for the model, and what the model itself wants."""
+    settings = read_settings(shell.home.root)
+    key = DEMO_NAME if model.is_demo else find_key(model.path, shell.home)
+    wants = DEMO_SAMPLING if model.is_demo else ModelValues().of_file(model.path, load)
+    resolved = resolve_for(wants, conversation=asked_sampling(options), own=settings.sampling_of(key))
+    return resolved.sampling
 
 
 def _thinking_remarks(options: argparse.Namespace, info: ModelInfo, shell: Shell) -> list[str]:

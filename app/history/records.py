@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from engine.partial_sampling import PartialSampling
 from engine.types import FinishReason, Message, Role, Sampling, Statistics, Thinking, TokenIds
 
 
@@ -41,7 +42,7 @@ class Overrides:
     persona: str | None = None
     system: str | None = None
     model: str | None = None
-    sampling: Sampling | None = None
+    sampling: PartialSampling | None = None
     thinking: Thinking | None = None
     thought_budget: int | None = None
 

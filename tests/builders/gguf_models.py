@@ -99,9 +99,12 @@ def write_model(
     name: str | None = None,
     control: Sequence[str] = (),
     tensors: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    keys: Mapping[str, str | int | float] | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write a float32 model; `tensors` replace random ones of that name. control: further control tokens."""
+    """Write a float32 model; `tensors` replace random ones of that name. control: further control tokens.
+    keys: further metadata.
+    """
     shape = shape or Shape()
     vocabulary = vocabulary or byte_vocabulary()
     writer = gguf.GGUFWriter(path, architecture)
@@ -118,12 +121,24 @@ def write_model(
     else:
         writer.add_layer_norm_eps(1e-5)
     _add_vocabulary(writer, vocabulary, pre_tokenizer, control)
+    _add_keys(writer, keys or {})
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     build = _llama_tensors if architecture == "llama" else _bloom_tensors
     made = build(shape, len(vocabulary.tokens), np.random.default_rng(seed))
     for name, values in {**made, **(tensors or {})}.items():
         writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_header(path: Path, architecture: str, keys: Mapping[str, str | int | float]) -> Path:
+    """Write a GGUF that has metadata and nothing else."""
+    writer = gguf.GGUFWriter(path, architecture)
+    _add_keys(writer, keys)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -209,6 +224,16 @@ def chain(
     if len(set(steps[:-1])) < len(steps) - 1:
         raise ValueError("a token may occur only once in a chain")
     return dict(zip(steps, steps[1:], strict=False))
+
+
+def _add_keys(writer: gguf.GGUFWriter, keys: Mapping[str, str | int | float]) -> None:
+    for key, value in keys.items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_int32(key, value)
+        else:
+            writer.add_float32(key, value)
 
 
 def _add_vocabulary(

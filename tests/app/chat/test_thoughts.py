@@ -12,7 +12,8 @@ from app.history.records import Overrides, Status, StoredMessage
 from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
 from engine.errors import EngineStopped
-from engine.types import Message, Sampling
+from engine.partial_sampling import PartialSampling
+from engine.types import Message
 
 THINKING_INFO = replace(INFO, thinks=True, can_switch_thinking=True)
 
@@ -148,7 +149,7 @@ def test_a_conversation_says_whether_to_think_with_any_sampling(
     ask(service, recorder, conversation, "one")
     set_overrides(conversation, Overrides(thinking="off", thought_budget=512))
     ask(service, recorder, conversation, "two")
-    set_overrides(conversation, Overrides(sampling=Sampling(top_k=5, thought_budget=9), thinking="on"))
+    set_overrides(conversation, Overrides(sampling=PartialSampling(top_k=5, thought_budget=9), thinking="on"))
     ask(service, recorder, conversation, "three")
 
     asked = [sampling for _, sampling in fake.asked]

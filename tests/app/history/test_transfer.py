@@ -29,6 +29,7 @@ from app.history.store import HistoryStore
 from app.history.transcript import Labels
 from app.transcript import save_transcript
 from app.typed_json import to_json
+from engine.partial_sampling import PartialSampling
 from engine.types import Message, Sampling, Statistics, TokenIds
 
 TEXT = st.text(
@@ -43,12 +44,13 @@ STATISTICS = st.builds(
     Statistics, COUNT, COUNT, COUNT, NUMBER, NUMBER, st.none() | NUMBER, COUNT, COUNT, COUNT, COUNT
 )
 ORIGIN = st.builds(Origin, TEXT, TEXT, TEXT, st.none() | TEXT, TEXT, st.none() | SAMPLING)
+PARTIAL = st.builds(PartialSampling, temperature=st.none() | NUMBER, max_tokens=st.none() | COUNT)
 OVERRIDES = st.builds(
     Overrides,
     st.none() | TEXT,
     st.none() | TEXT,
     st.none() | TEXT,
-    st.none() | SAMPLING,
+    st.none() | PARTIAL,
     st.sampled_from([None, "on", "off"]),
     st.none() | COUNT,
 )
