@@ -8,7 +8,8 @@ from typing import Any
 
 from app.settings import SettingsStore
 from builders.gguf_models import WORDS, byte_vocabulary, chain, write_scripted_model
-from engine.types import LoadOptions, Sampling
+from engine.partial_sampling import PartialSampling
+from engine.types import LoadOptions
 
 Start = Callable[..., Any]
 Look = Callable[..., Any]
@@ -34,7 +35,7 @@ def _use_thinking_model(home: Path) -> None:
     SettingsStore(home).update(
         default_model="thinker",
         load=LoadOptions(threads=1),
-        sampling=Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=64),
+        model_sampling={"thinker": PartialSampling(temperature=0.0)},
     )
 
 
