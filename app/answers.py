@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -10,23 +11,57 @@ from app.dialogue import Dialogue, DisplayText
 from app.i18n import Texts
 from app.interrupts import cancelling_on_interrupt
 from app.terminal import Terminal
-from engine.types import Event, Finished, FinishReason, ModelInfo, Statistics, TokenChunk
+from engine.types import Event, Finished, FinishReason, ModelInfo, Statistics, ThoughtChunk, TokenChunk
 
 
-def stream_answer(dialogue: Dialogue, question: str, terminal: Terminal) -> Finished:
+def stream_answer(dialogue: Dialogue, question: str, terminal: Terminal, texts: Texts) -> Finished:
     """Show the answer as it is made, with a newline at its end; Ctrl-C ends it early.
 
-    Raises what the engine raises, and OutputClosed.
+    A thought that precedes it goes where the notes go, between two lines of its own. Raises what the engine
+    raises, and OutputClosed.
     """
-    display = DisplayText()
+    display, thought = DisplayText(), _DisplayThought(terminal, texts)
     try:
         for event in _events(dialogue, question):
-            if isinstance(event, TokenChunk):
+            if isinstance(event, ThoughtChunk):
+                thought.push(event.text)
+            elif isinstance(event, TokenChunk):
+                thought.end()
                 terminal.write(display.push(event.text))
     finally:
+        thought.end()
         if display.started:
             terminal.write_raw("\n")
     return _finished(dialogue)
+
+
+class _DisplayThought:
+    """A thought as it is shown while it streams, if there is one."""
+
+    def __init__(self, terminal: Terminal, texts: Texts) -> None:
+        self._terminal = terminal
+        self._texts = texts
+        self._display = DisplayText()
+        self._began_s: float | None = None
+
+    def push(self, text: str) -> None:
+        if self._began_s is None:
+            self._began_s = time.monotonic()
+        was_started = self._display.started
+        shown = self._display.push(text)
+        if shown and not was_started:
+            self._terminal.note(self._texts.text("answer.thinking"))
+        self._terminal.aside(shown)
+
+    def end(self) -> None:
+        """Close what was begun; once is enough. A thought of nothing but blanks was never seen."""
+        if self._began_s is None:
+            return
+        seconds, self._began_s = time.monotonic() - self._began_s, None
+        if not self._display.started:
+            return
+        self._terminal.end_line()
+        self._terminal.note(self._texts.text("answer.thought", seconds=seconds))
 
 
 def collect_answer(dialogue: Dialogue, question: str) -> Finished:
@@ -52,12 +87,16 @@ def _finished(dialogue: Dialogue) -> Finished:
 
 
 def answer_document(info: ModelInfo, finished: Finished, *, is_demo: bool) -> dict[str, object]:
-    """`{"answer", "reason", "model": {...}, "statistics": {...}}` for JSON; seconds, bytes and tokens."""
+    """`{"answer", "thought", "reason", "model": {...}, "statistics": {...}}` for JSON.
+
+    In seconds, bytes and tokens; thought: "" where there was none.
+    """
     statistics = finished.statistics
     model = asdict(info)
     del model["vocabulary"]
     return {
         "answer": finished.message.text.strip(),
+        "thought": finished.message.thought.strip(),
         "reason": finished.reason.value,
         "model": {**model, "demo": is_demo},
         "statistics": {
@@ -88,7 +127,8 @@ def statistics_lines(texts: Texts, statistics: Statistics) -> list[str]:
         "prompt_tokens_per_s": statistics.prompt_tokens_per_s,
         "tokens_per_s": statistics.tokens_per_s,
     }
-    keys = ("prompt", "generation", "first_token", "context", "forgotten", "seed")
+    thought = ("thought",) if statistics.thought_tokens else ()
+    keys = ("prompt", "generation", *thought, "first_token", "context", "forgotten", "seed")
     return [texts.text(f"statistics.{key}", **values, **speeds) for key in keys]
 
 

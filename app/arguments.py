@@ -57,7 +57,7 @@ def load_options(options: argparse.Namespace, default_threads: int | None) -> Lo
 
 
 def add_sampling_options(parser: LocalizedParser) -> None:
-    """How the next word is chosen; `asked_sampling` reads them."""
+    """How the next word is chosen, and whether it is thought before; `asked_sampling` reads them."""
     add = parser.options.add_argument
     add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
     add("--top-k", metavar="N", type=whole, help=parser.text("chat.top_k"))
@@ -68,6 +68,12 @@ def add_sampling_options(parser: LocalizedParser) -> None:
         add(f"--{name}-penalty", metavar="X", type=kind, help=parser.text(f"chat.{name}_penalty"))
     add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
     add("--max-tokens", metavar="N", type=answer_limit, help=parser.text("chat.max_tokens"))
+    switch = parser.options.add_mutually_exclusive_group().add_argument
+    switch("--think", dest="thinking", action="store_const", const="on", help=parser.text("chat.think"))
+    switch(
+        "--no-think", dest="thinking", action="store_const", const="off", help=parser.text("chat.no_think")
+    )
+    add("--thought-budget", metavar="N", type=positive, help=parser.text("chat.thought_budget"))
 
 
 def asked_sampling(options: argparse.Namespace) -> PartialSampling:
@@ -82,6 +88,8 @@ def asked_sampling(options: argparse.Namespace) -> PartialSampling:
         frequency_penalty=options.frequency_penalty,
         seed=options.seed,
         max_tokens=options.max_tokens,
+        thinking=options.thinking,
+        thought_budget=options.thought_budget,
     )
 
 

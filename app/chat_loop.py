@@ -64,7 +64,7 @@ class ChatLoop:
 
     def _answer(self, question: str) -> None:
         try:
-            finished = stream_answer(self._dialogue, question, self._terminal)
+            finished = stream_answer(self._dialogue, question, self._terminal, self._texts)
         except EngineError as error:
             self._terminal.complain(self._texts.error(error))
             self._fail(EXIT_FAILED)
@@ -110,7 +110,8 @@ class ChatLoop:
             self._save_to(Path(os.path.expanduser(name)))
 
     def _save_to(self, path: Path) -> None:
-        headings = {role: self._texts.text(f"role.{role}") for role in ("system", "user", "assistant")}
+        names = ("system", "user", "assistant", "thought")
+        headings = {name: self._texts.text(f"role.{name}") for name in names}
         try:
             save_transcript(path, self._dialogue.messages, self._model_name, headings)
         except SaveError as error:

@@ -68,6 +68,11 @@ class Terminal:
         """A line beside the answers, dimmed where that is possible."""
         self._write_stderr(self._dimmed(text) + "\n")
 
+    def aside(self, text: str) -> None:
+        """A piece of a text beside the answers, as `note`; `end_line` ends it."""
+        if text:
+            self._write_stderr(self._dimmed(text))
+
     @property
     def can_redraw(self) -> bool:
         """Notes go to a terminal in which a line can be written over."""
@@ -86,7 +91,7 @@ class Terminal:
         self._write_stderr("\r" + self._dimmed(text))
 
     def end_line(self) -> None:
-        """What `redraw` wrote stays; the next note gets a line of its own."""
+        """What `redraw` or `aside` wrote stays; the next note gets a line of its own."""
         self._write_stderr("\n")
 
     def complain(self, text: str) -> None:

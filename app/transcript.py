@@ -3,7 +3,7 @@
 The suffix decides. An existing file is never replaced.
 
 JSON: `{"format": "chatbelle-conversation", "version": 1, "model", "messages": [{"role", "text"}, ...]}`, with
-texts exactly as they were said and generated.
+texts exactly as they were said and generated, and `thought` where an answer has one. The window imports it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.errors import SaveExists, SaveFailed, SaveFormatUnknown
+from app.history.transcript import folded
 from app.new_file import write_new_text
 from engine.types import Message
 
@@ -24,7 +25,8 @@ def save_transcript(
 ) -> None:
     """Write the conversation to `path`, all of it or nothing.
 
-    headings: what the roles are called in Markdown. Raises SaveFormatUnknown, SaveExists, SaveFailed.
+    headings: what the roles and a `thought` are called in Markdown. Raises SaveFormatUnknown, SaveExists,
+    SaveFailed.
     """
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
@@ -40,8 +42,9 @@ def save_transcript(
 def _markdown(messages: Sequence[Message], model_name: str, headings: Mapping[str, str]) -> str:
     parts = [f"# ChatBELLE · {model_name}"]
     for message in messages:
-        parts += [f"## {headings[message.role]}", message.text.strip()]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {headings[message.role]}", folded(headings["thought"], message.thought)]
+        parts.append(message.text.strip())
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _json(messages: Sequence[Message], model_name: str, _headings: Mapping[str, str]) -> str:
@@ -49,9 +52,14 @@ def _json(messages: Sequence[Message], model_name: str, _headings: Mapping[str, 
         "format": "chatbelle-conversation",
         "version": 1,
         "model": model_name,
-        "messages": [{"role": message.role, "text": message.text} for message in messages],
+        "messages": [_json_message(message) for message in messages],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _json_message(message: Message) -> dict[str, str]:
+    said = {"role": message.role, "text": message.text}
+    return {**said, "thought": message.thought} if message.thought else said
 
 
 _WRITERS: Mapping[str, _Writer] = {".md": _markdown, ".markdown": _markdown, ".json": _json}

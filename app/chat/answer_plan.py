@@ -51,6 +51,16 @@ class AnswerPlan:
         )
 
 
+def _said_by(overrides: Overrides) -> PartialSampling:
+    """What the conversation says of thoughts goes with any other values, and with none."""
+    said = overrides.sampling or NOTHING
+    return replace(
+        said,
+        thinking=overrides.thinking or said.thinking,
+        thought_budget=overrides.thought_budget or said.thought_budget,
+    )
+
+
 class Planner:
     """Looks up what is in effect for a conversation's overrides, anew each time."""
 
@@ -84,7 +94,7 @@ class Planner:
         system = persona.system if overrides.system is None else overrides.system
         resolved = self.sampling(
             choice,
-            conversation=overrides.sampling or NOTHING,
+            conversation=_said_by(overrides),
             # The demo was made to be asked in one way; a persona for real models could only distort it.
             persona=NOTHING if choice.is_demo else persona.sampling,
             own=settings.sampling_of(choice.key),

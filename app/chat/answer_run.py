@@ -1,25 +1,74 @@
 """One answer in the making: from the engine's events to the history, piece by piece.
 
-Lives on the engine thread; `stop`, `interrupt` and `text` may be used from any. Knows no queue and no screen.
+Lives on the engine thread; `stop`, `interrupt` and `made` may be used from any. Knows no queue and no screen.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from app.chat.answer_plan import AnswerPlan
 from app.chat.engine_host import EngineHost
-from app.chat.events import AnswerEnded, AnswerGrew, ChatEvent, PathChanged, Problem
+from app.chat.events import AnswerEnded, AnswerGrew, ChatEvent, PathChanged, Problem, ThoughtGrew
 from app.chat.waiting import Request
 from app.history.answers import AnswerWriter
 from app.history.errors import HistoryError, MessageMissing
 from app.history.records import Origin, PathMessage, Status, StoredMessage, prompt_messages
 from app.history.store import HistoryStore
 from engine.errors import EngineError
-from engine.types import Event, Finished, FinishReason, TokenChunk
+from engine.types import Event, Finished, FinishReason, ThoughtChunk, TokenChunk
 
 _RETRIES_S = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer as far as it is made; what it continues included. thought_s: how long it has been thought."""
+
+    text: str = ""
+    thought: str = ""
+    thought_s: float = 0.0
+
+
+class _Growing:
+    """A text in pieces."""
+
+    def __init__(self, text: str = "") -> None:
+        self._pieces = [text]
+        self._n_chars = len(text)
+
+    def add(self, piece: str) -> int:
+        """Append, and return how many characters come before the piece."""
+        offset = self._n_chars
+        self._pieces.append(piece)
+        self._n_chars += len(piece)
+        return offset
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
+class _Stopwatch:
+    """Seconds from `start` to `stop`, on top of those from before."""
+
+    def __init__(self, before_s: float = 0.0) -> None:
+        self._before_s = before_s
+        self._started_s: float | None = None
+
+    def start(self) -> None:
+        if self._started_s is None:
+            self._started_s = time.monotonic()
+
+    def stop(self) -> None:
+        self._before_s, self._started_s = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        running_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
+        return self._before_s + running_s
 
 
 class AnswerRun:
@@ -37,14 +86,13 @@ class AnswerRun:
         self._emit = emit
         self._writer: AnswerWriter | None = None
         self._lock = threading.Lock()
-        self._pieces: list[str] = []
-        self._n_chars = 0
+        self._text, self._thought, self._thinking = _Growing(), _Growing(), _Stopwatch()
 
     @property
-    def text(self) -> str:
-        """The answer as far as it is made; what it continues included."""
+    def made(self) -> Made:
+        """The answer as far as it is made."""
         with self._lock:
-            return "".join(self._pieces)
+            return Made(str(self._text), str(self._thought), self._thinking.seconds)
 
     def stop(self) -> None:
         """End the answer, now or before it begins; what is made of it is kept as stopped."""
@@ -66,7 +114,8 @@ class AnswerRun:
     def begin(self, last: StoredMessage, origin: Origin) -> None:
         """Make the row of the answer to the question `last`, or resume the answer `last`."""
         if self.request.kind == "continue":
-            self._pieces, self._n_chars = [last.text], len(last.text)
+            self._text, self._thought = _Growing(last.text), _Growing(last.thought)
+            self._thinking = _Stopwatch(last.thought_s)
             self._writer = self._history.answers.resume(last.id)
         else:
             self._writer = self._history.answers.begin(last.id, origin=origin)
@@ -97,7 +146,9 @@ class AnswerRun:
             if isinstance(event, Finished):
                 finished = event
                 continue
-            if isinstance(event, TokenChunk):
+            if isinstance(event, ThoughtChunk):
+                self._think(self._writer, event)
+            else:
                 self._grow(self._writer, event)
             failure = self._writer.failure
             if failure is not None and type(failure) is not type(told):
@@ -107,13 +158,20 @@ class AnswerRun:
             raise RuntimeError("the backend ended an answer without Finished")
         return finished
 
+    def _think(self, writer: AnswerWriter, chunk: ThoughtChunk) -> None:
+        with self._lock:
+            self._thinking.start()
+            offset = self._thought.add(chunk.text)
+        writer.append_thought(chunk.text)
+        self._host.change(reading_prompt=False, thinking=True)
+        self._emit(ThoughtGrew(self.request.conversation_id, writer.message_id, chunk.text, offset))
+
     def _grow(self, writer: AnswerWriter, chunk: TokenChunk) -> None:
         with self._lock:
-            offset = self._n_chars
-            self._pieces.append(chunk.text)
-            self._n_chars += len(chunk.text)
+            self._thinking.stop()
+            offset = self._text.add(chunk.text)
         writer.append(chunk.text)
-        self._host.change(reading_prompt=False)
+        self._host.change(reading_prompt=False, thinking=False)
         self._emit(AnswerGrew(self.request.conversation_id, writer.message_id, chunk.text, offset))
 
     def _finish(self, finished: Finished) -> None:
@@ -125,15 +183,20 @@ class AnswerRun:
         writer = self._writer
         self._save(
             lambda: writer.finish(
-                status, text=message.text, tokens=message.tokens, statistics=finished.statistics
+                status,
+                text=message.text,
+                thought=message.thought,
+                tokens=message.tokens,
+                statistics=finished.statistics,
             )
         )
 
     def _end_early(self) -> None:
-        """Keep what there is after a failure; an answer of no words is taken away again."""
+        """Keep what there is after a failure; an answer of neither words nor thoughts is taken away again."""
         assert self._writer is not None
         self._save(self._writer.abandon)
-        if not self.text and self.message_id is not None:
+        made = self.made
+        if not made.text and not made.thought.strip() and self.message_id is not None:
             self._history.messages.delete(self.message_id)
             self._emit(PathChanged(self.request.conversation_id))
 

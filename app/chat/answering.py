@@ -169,7 +169,7 @@ class Answering:
                 self._restart(error)
         finally:
             self.run = None
-            self._host.change(answering=None, message_id=None, reading_prompt=False)
+            self._host.change(answering=None, message_id=None, reading_prompt=False, thinking=False)
             self._emit(ConversationsChanged())
 
     def _answer(self, run: AnswerRun) -> None:

@@ -18,7 +18,8 @@ class EngineState:
     model: the one that is loaded, being loaded, or that failed. error: why it failed or had to restart.
     progress: 0 to 1 while loading, None where it is not known. answering: the conversation whose question is
     being worked on, from before the model is loaded for it. message_id: the answer, once it exists.
-    reading_prompt: the answer has begun, and there is no first word yet.
+    reading_prompt: the answer has begun, and there is no first word yet. thinking: its words are
+    thoughts so far.
     """
 
     phase: Phase = "idle"
@@ -29,6 +30,7 @@ class EngineState:
     answering: int | None = None
     message_id: int | None = None
     reading_prompt: bool = False
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class PathChanged:
 @dataclass(frozen=True, slots=True)
 class AnswerGrew:
     """`text` is the new piece only; `offset` is how many characters of the answer come before it."""
+
+    conversation_id: int
+    message_id: int
+    text: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtGrew:
+    """As `AnswerGrew`, for the thought that precedes the answer."""
 
     conversation_id: int
     message_id: int
@@ -87,5 +99,12 @@ class Problem:
 
 
 ChatEvent = (
-    ConversationsChanged | PathChanged | AnswerGrew | AnswerEnded | QueueChanged | EngineChanged | Problem
+    ConversationsChanged
+    | PathChanged
+    | AnswerGrew
+    | ThoughtGrew
+    | AnswerEnded
+    | QueueChanged
+    | EngineChanged
+    | Problem
 )

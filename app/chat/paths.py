@@ -40,7 +40,7 @@ def _turn_starts(path: Sequence[PathMessage]) -> list[int]:
     starts: list[int] = []
     role = "assistant"
     for message in (entry.message for entry in path):
-        if message.role == "system" or not message.text:
+        if message.role == "system" or message.is_empty:
             continue
         if message.role == "user" and role != "user":
             starts.append(message.id)

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.chat.answer_plan import AnswerPlan, Planner
-from app.chat.answer_run import AnswerRun
+from app.chat.answer_run import Made
 from app.chat.answering import Answering
 from app.chat.choices import DEMO, ModelChoice, find_choice, find_key, list_choices
 from app.chat.engine_host import EngineHost
 from app.chat.events import ChatEvent, EngineChanged, EngineState, PathChanged, Problem
 from app.chat.paths import context_use, remembered_from
 from app.history.errors import ConversationMissing
-from app.history.records import Overrides, PathMessage
+from app.history.records import Overrides, PathMessage, Status
 from app.history.store import HistoryStore
 from app.home import Home
 from app.listeners import Listeners
@@ -160,7 +160,8 @@ class ChatService:
         run = self._answering.run
         if run is None or run.message_id is None:
             return path
-        return tuple(_with_live_text(entry, run) for entry in path)
+        made = run.made
+        return tuple(_as_made(entry, made) if entry.message.id == run.message_id else entry for entry in path)
 
     def remembered_from(self, conversation_id: int) -> int | None:
         """From which message on the model remembers; None while it remembers all."""
@@ -274,8 +275,10 @@ class ChatService:
         self.history.conversations.purge(empty)
 
 
-def _with_live_text(entry: PathMessage, run: AnswerRun) -> PathMessage:
-    text = run.text if entry.message.id == run.message_id else ""
-    if len(text) <= len(entry.message.text):
+def _as_made(entry: PathMessage, made: Made) -> PathMessage:
+    """With what is made of an answer that is not on disk whole."""
+    stored = entry.message
+    if stored.status is not Status.STREAMING:
         return entry
-    return replace(entry, message=replace(entry.message, text=text))
+    message = replace(stored, text=made.text, thought=made.thought, thought_s=made.thought_s)
+    return replace(entry, message=message)

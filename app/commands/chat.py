@@ -53,6 +53,8 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         info = backend.load(model.path, load)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
+        for remark in _thinking_remarks(options, info, shell):
+            shell.terminal.note(remark)
         sampling = _sampling(options, model, load, shell)
         dialogue = Dialogue(backend, sampling, remove_surrogates(options.system or ""))
         if question is None:
@@ -84,6 +86,17 @@ def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions
     return resolved.sampling
 
 
+def _thinking_remarks(options: argparse.Namespace, info: ModelInfo, shell: Shell) -> list[str]:
+    """What was asked of thoughts that this model can't do."""
+    remarks = []
+    if options.thinking is not None and not info.can_switch_thinking:
+        key = "chat.always_thinks" if info.thinks else "chat.never_thinks"
+        remarks.append(shell.texts.text(key, option="--think" if options.thinking == "on" else "--no-think"))
+    if options.thought_budget is not None and not info.thinks:
+        remarks.append(shell.texts.text("chat.never_thinks", option="--thought-budget"))
+    return remarks
+
+
 def _answer_once(
     dialogue: Dialogue, question: str, info: ModelInfo, model: ChosenModel, shell: Shell, *, as_json: bool
 ) -> int:
@@ -91,7 +104,7 @@ def _answer_once(
         finished = collect_answer(dialogue, question)
         shell.terminal.write_json(answer_document(info, finished, is_demo=model.is_demo))
     else:
-        finished = stream_answer(dialogue, question, shell.terminal)
+        finished = stream_answer(dialogue, question, shell.terminal, shell.texts)
         _comment(finished, _name(info, model, shell), shell)
     return EXIT_INTERRUPTED if finished.reason is FinishReason.CANCELLED else EXIT_OK
 

@@ -1,14 +1,14 @@
 """Answers while they are made: on disk at least twice a second, marked unfinished until their end.
 
-A flush adds one row with the new text to `answer_tails`, so it costs what is new and not what the answer has
-become; the end folds the rows into the message. Knows nothing of models.
+A flush adds one row with the new text and thought to `answer_tails`, so it costs what is new and not what the
+answer has become; the end folds the rows into the message. Knows nothing of models.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.history.database import Database
 from app.history.errors import AnswerEnded, HistoryError, MessageMissing, NotAQuestion
@@ -16,11 +16,12 @@ from app.history.index import add_message, remove_message
 from app.history.records import Origin, Status, StoredMessage
 from app.history.rows import (
     NewMessage,
+    Tail,
     insert_message,
     message_from,
     message_row,
     optional_json,
-    tail_text,
+    tail_of,
     token_columns,
     touch,
 )
@@ -28,10 +29,12 @@ from app.typed_json import valid_text
 from engine.types import Statistics, TokenIds
 
 FLUSH_INTERVAL_S = 0.25
+NO_TAIL = Tail()
 
 
 class AnswerWriter:
-    """One answer that is being written. `append` only remembers; a thread of its own brings text to disk.
+    """One answer that is being written. `append` and `append_thought` only remember; a thread of its own
+    brings text to disk.
 
     message_id: the answer's row, there from the beginning. failure: why the last flush failed (a full disk),
     None when it did not; the text is kept in memory and tried again.
@@ -51,7 +54,7 @@ class AnswerWriter:
         self._now_ms = now_ms
         self._when_ended = ended
         self._interval_s = flush_interval_s
-        self._pending: list[str] = []
+        self._pending: list[Tail] = []
         self._n_flushed = 0
         self._ended = False
         self._changed = threading.Condition()
@@ -61,11 +64,11 @@ class AnswerWriter:
 
     def append(self, text: str) -> None:
         """Add to the answer, without waiting for the disk. Raises AnswerEnded."""
-        with self._changed:
-            if self._ended:
-                raise AnswerEnded(self.message_id)
-            self._pending.append(text)
-            self._changed.notify_all()
+        self._append(Tail(text=text))
+
+    def append_thought(self, text: str) -> None:
+        """Add to the thought that precedes the answer, without waiting for the disk. Raises AnswerEnded."""
+        self._append(Tail(thought=text))
 
     def flush(self) -> None:
         """Bring all appended text to disk now. Raises HistoryError, and keeps the text then."""
@@ -77,24 +80,32 @@ class AnswerWriter:
         status: Status,
         *,
         text: str | None = None,
+        thought: str | None = None,
         tokens: TokenIds | None = None,
         statistics: Statistics | None = None,
     ) -> StoredMessage:
         """End the answer and make it findable, in one transaction.
 
-        text: the exact answer where it differs from what was appended (a trimmed end). tokens: only valid for
-        the whole of the text. Raises AnswerEnded the second time; after another HistoryError it may be called
-        again, the text is kept.
+        text, thought: the exact ones where they differ from what was appended (a trimmed end). tokens: only
+        valid for the whole of the text. statistics: their `thought_s` adds to the message's, which may have
+        been continued. Raises AnswerEnded the second time; after another HistoryError it may be called again,
+        the text is kept.
         """
         self._stop()
         with self._flushing:
             self._check_running()
-            pending = valid_text("".join(self._pending))
+            pending = _joined(self._pending)
             with self._database.write() as connection:
-                end_answer(connection, self.message_id, status, tail=pending, text=text)
+                end_answer(connection, self.message_id, status, tail=pending, text=text, thought=thought)
                 connection.execute(
-                    "UPDATE messages SET vocabulary = ?, token_ids = ?, statistics = ? WHERE id = ?",
-                    (*token_columns(tokens), optional_json(statistics), self.message_id),
+                    "UPDATE messages SET vocabulary = ?, token_ids = ?, statistics = ?,"
+                    " thought_s = thought_s + ? WHERE id = ?",
+                    (
+                        *token_columns(tokens),
+                        optional_json(statistics),
+                        statistics.thought_s if statistics is not None else 0.0,
+                        self.message_id,
+                    ),
                 )
                 row = message_row(connection, self.message_id, deleted=True)
                 touch(connection, row["conversation_id"], self._now_ms())
@@ -106,6 +117,13 @@ class AnswerWriter:
     def abandon(self) -> StoredMessage:
         """End the answer as unfinished: the engine died, or the application closes."""
         return self.finish(Status.UNFINISHED)
+
+    def _append(self, piece: Tail) -> None:
+        with self._changed:
+            if self._ended:
+                raise AnswerEnded(self.message_id)
+            self._pending.append(piece)
+            self._changed.notify_all()
 
     def _check_running(self) -> None:
         try:
@@ -141,17 +159,17 @@ class AnswerWriter:
             pieces, self._pending = self._pending, []
         if not pieces:
             return
-        text = valid_text("".join(pieces))
+        new = _joined(pieces)
         try:
             with self._database.write() as connection:
                 message_row(connection, self.message_id, deleted=True)
                 connection.execute(
-                    "INSERT INTO answer_tails (message_id, number, text) VALUES (?, ?, ?)",
-                    (self.message_id, self._n_flushed, text),
+                    "INSERT INTO answer_tails (message_id, number, text, thought) VALUES (?, ?, ?, ?)",
+                    (self.message_id, self._n_flushed, new.text, new.thought),
                 )
         except BaseException:
             with self._changed:
-                self._pending.insert(0, text)
+                self._pending.insert(0, new)
             raise
         self._n_flushed += 1
         self.failure = None
@@ -193,7 +211,7 @@ class Answers:
             row = message_row(connection, message_id)
             if row["role"] != "assistant" or row["status"] == Status.STREAMING:
                 raise AnswerEnded(message_id)
-            remove_message(connection, message_id, row["text"])
+            remove_message(connection, message_id, row["text"], row["thought"])
             connection.execute(
                 "UPDATE messages SET status = 'streaming', vocabulary = NULL, token_ids = NULL WHERE id = ?",
                 (message_id,),
@@ -231,19 +249,25 @@ def end_answer(
     message_id: int,
     status: Status,
     *,
-    tail: str = "",
+    tail: Tail = NO_TAIL,
     text: str | None = None,
+    thought: str | None = None,
 ) -> None:
-    """Fold the flushed text and `tail` into a streaming message, or replace it by `text`, and index it."""
+    """Fold what was flushed and `tail` into a streaming message, or replace it by `text` and `thought`, and
+    index it."""
     row = message_row(connection, message_id, deleted=True)
+    flushed = tail_of(connection, message_id)
     if text is None:
-        text = row["text"] + tail_text(connection, message_id) + tail
-    text = valid_text(text)
+        text = row["text"] + flushed.text + tail.text
+    if thought is None:
+        thought = row["thought"] + flushed.thought + tail.thought
+    text, thought = valid_text(text), valid_text(thought)
     connection.execute(
-        "UPDATE messages SET text = ?, status = ? WHERE id = ?", (text, str(status), message_id)
+        "UPDATE messages SET text = ?, thought = ?, status = ? WHERE id = ?",
+        (text, thought, str(status), message_id),
     )
     connection.execute("DELETE FROM answer_tails WHERE message_id = ?", (message_id,))
-    add_message(connection, message_id, text)
+    add_message(connection, message_id, text, thought)
 
 
 def recover_answers(connection: sqlite3.Connection) -> int:
@@ -252,3 +276,10 @@ def recover_answers(connection: sqlite3.Connection) -> int:
     for row in rows:
         end_answer(connection, row["id"], Status.UNFINISHED)
     return len(rows)
+
+
+def _joined(pieces: Sequence[Tail]) -> Tail:
+    return Tail(
+        valid_text("".join(piece.text for piece in pieces)),
+        valid_text("".join(piece.thought for piece in pieces)),
+    )

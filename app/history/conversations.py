@@ -185,10 +185,10 @@ def trash_limit(now: int) -> int:
 
 def _purge(connection: sqlite3.Connection, conversation_id: int) -> None:
     for row in connection.execute(
-        "SELECT id, text, status FROM messages WHERE conversation_id = ?", (conversation_id,)
+        "SELECT id, text, thought, status FROM messages WHERE conversation_id = ?", (conversation_id,)
     ):
         if row["status"] != "streaming":
-            remove_message(connection, row["id"], row["text"])
+            remove_message(connection, row["id"], row["text"], row["thought"])
     remove_title(connection, conversation_id, conversation_row(connection, conversation_id)["title"])
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
 

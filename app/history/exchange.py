@@ -41,6 +41,8 @@ class ExchangeMessage:
     tokens: TokenIds | None = None
     statistics: Statistics | None = None
     origin: Origin | None = None
+    thought: str = ""
+    thought_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def _check(conversation: ExchangeConversation, location: str) -> None:
             raise JsonMismatch(f"{place}.parent", "the uid of an earlier message")
         _check_range(message.created_at, _MAX_MOMENT, f"{place}.created_at")
         _check_range(message.choice, _MAX_CHOICE, f"{place}.choice")
+        _check_range(message.thought_s, _MAX_MOMENT, f"{place}.thought_s")
         for token in message.tokens.ids if message.tokens else ():
             _check_range(token, _MAX_TOKEN_ID, f"{place}.tokens.ids")
         known.add(message.uid)
@@ -103,6 +106,6 @@ def _check_uid(uid: str, location: str) -> None:
         raise JsonMismatch(f"{location}.uid", f"1 to {_MAX_UID_CHARACTERS} characters")
 
 
-def _check_range(value: int, largest: int, location: str) -> None:
+def _check_range(value: float, largest: int, location: str) -> None:
     if not 0 <= value <= largest:
         raise JsonMismatch(location, f"0 to {largest}")

@@ -5,6 +5,10 @@
     {"instruction": "Human:...\\nAssistant:...\\nHuman:...\\nAssistant:", "output": "..."}     BELLE's data
     Human: ...\\nAssistant: ...                                                      BELLE's text
 
+What `/save` writes in the terminal is of the second form, with `text` for `content`. A thought is read where
+it has a field of its own, `thought` (ours) or `reasoning_content` (DeepSeek's, llama-server's); tags within a
+text stay text, which may be about them.
+
 Conversations of these forms have no uid, so one is made from what is in them: the same conversation gets the
 same one again. Knows no database and no file.
 """
@@ -15,7 +19,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.history.exchange import ExchangeConversation, ExchangeMessage
 from app.history.records import Overrides
@@ -23,7 +27,14 @@ from app.history.titles import automatic_title
 from app.typed_json import JsonMismatch, valid_text
 from engine.types import Role
 
-Turn = tuple[Role, str]
+
+class Turn(NamedTuple):
+    """Who says what, and what was thought before."""
+
+    role: Role
+    text: str
+    thought: str = ""
+
 
 _ROLES: dict[str, Role] = {
     "human": "user",
@@ -83,7 +94,7 @@ def belle_turns(text: str) -> list[Turn]:
     """The turns of one conversation, spaces around each left out; what is before the first marker is too."""
     pieces = _MARKER.split(text)
     return [
-        ("user" if pieces[index] == "Human" else "assistant", valid_text(pieces[index + 1].strip()))
+        Turn("user" if pieces[index] == "Human" else "assistant", valid_text(pieces[index + 1].strip()))
         for index in range(1, len(pieces), 2)
     ]
 
@@ -107,23 +118,27 @@ def _turn(item: Any, role_key: str, text_key: str, location: str) -> Turn:
         raise JsonMismatch(location, "an object")
     # Some ShareGPT files name the fields the other way.
     role = item.get(role_key, item.get("role", item.get("from")))
-    text = item.get(text_key, item.get("content", item.get("value")))
+    text = item.get(text_key, item.get("content", item.get("value", item.get("text"))))
+    thought = item.get("thought", item.get("reasoning_content"))
     if not isinstance(role, str) or role.lower() not in _ROLES:
         raise JsonMismatch(f"{location}.{role_key}", "one of " + ", ".join(sorted(_ROLES)))
     if not isinstance(text, str):
         raise JsonMismatch(f"{location}.{text_key}", "a text")
-    return _ROLES[role.lower()], valid_text(text)
+    return Turn(
+        _ROLES[role.lower()], valid_text(text), valid_text(thought) if isinstance(thought, str) else ""
+    )
 
 
 def _conversations(parts: list[tuple[str, str, list[Turn]]], now: int) -> list[ExchangeConversation]:
     seen: dict[str, int] = {}
     conversations = []
     for key, title, turns in parts:
-        while turns and turns[-1] == ("assistant", ""):  # a prompt form that ends where the answer goes
+        while turns and turns[-1] == Turn("assistant", ""):  # a prompt form that ends where the answer goes
             turns = turns[:-1]
-        if not any(text for _, text in turns):
+        if not any(turn.text for turn in turns):
             continue
-        content = json.dumps([key, turns], ensure_ascii=True)
+        # One without thoughts keeps the uid that it got before thoughts were read.
+        content = json.dumps([key, [turn[: 3 if turn.thought else 2] for turn in turns]], ensure_ascii=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:32]
         n_before = seen[digest] = seen.get(digest, -1) + 1
         uid = f"import-{digest}" + (f"-{n_before + 1}" if n_before else "")
@@ -133,9 +148,9 @@ def _conversations(parts: list[tuple[str, str, list[Turn]]], now: int) -> list[E
 
 def _conversation(uid: str, title: str, turns: list[Turn], now: int) -> ExchangeConversation:
     system = None
-    if turns[0][0] == "system":
-        system, turns = turns[0][1], turns[1:]
-    question = next((text for role, text in turns if role == "user"), "")
+    if turns[0].role == "system":
+        system, turns = turns[0].text, turns[1:]
+    question = next((turn.text for turn in turns if turn.role == "user"), "")
     return ExchangeConversation(
         uid=uid,
         title=title or automatic_title(question),
@@ -149,7 +164,8 @@ def _conversation(uid: str, title: str, turns: list[Turn], now: int) -> Exchange
 
 def _chain(uid: str, turns: list[Turn], now: int) -> Iterator[ExchangeMessage]:
     parent = None
-    for index, (role, text) in enumerate(turns):
-        message = ExchangeMessage(f"{uid}.{index}", parent, role, text, created_at=now)
+    for index, turn in enumerate(turns):
+        name = f"{uid}.{index}"
+        message = ExchangeMessage(name, parent, turn.role, turn.text, created_at=now, thought=turn.thought)
         yield message
         parent = message.uid

@@ -56,6 +56,8 @@ def load_conversation(connection: sqlite3.Connection, conversation_id: int) -> E
                 tokens=stored.tokens,
                 statistics=stored.statistics,
                 origin=stored.origin,
+                thought=stored.thought,
+                thought_s=stored.thought_s,
             )
         )
     return ExchangeConversation(
@@ -151,6 +153,8 @@ def _merge_messages(
             tokens=message.tokens,
             statistics=message.statistics,
             origin=message.origin,
+            thought=message.thought,
+            thought_s=message.thought_s,
         )
         ids[message.uid] = insert_message(connection, new)
         n_changed += 1

@@ -138,10 +138,10 @@ def purge_deleted(connection: sqlite3.Connection, *, before: int) -> None:
     """Remove for good the messages that were deleted before then (milliseconds)."""
     old = "SELECT id FROM deletions WHERE deleted_at < :before"
     for row in connection.execute(
-        f"SELECT id, text, status FROM messages WHERE deletion IN ({old})", {"before": before}
+        f"SELECT id, text, thought, status FROM messages WHERE deletion IN ({old})", {"before": before}
     ):
         if row["status"] != Status.STREAMING:
-            remove_message(connection, row["id"], row["text"])
+            remove_message(connection, row["id"], row["text"], row["thought"])
     # Children of a deleted message are deleted too, perhaps by an older deletion: never by a younger one.
     connection.execute(f"DELETE FROM messages WHERE deletion IN ({old})", {"before": before})
     connection.execute("DELETE FROM deletions WHERE deleted_at < :before", {"before": before})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.partial_sampling import PartialSampling
-from engine.types import FinishReason, Message, Role, Sampling, Statistics, TokenIds
+from engine.types import FinishReason, Message, Role, Sampling, Statistics, Thinking, TokenIds
 
 
 class Status(StrEnum):
@@ -34,12 +34,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What one conversation sets differently from the application; None leaves it as it is there."""
+    """What one conversation sets differently from the application; None leaves it as it is there.
+
+    thinking and thought_budget are `Sampling`'s: of their own, since they go with any other sampling.
+    """
 
     persona: str | None = None
     system: str | None = None
     model: str | None = None
     sampling: PartialSampling | None = None
+    thinking: Thinking | None = None
+    thought_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,11 @@ class ConversationPage:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message; `text` is exact. `tokens`, `statistics` and `origin` are of generated answers only."""
+    """One message; `text` is exact. `tokens`, `statistics` and `origin` are of generated answers only.
+
+    thought: what the model thought before it answered, "" where it did not. thought_s: how long, 0.0 where
+    that is not known.
+    """
 
     id: int
     uid: str
@@ -107,6 +116,13 @@ class StoredMessage:
     tokens: TokenIds | None = None
     statistics: Statistics | None = None
     origin: Origin | None = None
+    thought: str = ""
+    thought_s: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing; an answer that ended within its thought does not."""
+        return not self.text and not self.thought.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +163,8 @@ class SearchHit:
     """A place where all words of a query were found; `message_id` is None when that place is the title.
 
     snippet: an excerpt on one line. highlights: (start, end) offsets in `snippet`, ascending, disjoint.
-    offset: where the first highlight is in the message or title, in characters.
+    offset: where the first highlight is in the message, thought or title, in characters. in_thought: the
+    place is what the model thought before the message.
     """
 
     conversation_id: int
@@ -158,6 +175,7 @@ class SearchHit:
     snippet: str
     highlights: tuple[tuple[int, int], ...]
     offset: int
+    in_thought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +213,20 @@ def prompt_messages(system: str, path: Sequence[PathMessage]) -> tuple[Message, 
     """The path as the engine accepts it: system text, then question and answer in turn.
 
     Imported conversations may have neighbours of one role (they are joined by a blank line), begin with an
-    answer or have system texts later on (these are left out). Empty messages are left out as well.
+    answer or have system texts later on (these are left out). Messages without text and thought are left out
+    as well.
     """
     kept: list[Message] = [Message("system", system)] if system else []
     for stored in (entry.message for entry in path):
-        if stored.role == "system" or not stored.text:
+        if stored.role == "system" or stored.is_empty:
             continue
         if kept and kept[-1].role == stored.role:
-            kept[-1] = Message(stored.role, f"{kept[-1].text}\n\n{stored.text}")
+            text, thought = _joined(kept[-1].text, stored.text), _joined(kept[-1].thought, stored.thought)
+            kept[-1] = Message(stored.role, text, thought=thought)
         elif stored.role == "user" or (kept and kept[-1].role == "user"):
-            kept.append(Message(stored.role, stored.text, stored.tokens))
+            kept.append(Message(stored.role, stored.text, stored.tokens, stored.thought))
     return tuple(kept)
+
+
+def _joined(first: str, second: str) -> str:
+    return "\n\n".join(filter(None, (first, second)))

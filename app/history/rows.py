@@ -40,6 +40,8 @@ class NewMessage:
     tokens: TokenIds | None = None
     statistics: Statistics | None = None
     origin: Origin | None = None
+    thought: str = ""
+    thought_s: float = 0.0
 
 
 def new_uid() -> str:
@@ -83,9 +85,10 @@ def conversation_from(row: sqlite3.Row) -> Conversation:
 
 def message_from(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredMessage:
     """The record of a row of `messages`, with all that is on disk of a streaming answer."""
-    text = row["text"]
+    text, thought = row["text"], row["thought"]
     if row["status"] == Status.STREAMING:
-        text += tail_text(connection, row["id"])
+        tail = tail_of(connection, row["id"])
+        text, thought = text + tail.text, thought + tail.thought
     return StoredMessage(
         id=row["id"],
         uid=row["uid"],
@@ -98,15 +101,25 @@ def message_from(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredMess
         tokens=_tokens(row["vocabulary"], row["token_ids"]),
         statistics=_record(Statistics, row["statistics"]),
         origin=_record(Origin, row["origin"]),
+        thought=thought,
+        thought_s=row["thought_s"],
     )
 
 
-def tail_text(connection: sqlite3.Connection, message_id: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows the text and the thought of a message that is being written."""
+
+    text: str = ""
+    thought: str = ""
+
+
+def tail_of(connection: sqlite3.Connection, message_id: int) -> Tail:
     """What was flushed of a streaming answer since its row was written."""
     rows = connection.execute(
-        "SELECT text FROM answer_tails WHERE message_id = ? ORDER BY number", (message_id,)
-    )
-    return "".join(row["text"] for row in rows)
+        "SELECT text, thought FROM answer_tails WHERE message_id = ? ORDER BY number", (message_id,)
+    ).fetchall()
+    return Tail("".join(row["text"] for row in rows), "".join(row["thought"] for row in rows))
 
 
 def conversation_row(connection: sqlite3.Connection, conversation_id: int) -> sqlite3.Row:
@@ -137,7 +150,8 @@ def insert_message(connection: sqlite3.Connection, new: NewMessage) -> int:
     cursor = connection.execute(
         """
         INSERT INTO messages (uid, conversation_id, parent_id, role, text, status, created_at, choice,
-            vocabulary, token_ids, statistics, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            vocabulary, token_ids, statistics, origin, thought, thought_s)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             new.uid or new_uid(),
@@ -151,11 +165,13 @@ def insert_message(connection: sqlite3.Connection, new: NewMessage) -> int:
             *token_columns(new.tokens),
             optional_json(new.statistics),
             optional_json(new.origin),
+            new.thought,
+            new.thought_s,
         ),
     )
     message_id = int(cursor.lastrowid or 0)
     if new.status is not Status.STREAMING:
-        add_message(connection, message_id, new.text)
+        add_message(connection, message_id, new.text, new.thought)
     return message_id
 
 

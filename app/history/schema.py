@@ -12,6 +12,13 @@ messages           a tree per conversation through `parent_id`; siblings are alt
 answer_tails       text of streaming answers since `messages.text`, in order; empty when nothing is streaming
 message_index,     FTS5 without content, rowid = id of the message or conversation, `body` = the words made by
 title_index        `app.history.words`; a streaming answer is not in the index
+
+Version 2:
+
+messages           `thought` is what the model thought before this answer, `thought_s` the seconds it took (0
+                   where that is not known)
+answer_tails       `thought` as `text`; both of a row follow what is before it
+thought_index      as `message_index`, of those thoughts that are not empty
 """
 
 from __future__ import annotations
@@ -79,7 +86,18 @@ _VERSION_1 = (
     "CREATE VIRTUAL TABLE title_index USING fts5(body, content='', tokenize='ascii', prefix='1')",
 )
 
-# In every version so far; a file without them is damaged.
-TABLES = frozenset({"meta", "conversations", "messages", "answer_tails", "message_index", "title_index"})
+_VERSION_2 = (
+    "ALTER TABLE messages ADD COLUMN thought TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE messages ADD COLUMN thought_s REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE answer_tails ADD COLUMN thought TEXT NOT NULL DEFAULT ''",
+    "CREATE VIRTUAL TABLE thought_index USING fts5(body, content='', tokenize='ascii', prefix='1')",
+)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+
+_FIRST_TABLES = frozenset(
+    {"meta", "conversations", "messages", "answer_tails", "message_index", "title_index"}
+)
+
+# Those of each version, the first one first; a file without them is damaged.
+TABLES: tuple[frozenset[str], ...] = (_FIRST_TABLES, _FIRST_TABLES | {"thought_index"})

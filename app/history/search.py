@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from app.history.database import Database
@@ -21,19 +22,23 @@ _MAX_HIGHLIGHTS = 32
 _MAX_SCANNED_CHARACTERS = 200_000
 
 # CROSS JOIN keeps this order of loops: the index gives rowids newest first, and reading stops at the limit.
-_FROM_MESSAGES = """
-    FROM message_index
-    CROSS JOIN messages ON messages.id = message_index.rowid
+_FROM_INDEX = """
+    FROM {index}
+    CROSS JOIN messages ON messages.id = {index}.rowid
     CROSS JOIN conversations ON conversations.id = messages.conversation_id
-    WHERE message_index MATCH :match AND messages.deletion IS NULL AND conversations.trashed_at IS NULL
+    WHERE {index} MATCH :match AND messages.deletion IS NULL AND conversations.trashed_at IS NULL
         AND (:conversation IS NULL OR messages.conversation_id = :conversation)
-        AND message_index.rowid BETWEEN :first AND :last
-    ORDER BY message_index.rowid DESC LIMIT :limit
+        AND {index}.rowid BETWEEN :first AND :last
+    ORDER BY {index}.rowid DESC LIMIT :limit
 """
-_COLUMNS = """
+_FROM_MESSAGES = _FROM_INDEX.format(index="message_index")
+_FROM_THOUGHTS = _FROM_INDEX.format(index="thought_index")
+_PLACE = """
     messages.id AS message_id, messages.conversation_id, messages.role, messages.created_at AS moment,
-    messages.text, conversations.title
+    conversations.title
 """
+_COLUMNS = f"{_PLACE}, messages.text"
+_THOUGHT_COLUMNS = f"{_PLACE}, messages.thought"
 _TITLES = """
     SELECT conversations.id AS conversation_id, conversations.title, conversations.updated_at AS moment
     FROM title_index CROSS JOIN conversations ON conversations.id = title_index.rowid
@@ -87,10 +92,32 @@ class Search:
                 rows = _best(connection, values, limit)
         return tuple(_hit(row, row["text"], terms) for row in rows)
 
+    def thoughts(
+        self, query: str, *, limit: int = 50, conversation_id: int | None = None
+    ) -> tuple[SearchHit, ...]:
+        """Answers whose thoughts have all words of the query, on whatever branch, newest first."""
+        terms = query_terms(query)
+        if not terms:
+            return ()
+        values: dict[str, str | int | None] = {
+            "match": match_expression(terms),
+            "conversation": conversation_id,
+            "limit": limit,
+        }
+        with self._database.read() as connection:
+            values |= _bounds(connection, conversation_id, None)
+            rows = connection.execute(f"SELECT {_THOUGHT_COLUMNS} {_FROM_THOUGHTS}", values).fetchall()
+        return tuple(replace(_hit(row, row["thought"], terms), in_thought=True) for row in rows)
+
     def find(self, query: str, *, limit: int = 50) -> tuple[SearchHit, ...]:
-        """Titles, then messages, newest first: what a search field shows."""
-        titles = self.titles(query, limit=limit)
-        return (titles + self.messages(query, limit=limit))[:limit]
+        """Titles, then messages, then thoughts, newest first: what a search field shows.
+
+        Thoughts come last, for they mention much; one whose answer was found is left out.
+        """
+        found = (self.titles(query, limit=limit) + self.messages(query, limit=limit))[:limit]
+        known = {hit.message_id for hit in found}
+        thoughts = self.thoughts(query, limit=limit) if len(found) < limit else ()
+        return (found + tuple(hit for hit in thoughts if hit.message_id not in known))[:limit]
 
 
 def _bounds(

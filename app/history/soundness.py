@@ -63,9 +63,10 @@ def check_file(path: Path, limit_s: float = CHECK_LIMIT_S) -> Soundness:
 
 def check_connection(connection: sqlite3.Connection, limit_s: float = float("inf")) -> Soundness:
     """Check an open database, its connection in autocommit mode; raises sqlite3.Error."""
-    if not is_history(connection) or version_of(connection) == 0:
+    version = version_of(connection)
+    if not is_history(connection) or version == 0:
         return Soundness("the file is not a ChatBELLE history")
-    missing = TABLES - {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    missing = TABLES[:version][-1] - {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     if missing:
         return Soundness(f"tables are missing: {', '.join(sorted(missing))}")
     try:

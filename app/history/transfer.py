@@ -64,8 +64,9 @@ class Transfer:
     ) -> ExportReport:
         """Write one conversation, or all that are not in the trash, to `path`, replacing what is there.
 
-        JSON has every branch, Markdown and text have the shown one. labels: the speakers' names in those; the
-        default makes text that `import_file` reads. Raises ConversationMissing, ExportFailed.
+        JSON has every branch, Markdown and text have the shown one; text has no thoughts. labels: the
+        speakers' names in those; the default makes text that `import_file` reads. Raises ConversationMissing,
+        ExportFailed.
         """
         n_conversations = n_messages = 0
         with self._database.read() as connection:

@@ -18,6 +18,7 @@ from app.chat.events import (
     EngineChanged,
     PathChanged,
     QueueChanged,
+    ThoughtGrew,
 )
 from app.components.basics.look import UNIT, centred, muted_text
 from app.components.basics.refresh import is_on_screen, refresh
@@ -29,7 +30,6 @@ from app.components.chat.load_failure import LoadFailure
 from app.components.chat.message_list import MessageList, Place
 from app.components.chat.queue_chips import Queued
 from app.history.errors import ConversationMissing
-from app.history.records import Conversation, Overrides
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
 from app.views.chat_menu import ChatMenu
@@ -62,7 +62,7 @@ class ChatView(ft.Container):
         self._is_reading = False
         self._reads_again = False
         commands = ChatCommands(context, self._go_to_end)
-        self._messages = MessageList(context, commands.commands())
+        self._messages = MessageList(context, commands.commands(), carried.opened_thoughts)
         self._empty = EmptyState(context, self._choose_example)
         self._behaviour = ChatBehaviour(context, carried.new_overrides)
         self._menu = ChatMenu(context, self._behaviour.open_sheet)
@@ -80,7 +80,7 @@ class ChatView(ft.Container):
             on_stop=self._service.stop,
             on_cancel=self._cancel_queued,
             on_draft=self._keep_draft,
-            tools=(self._behaviour.picker,),
+            tools=(self._behaviour.picker, self._behaviour.thinking),
         )
         self._status = EngineStatus(context)
         self._hint = muted_text(context.t("chat.composer.keys"))
@@ -96,9 +96,11 @@ class ChatView(ft.Container):
 
     # What the shell calls
 
-    def show(self, conversation_id: int | None, at_message: int | None = None) -> None:
-        """Show a conversation, None for a new one, at its end or at one of its messages."""
-        self._context.run(self._load, conversation_id, at_message)
+    def show(
+        self, conversation_id: int | None, at_message: int | None = None, *, in_thought: bool = False
+    ) -> None:
+        """Show a conversation, None for a new one, at its end or at one of its messages or thoughts."""
+        self._context.run(self._load, conversation_id, at_message, in_thought)
 
     def on_event(self, event: ChatEvent) -> None:
         """Follow the chat service."""
@@ -138,7 +140,13 @@ class ChatView(ft.Container):
             self._new_draft = self._composer.text
         elif unsaved is not None:
             self._service.history.conversations.set_draft(self._conversation_id, unsaved)
-        return Carried(self._new_draft, self._behaviour.new, self._conversation_id, self._messages.place)
+        return Carried(
+            self._new_draft,
+            self._behaviour.new,
+            self._conversation_id,
+            self._messages.place,
+            self._messages.opened_thoughts,
+        )
 
     # Reading
 
@@ -158,7 +166,7 @@ class ChatView(ft.Container):
         answering = self._service.state.answering
         return answering is not None and answering == self._conversation_id
 
-    async def _load(self, conversation_id: int | None, at_message: int | None) -> None:
+    async def _load(self, conversation_id: int | None, at_message: int | None, in_thought: bool) -> None:
         is_same = self._is_loaded and conversation_id == self._conversation_id
         self._n_loads += 1
         this_load = self._n_loads
@@ -182,7 +190,8 @@ class ChatView(ft.Container):
         if self._service.state.phase == "idle" and self._chosen_model.is_demo:
             self._service.load()  # takes a moment only, and then the first answer begins at once
         self._reading = reading
-        self._messages.show(reading.path, reading.remembered_from, at_message, self._take_place(at_message))
+        place = self._take_place(at_message)
+        self._messages.show(reading.path, reading.remembered_from, at_message, place, in_thought=in_thought)
         if not is_same:
             draft = reading.conversation.draft if reading.conversation else self._new_draft
             self._composer.set_text(with_draft(draft, self._composer.text))
@@ -232,6 +241,9 @@ class ChatView(ft.Container):
         match event:
             case AnswerGrew() if event.conversation_id == self._conversation_id:
                 if not self._messages.grow(event.message_id, event.text, event.offset):
+                    await self._read_again()
+            case ThoughtGrew() if event.conversation_id == self._conversation_id:
+                if not self._messages.grow_thought(event.message_id, event.text, event.offset):
                     await self._read_again()
             case EngineChanged():
                 self._show_engine()
@@ -291,6 +303,7 @@ class ChatView(ft.Container):
         state = self._state
         texts = self._context.texts
         self._header.model_picker.show(state)
+        self._behaviour.show_model(state.info)
         self._status.show(status_text(state, texts, self._conversation_id) if self._is_loaded else "")
         self._composer.show_answering(self._is_answering)
         error = state.error if state.phase == "failed" else None
@@ -326,11 +339,12 @@ class ChatView(ft.Container):
 
     def _on_size(self, event: ft.LayoutSizeChangeEvent[ChatView]) -> None:
         self._set_narrow(event.width < _NARROW_HEADER)
-        refresh(self._hint, self._header.model_picker)
+        refresh(self._hint, self._header.model_picker, self._behaviour.thinking)
 
     def _set_narrow(self, narrow: bool) -> None:
         self._hint.visible = not narrow
         self._header.model_picker.set_narrow(narrow)
+        self._behaviour.thinking.set_narrow(narrow)
 
     # Commands
 
@@ -341,7 +355,7 @@ class ChatView(ft.Container):
     async def _send(self, text: str) -> None:
         conversation_id = self._conversation_id
         if conversation_id is None:
-            conversation = await self._context.in_thread(self._begin)
+            conversation = await self._context.in_thread(self._behaviour.begin)
             self._n_loads += 1
             self._reading = Reading(conversation)
             self._new_draft = ""
@@ -351,15 +365,6 @@ class ChatView(ft.Container):
             return
         await self._context.in_thread(self._service.send, conversation_id, text)
         await self._messages.scroll_to_end()
-
-    def _begin(self) -> Conversation:
-        """Let the conversation exist, with what was chosen for it; called on a thread."""
-        overrides = self._behaviour.overrides
-        conversation_id = self._service.new_conversation(overrides.persona)
-        conversations = self._service.history.conversations
-        if overrides != Overrides(persona=overrides.persona):
-            conversations.set_overrides(conversation_id, overrides)
-        return conversations.get(conversation_id)
 
     async def _go_to_end(self) -> None:
         await self._messages.scroll_to_end()

@@ -46,12 +46,14 @@ class Carried:
     """What outlives a chat view, for the one that takes its place when the page is built anew.
 
     new_draft, new_overrides: of the chat that does not exist yet. place: in the conversation of this id.
+    opened_thoughts: ids of answers whose thoughts are open.
     """
 
     new_draft: str = ""
     new_overrides: Overrides = Overrides()
     conversation_id: int | None = None
     place: Place | None = None
+    opened_thoughts: frozenset[int] = frozenset()
 
 
 def read_conversation(service: ChatService, conversation_id: int, reveal: int | None = None) -> Reading:

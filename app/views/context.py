@@ -51,7 +51,9 @@ _log = logging.getLogger(__name__)
 class Places(Protocol):
     """The screens of a page, as the shell opens them."""
 
-    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None: ...
+    def open_conversation(
+        self, conversation_id: int | None, message_id: int | None = None, *, in_thought: bool = False
+    ) -> None: ...
 
     def open_settings(self) -> None: ...
 
@@ -110,9 +112,11 @@ class ViewContext:
         """The text for `key` in the person's language."""
         return self.texts.text(key, **values)
 
-    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None:
-        """Show a conversation, None for a new one, scrolled to a message where one is named."""
-        self._places.open_conversation(conversation_id, message_id)
+    def open_conversation(
+        self, conversation_id: int | None, message_id: int | None = None, *, in_thought: bool = False
+    ) -> None:
+        """Show a conversation, None for a new one, scrolled to a message or thought where one is named."""
+        self._places.open_conversation(conversation_id, message_id, in_thought=in_thought)
 
     def open_settings(self) -> None:
         """Show the settings."""

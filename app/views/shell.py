@@ -175,10 +175,12 @@ class Shell:
 
     # Screens
 
-    def open_conversation(self, conversation_id: int | None, message_id: int | None = None) -> None:
+    def open_conversation(
+        self, conversation_id: int | None, message_id: int | None = None, *, in_thought: bool = False
+    ) -> None:
         """Show a conversation, or a new one, and remember it for the next start."""
         self._close_drawer()
-        self._show_conversation(conversation_id, message_id)
+        self._show_conversation(conversation_id, message_id, in_thought=in_thought)
         self._context.run(partial(self._save, last_conversation=conversation_id))
 
     def open_settings(self) -> None:
@@ -228,11 +230,13 @@ class Shell:
             self._screen.update()
             self._sidebar.select_place(None)
 
-    def _show_conversation(self, conversation_id: int | None, message_id: int | None) -> None:
+    def _show_conversation(
+        self, conversation_id: int | None, message_id: int | None, *, in_thought: bool = False
+    ) -> None:
         self._close_screen()
         self._conversation_id = conversation_id
         self._sidebar.select(conversation_id)
-        self._chat.show(conversation_id, message_id)
+        self._chat.show(conversation_id, message_id, in_thought=in_thought)
 
     def _conversations_changed(self) -> None:
         """Tell all pages that the list is another one, this one included."""

@@ -92,7 +92,7 @@ def test_json_is_one_object_and_nothing_else(chatbelle: Run, tiny_model: Path) -
     assert result.stderr == ""
     assert result.stdout.count("\n") == 1
     found = json.loads(result.stdout)
-    assert set(found) == {"answer", "reason", "model", "statistics"}
+    assert set(found) == {"answer", "thought", "reason", "model", "statistics"}
     assert found["statistics"]["generated_tokens"] <= 5
     assert found["model"]["context_tokens"] == 256
     assert found["model"]["demo"] is False

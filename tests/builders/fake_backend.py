@@ -17,6 +17,7 @@ from engine.types import (
     ModelInfo,
     Sampling,
     Statistics,
+    ThoughtChunk,
     TokenChunk,
 )
 
@@ -37,7 +38,10 @@ INFO = ModelInfo(
 
 
 class FakeBackend:
-    """Answers with `answers` in turn, then with an echo; an `EngineError` among them is raised."""
+    """Answers with `answers` in turn, then with an echo; an `EngineError` among them is raised.
+
+    thoughts: what is thought before the answers, in turn. info: of what is loaded.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,8 @@ class FakeBackend:
         delay_s: float = 0.0,
         reason: FinishReason = FinishReason.END,
         forgotten_turns: Sequence[int] = (),
+        thoughts: Sequence[Sequence[str]] = (),
+        info: ModelInfo = INFO,
     ) -> None:
         self.asked: list[tuple[list[Message], Sampling]] = []
         self.loaded: list[tuple[Path, LoadOptions]] = []
@@ -54,13 +60,15 @@ class FakeBackend:
         self._delay_s = delay_s
         self._reason = reason
         self._forgotten = list(forgotten_turns)
+        self._thoughts = list(thoughts)
+        self._info = info
         self._cancelled = threading.Event()
 
     def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         progress(0.5)
         self.loaded.append((path, options))
         self.is_loaded = True
-        return INFO
+        return self._info
 
     def chat(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]:
         self._cancelled.clear()
@@ -68,15 +76,18 @@ class FakeBackend:
         answer = self._answers.pop(0) if self._answers else [f"echo: {messages[-1].text}"]
         if isinstance(answer, EngineError):
             raise answer
-        text = ""
+        thoughts = self._thoughts.pop(0) if self._thoughts else ()
+        begun = messages[-1] if messages[-1].role == "assistant" else Message("assistant", "")
+        said: dict[type[Event], str] = {ThoughtChunk: begun.thought, TokenChunk: begun.text}
         reason = self._reason
-        for chunk in answer:
+        for chunk in (*map(ThoughtChunk, thoughts), *map(TokenChunk, answer)):
             if self._cancelled.wait(self._delay_s):
                 reason = FinishReason.CANCELLED
                 break
-            text += chunk
-            yield TokenChunk(chunk)
-        yield Finished(reason, Message("assistant", text), self._statistics(len(answer)))
+            said[type(chunk)] += chunk.text
+            yield chunk
+        message = Message("assistant", said[TokenChunk], thought=said[ThoughtChunk])
+        yield Finished(reason, message, self._statistics(len(answer), len(thoughts)))
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -84,16 +95,19 @@ class FakeBackend:
     def unload(self) -> None:
         self.is_loaded = False
 
-    def _statistics(self, n_chunks: int) -> Statistics:
+    def _statistics(self, n_chunks: int, n_thoughts: int) -> Statistics:
+        n_generated = n_chunks + n_thoughts
         return Statistics(
             prompt_tokens=12,
             reused_tokens=4,
-            generated_tokens=n_chunks,
+            generated_tokens=n_generated,
             prompt_s=0.5,
             generation_s=0.25,
             first_token_s=0.6,
-            context_used=12 + n_chunks,
+            context_used=12 + n_generated,
             context_tokens=1024,
             forgotten_turns=self._forgotten.pop(0) if self._forgotten else 0,
             seed=7,
+            thought_tokens=n_thoughts,
+            thought_s=0.125 * n_thoughts,
         )

@@ -63,13 +63,16 @@ def centred(content: ft.Control, width: int = TEXT_WIDTH, padding: ft.Padding | 
     )
 
 
-def markdown_style(context: ViewContext, *, is_list: bool = False) -> ft.MarkdownStyleSheet:
-    """How Markdown looks; in lists, lines are closer to each other."""
-    size = text_size(context)
-    body = ft.TextStyle(size=size, height=1.6, color=ft.Colors.ON_SURFACE)
+def markdown_style(
+    context: ViewContext, *, is_list: bool = False, is_quiet: bool = False
+) -> ft.MarkdownStyleSheet:
+    """How Markdown looks; in lists, lines are closer to each other. is_quiet: less than an answer."""
+    size = text_size(context) * (0.92 if is_quiet else 1)
+    colour = ft.Colors.ON_SURFACE_VARIANT if is_quiet else ft.Colors.ON_SURFACE
+    body = ft.TextStyle(size=size, height=1.6, color=colour)
     headings = {
         f"h{level}_text_style": ft.TextStyle(
-            size=size * factor, height=1.4, weight=ft.FontWeight.W_600, color=ft.Colors.ON_SURFACE
+            size=size * factor, height=1.4, weight=ft.FontWeight.W_600, color=colour
         )
         for level, factor in enumerate((1.5, 1.3, 1.15, 1.0, 1.0, 1.0), start=1)
     }
@@ -81,7 +84,7 @@ def markdown_style(context: ViewContext, *, is_list: bool = False) -> ft.Markdow
             size=size * 0.9,
             font_family=MONOSPACE,
             bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST,
-            color=ft.Colors.ON_SURFACE,
+            color=colour,
         ),
         blockquote_text_style=ft.TextStyle(size=size, height=1.6, color=ft.Colors.ON_SURFACE_VARIANT),
         blockquote_padding=ft.Padding.only(left=2 * UNIT, top=4, bottom=4),

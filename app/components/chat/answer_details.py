@@ -38,6 +38,9 @@ def _statistics_rows(statistics: Statistics, texts: Texts) -> list[tuple[str, st
         rows.append(
             (t("chat.details.first_token_name"), t("chat.details.seconds", seconds=statistics.first_token_s))
         )
+    if statistics.thought_tokens:
+        thought = t("chat.details.thought", n=statistics.thought_tokens, seconds=statistics.thought_s)
+        rows.append((t("chat.details.thought_name"), thought))
     n_new = statistics.prompt_tokens - statistics.reused_tokens
     rows.append((t("chat.details.answer_name"), t("chat.details.tokens", n=statistics.generated_tokens)))
     rows.append(

@@ -1,4 +1,4 @@
-"""What the model said: streaming Markdown, how it ended, what can be done with it, and its numbers."""
+"""What the model thought and said, how the answer ended, what can be done with it, and its numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from app.components.chat.answer_details import cut_off_text, detail_rows, summar
 from app.components.chat.markdown_view import MarkdownView
 from app.components.chat.message_actions import MessageActions, branch_switch
 from app.components.chat.message_commands import MessageCommands
+from app.components.chat.thought_view import ThoughtView
 from app.history.records import PathMessage, Status
 from app.views.context import ViewContext
 
@@ -18,15 +19,21 @@ _CUT_OFF = (Status.UNFINISHED, Status.STOPPED, Status.LENGTH)
 
 
 class AnswerRow(ft.Container):
-    """One answer. What changes it does not update the screen, except `render` and `set_activity`."""
+    """One answer. What changes it does not update the screen, except `render` and `set_activity`.
 
-    def __init__(self, context: ViewContext, commands: MessageCommands, entry: PathMessage) -> None:
+    thought: the view of its thought, to be filled here.
+    """
+
+    def __init__(
+        self, context: ViewContext, commands: MessageCommands, entry: PathMessage, thought: ThoughtView
+    ) -> None:
         self._context = context
         self._commands = commands
         self._is_last = False
         self._has_branch_ids = False
         self._shows_details = False
         self.entry = entry
+        self._thought = thought
         self._text = MarkdownView(context, entry.message.text, is_growing=self.is_streaming)
         self._activity = ft.Row(
             [
@@ -43,7 +50,9 @@ class AnswerRow(ft.Container):
         self._actions = MessageActions(context, ft.MainAxisAlignment.START)
         self._details = ft.Container(visible=False)
         self._column = ft.Column(
-            [self._text, self._activity, self._mark, self._actions, self._details], spacing=4, tight=True
+            [self._thought, self._text, self._activity, self._mark, self._actions, self._details],
+            spacing=4,
+            tight=True,
         )
         self._node = identified(self._column, "")
         super().__init__(
@@ -52,6 +61,7 @@ class AnswerRow(ft.Container):
             on_hover=context.guard(self._on_hover),
             key=ft.ScrollKey(f"message-{entry.message.id}"),  # type: ignore[call-arg]
         )
+        self._show_thought()
         self._fill()
 
     @property
@@ -65,14 +75,14 @@ class AnswerRow(ft.Container):
         return self.entry.message.status is Status.STREAMING
 
     @property
-    def text(self) -> str:
-        """The text as far as it is known here, exact."""
-        return self._text.text
+    def has_begun(self) -> bool:
+        """Whether there is a first word of it, be it only thought."""
+        return bool(self._text.text) or not self._thought.is_blank
 
     @property
     def n_growing_chars(self) -> int:
         """How much one `render` sends again, about."""
-        return self._text.n_growing_chars
+        return self._text.n_growing_chars if self._text.text else self._thought.n_growing_chars
 
     def grow(self, piece: str, offset: int) -> bool:
         """Add a piece that belongs at `offset`, as far as it is not there; `render` shows it.
@@ -82,13 +92,20 @@ class AnswerRow(ft.Container):
         known = len(self._text.text)
         if offset > known:
             return False
+        self._thought.end()
         self._text.append(piece[known - offset :])
         return True
 
+    def grow_thought(self, piece: str, offset: int) -> bool:
+        """As `grow`, for the thought."""
+        return self._thought.grow(piece, offset)
+
     def render(self) -> None:
-        """Bring the text that was added to the screen."""
-        if self._activity.visible and self._text.text:
+        """Bring what was added to the screen."""
+        if self._activity.visible and self.has_begun:
             self.set_activity(None)
+        if not self._thought.is_blank:
+            self._thought.render()
         self._text.render()
 
     def show(self, entry: PathMessage) -> None:
@@ -99,6 +116,7 @@ class AnswerRow(ft.Container):
             self._text.text if is_behind else entry.message.text, is_growing=self.is_streaming
         )
         self._text.render_quietly()
+        self._show_thought()
         if not self.is_streaming:
             self._activity.visible = False
         self._fill()
@@ -123,8 +141,19 @@ class AnswerRow(ft.Container):
         assert isinstance(label, ft.Text)
         return label
 
+    def _show_thought(self) -> None:
+        message = self.entry.message
+        known = self._thought.text
+        is_behind = self.is_streaming and known.startswith(message.thought)
+        self._thought.show(
+            known if is_behind else message.thought,
+            message.thought_s,
+            is_running=self.is_streaming and not self._text.text,
+        )
+
     def _fill(self) -> None:
         self._node.identifier = "last-reply" if self._is_last else None
+        self._thought.set_last(self._is_last)
         self._fill_mark()
         self._fill_actions()
         self._fill_details()
@@ -160,13 +189,14 @@ class AnswerRow(ft.Container):
         switch = branch_switch(
             self._context, actions, self.entry, self._commands.select, is_identified=self._has_branch_ids
         )
+        copy = actions.button(
+            ft.Icons.CONTENT_COPY_OUTLINED,
+            t("chat.copy"),
+            lambda: self._context.copy(self.entry.message.text),
+            "copy-last" if self._is_last else None,
+        )
         buttons = [
-            actions.button(
-                ft.Icons.CONTENT_COPY_OUTLINED,
-                t("chat.copy"),
-                lambda: self._context.copy(self.entry.message.text),
-                "copy-last" if self._is_last else None,
-            ),
+            *([copy] if self.entry.message.text else []),
             actions.button(
                 ft.Icons.REFRESH,
                 t("chat.answer.regenerate"),

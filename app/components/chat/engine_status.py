@@ -27,7 +27,8 @@ def status_text(state: EngineState, texts: Texts, conversation_id: int | None) -
     if state.answering is not None:
         if state.answering != conversation_id:
             return texts.text("chat.status.elsewhere")
-        return texts.text("chat.status.reading" if state.reading_prompt else "chat.status.answering")
+        doing = "reading" if state.reading_prompt else "thinking" if state.thinking else "answering"
+        return texts.text(f"chat.status.{doing}")
     return texts.text(f"chat.status.{state.phase}", model=name)
 
 

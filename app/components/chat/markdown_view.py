@@ -26,11 +26,11 @@ class _Shown(Protocol):
 
 
 class _TextBlock(ft.Markdown):
-    def __init__(self, context: ViewContext, block: Block, caret: bool) -> None:
+    def __init__(self, context: ViewContext, block: Block, caret: bool, *, is_quiet: bool) -> None:
         super().__init__(
             extension_set=ft.MarkdownExtensionSet.GITHUB_FLAVORED,
             soft_line_break=True,
-            md_style_sheet=markdown_style(context, is_list=block.kind is BlockKind.ITEM),
+            md_style_sheet=markdown_style(context, is_list=block.kind is BlockKind.ITEM, is_quiet=is_quiet),
             latex_style=ft.TextStyle(size=text_size(context), color=ft.Colors.ON_SURFACE),
             on_tap_link=context.guard(lambda event: show_link(context, str(event.data or ""))),
         )
@@ -78,10 +78,16 @@ def _space_above(kind: str, previous: str | None) -> int:
 
 
 class MarkdownView(ft.SelectionArea):
-    """Shows a text that may grow. `append` only remembers, `render` brings it to the screen."""
+    """Shows a text that may grow. `append` only remembers, `render` brings it to the screen.
 
-    def __init__(self, context: ViewContext, text: str = "", *, is_growing: bool = False) -> None:
+    is_quiet: it steps back behind other text.
+    """
+
+    def __init__(
+        self, context: ViewContext, text: str = "", *, is_growing: bool = False, is_quiet: bool = False
+    ) -> None:
         self._context = context
+        self._is_quiet = is_quiet
         self._stream = MarkdownStream(text)
         self._is_growing = is_growing
         self._n_final = 0  # controls whose block is finished
@@ -165,4 +171,4 @@ class MarkdownView(ft.SelectionArea):
             return _CodeBlock(self._context, block)
         if kind == "table":
             return _TableBlock(self._context, block)
-        return _TextBlock(self._context, block, caret)
+        return _TextBlock(self._context, block, caret, is_quiet=self._is_quiet)

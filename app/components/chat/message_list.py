@@ -7,8 +7,9 @@ further up, what is new waits (see `following`), and a button leads back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import flet as ft
 
@@ -19,6 +20,7 @@ from app.components.chat.answer_row import AnswerRow
 from app.components.chat.following import Coalescer, Following, flush_interval_s
 from app.components.chat.message_commands import MessageCommands
 from app.components.chat.question_row import QuestionRow
+from app.components.chat.thought_view import ThoughtView
 from app.history.records import PathMessage
 from app.views.context import ViewContext
 
@@ -26,6 +28,7 @@ _PAGE = 30
 _LOAD_AHEAD_PX = 1_200
 _BUILD_S = 0.12
 _HIGHLIGHT_S = 1.6
+_MOVE_MS = 30  # with no duration at all, what has the keyboard's focus loses it
 
 Row = QuestionRow | AnswerRow
 
@@ -41,9 +44,13 @@ class Place:
 class MessageList(ft.Stack):
     """Shows a path. `show` for another conversation, `change` when the path is different than before."""
 
-    def __init__(self, context: ViewContext, commands: MessageCommands) -> None:
+    def __init__(
+        self, context: ViewContext, commands: MessageCommands, opened_thoughts: Iterable[int] = ()
+    ) -> None:
+        """opened_thoughts: ids of answers whose thoughts are open."""
         self._context = context
         self._commands = commands
+        self._opened_thoughts = set(opened_thoughts)
         self._entries: tuple[PathMessage, ...] = ()
         self._remembered_from: int | None = None
         self._waiting: frozenset[int] = frozenset()
@@ -73,8 +80,15 @@ class MessageList(ft.Stack):
         remembered_from: int | None = None,
         at_message: int | None = None,
         at_place: Place | None = None,
+        *,
+        in_thought: bool = False,
     ) -> None:
-        """Show another conversation from its end, at a message or at a place; the caller updates."""
+        """Show another conversation from its end, at a message or at a place; the caller updates.
+
+        in_thought: what is looked for is in the thought of that message.
+        """
+        if in_thought and at_message is not None:
+            self._opened_thoughts.add(at_message)
         self._coalescer.cancel()
         self._rows.clear()
         self._frames.clear()
@@ -97,6 +111,11 @@ class MessageList(ft.Stack):
     def place(self) -> Place | None:
         """Where the person reads; None at the end."""
         return None if self._following.is_at_end else Place(self._distance_px, self._n_loaded)
+
+    @property
+    def opened_thoughts(self) -> frozenset[int]:
+        """Ids of answers whose thoughts are open."""
+        return frozenset(self._opened_thoughts)
 
     def did_mount(self) -> None:
         """A list that comes to the screen, also for the second time, begins at its end."""
@@ -124,15 +143,19 @@ class MessageList(ft.Stack):
     def grow(self, message_id: int, piece: str, offset: int) -> bool:
         """The streaming answer has more text; False where something before it is missing."""
         row = self._rows.get(message_id)
-        if not isinstance(row, AnswerRow):
-            return True
-        if not row.grow(piece, offset):
-            return False
-        if self._following.is_at_end:
+        return not isinstance(row, AnswerRow) or self._follow_growth(row.grow(piece, offset))
+
+    def grow_thought(self, message_id: int, piece: str, offset: int) -> bool:
+        """As `grow`, for the thought of the streaming answer."""
+        row = self._rows.get(message_id)
+        return not isinstance(row, AnswerRow) or self._follow_growth(row.grow_thought(piece, offset))
+
+    def _follow_growth(self, has_grown: bool) -> bool:
+        if has_grown and self._following.is_at_end:
             self._coalescer.touch()
-        else:
+        elif has_grown:
             self._tell_news()
-        return True
+        return has_grown
 
     def mark_waiting(self, message_ids: frozenset[int]) -> None:
         """Which questions wait for the engine."""
@@ -155,7 +178,7 @@ class MessageList(ft.Stack):
         row = self._rows.get(message_id) if message_id is not None else None
         for answer in self._rows.values():
             if isinstance(answer, AnswerRow) and (answer is row or answer.is_streaming):
-                answer.set_activity(text if answer is row and not answer.text else None)
+                answer.set_activity(text if answer is row and not answer.has_begun else None)
         self._activity.set_text(None if isinstance(row, AnswerRow) else text)
 
     async def scroll_to_end(self) -> None:
@@ -206,9 +229,17 @@ class MessageList(ft.Stack):
 
     def _make_row(self, entry: PathMessage) -> Row:
         if entry.message.role == "assistant":
-            return AnswerRow(self._context, self._commands, entry)
+            return AnswerRow(self._context, self._commands, entry, self._make_thought(entry.message.id))
         is_waiting = entry.message.id in self._waiting
         return QuestionRow(self._context, self._commands, entry, is_waiting=is_waiting)
+
+    def _make_thought(self, message_id: int) -> ThoughtView:
+        return ThoughtView(
+            self._context,
+            is_open=message_id in self._opened_thoughts,
+            on_toggle=partial(self._thought_toggled, message_id),
+            on_resize=partial(self._thought_resized, message_id),
+        )
 
     def _mark_last(self, loaded: Sequence[PathMessage]) -> None:
         """Give the newest rows their names for tests and shortcuts; those of a branch switch only once."""
@@ -230,8 +261,11 @@ class MessageList(ft.Stack):
             self._n_loaded = min(len(self._entries), self._n_loaded + _PAGE)
             self._arrange()
             refresh(self._list)
-        self._distance_px = event.pixels
-        if self._following.on_scroll(event.pixels):
+        self._moved_to(event.pixels)
+
+    def _moved_to(self, distance_px: float) -> None:
+        self._distance_px = distance_px
+        if self._following.on_scroll(distance_px):
             if self._following.is_at_end:
                 self._on_returned()
             else:
@@ -281,6 +315,25 @@ class MessageList(ft.Stack):
             await asyncio.sleep(_HIGHLIGHT_S)
             frame.bgcolor = None
             refresh(frame)
+
+    def _thought_toggled(self, message_id: int, is_open: bool) -> None:
+        (self._opened_thoughts.add if is_open else self._opened_thoughts.discard)(message_id)
+
+    def _thought_resized(self, message_id: int, grown_px: float) -> None:
+        """Keep the line that was clicked where it is: what changes in a list anchored at its end moves it."""
+        row = self._rows.get(message_id)
+        follows = self._following.is_at_end and isinstance(row, AnswerRow) and row.is_streaming
+        if not follows:
+            self._context.run(self._move_by, grown_px)
+
+    async def _move_by(self, grown_px: float) -> None:
+        if grown_px > 0:
+            await self._list.scroll_to(delta=grown_px, duration=_MOVE_MS)  # to the list's beginning at most
+            return
+        distance_px = max(0.0, self._distance_px + grown_px)
+        await self._list.scroll_to(offset=distance_px, duration=_MOVE_MS)
+        if not distance_px:  # a list that is shorter than its view now tells of no scrolling
+            self._moved_to(0.0)
 
     # --- streaming ---
 

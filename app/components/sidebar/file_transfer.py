@@ -139,5 +139,8 @@ def _title(conversation: Conversation | None, context: ViewContext) -> str:
 
 def _labels(context: ViewContext) -> Labels:
     return Labels(
-        user=context.t("role.user"), assistant=context.t("role.assistant"), system=context.t("role.system")
+        user=context.t("role.user"),
+        assistant=context.t("role.assistant"),
+        system=context.t("role.system"),
+        thought=context.t("role.thought"),
     )

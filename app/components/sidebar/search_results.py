@@ -1,4 +1,4 @@
-"""What a search found: titles and messages with the words marked; a click opens the place."""
+"""What a search found: titles, messages and thoughts with the words marked; a click opens the place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import flet as ft
 
 from app.history.records import SearchHit
 from app.views.context import ViewContext
+
+_ASIDE = ft.TextStyle(color=ft.Colors.ON_SURFACE_VARIANT, italic=True)
 
 
 class SearchResults(ft.ListView):
@@ -53,9 +55,10 @@ class SearchResults(ft.ListView):
                     spacing=8,
                 )
             )
+        thought = self._context.t("sidebar.in_thought")
         lines.append(
             ft.Text(
-                spans=highlighted(hit),
+                spans=[*([ft.TextSpan(f"{thought} ", _ASIDE)] if hit.in_thought else []), *highlighted(hit)],
                 max_lines=3,
                 overflow=ft.TextOverflow.ELLIPSIS,
                 theme_style=ft.TextThemeStyle.BODY_MEDIUM,

@@ -238,7 +238,7 @@ class Sidebar(ft.Container):
             self._open_hit(self._results.hits[0])
 
     def _open_hit(self, hit: SearchHit) -> None:
-        self._context.open_conversation(hit.conversation_id, hit.message_id)
+        self._context.open_conversation(hit.conversation_id, hit.message_id, in_thought=hit.in_thought)
 
     async def _open_trash(self) -> None:
         dialog = TrashDialog(self._context, self._on_changed)

@@ -35,16 +35,20 @@ def main(folder: Path, seed: int) -> None:
         say("asked", id=question.id, text=text)
         writer = history.answers.begin(question.id)
         say("begun", id=writer.message_id)
-        for number in range(source.randrange(5, 120)):
-            piece = f"词{number}，"
-            writer.append(piece)
-            say("appended", id=writer.message_id, text=piece, at=time.monotonic())
+        n_thoughts = source.choice([0, source.randrange(60)])
+        for number in range(n_thoughts + source.randrange(5, 120)):
+            piece, is_thought = f"词{number}，", number < n_thoughts
+            if is_thought:
+                writer.append_thought(piece)
+            else:
+                writer.append(piece)
+            say("appended", id=writer.message_id, text=piece, is_thought=is_thought, at=time.monotonic())
             if source.random() < 0.05:
                 writer.flush()
                 say("flushed", id=writer.message_id)
             time.sleep(source.choice([0, 0.002, 0.01, 0.03]))
         answer = writer.finish(Status.COMPLETE)
-        say("finished", id=answer.id, text=answer.text)
+        say("finished", id=answer.id, text=answer.text, thought=answer.thought)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,12 +129,61 @@ def test_the_exact_text_replaces_what_was_streamed(history: HistoryStore, questi
     assert writer.finish(Status.COMPLETE, text="text").text == "text"
 
 
+def test_a_thought_streams_to_the_disk_apart_from_the_text(
+    history: HistoryStore, question_id: int, folder: Path, tmp_path: Path
+) -> None:
+    writer = history.answers.begin(question_id)
+    writer.append_thought("先想")
+    writer.append_thought("一想")
+    writer.flush()
+    with _copy(folder, tmp_path / "in thought") as dead:
+        stored = dead.messages.get(writer.message_id)
+        assert (stored.thought, stored.text, stored.status) == ("先想一想", "", Status.UNFINISHED)
+    writer.append_thought("。")
+    writer.append("答案")
+    writer.flush()
+    with _copy(folder, tmp_path / "in answer") as dead:
+        stored = dead.messages.get(writer.message_id)
+        assert (stored.thought, stored.text) == ("先想一想。", "答案")
+    streaming = history.messages.get(writer.message_id)
+    assert (streaming.thought, streaming.text) == ("先想一想。", "答案")
+
+    answer = writer.finish(Status.COMPLETE, statistics=replace(STATISTICS, thought_tokens=9, thought_s=1.5))
+    assert (answer.thought, answer.text, answer.thought_s) == ("先想一想。", "答案", 1.5)
+    assert history.messages.get(answer.id) == answer
+
+
+def test_an_answer_that_ended_in_its_thought_goes_on_there(history: HistoryStore, question_id: int) -> None:
+    writer = history.answers.begin(question_id)
+    writer.append_thought("想到")
+    first = writer.finish(Status.STOPPED, statistics=replace(STATISTICS, thought_s=2.0))
+    assert (first.text, first.thought) == ("", "想到")
+    again = history.answers.resume(first.id)
+    again.append_thought("一半")
+    again.append("答案")
+    done = again.finish(Status.COMPLETE, statistics=replace(STATISTICS, thought_s=0.5))
+
+    assert (done.id, done.thought, done.text, done.thought_s) == (first.id, "想到一半", "答案", 2.5)
+    assert [hit.message_id for hit in history.search.thoughts("到一")] == [first.id]
+
+
+def test_the_exact_thought_replaces_what_was_streamed(history: HistoryStore, question_id: int) -> None:
+    writer = history.answers.begin(question_id)
+    writer.append_thought("thought\n")
+    writer.append("text")
+
+    answer = writer.finish(Status.COMPLETE, thought="thought")
+    assert (answer.thought, answer.text) == ("thought", "text")
+
+
 def test_an_answer_ends_once(history: HistoryStore, question_id: int) -> None:
     writer = history.answers.begin(question_id)
     answer = writer.finish(Status.STOPPED)
 
     with pytest.raises(AnswerEnded):
         writer.append("x")
+    with pytest.raises(AnswerEnded):
+        writer.append_thought("x")
     with pytest.raises(AnswerEnded):
         writer.finish(Status.COMPLETE)
     with pytest.raises(AnswerEnded):

@@ -59,6 +59,11 @@ def _without_messages(path: Path) -> None:
         connection.execute("DROP TABLE messages")
 
 
+def _without_thought_index(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE thought_index")
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_bytes(b"this is not a database\n" * 1000),
@@ -70,6 +75,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another database": _other_database,
     "no version": _old_empty_version,
     "a table is missing": _without_messages,
+    "a table of the newest version is missing": _without_thought_index,
 }
 
 

@@ -26,26 +26,35 @@ WRITER = Path(__file__).with_name("endless_writer.py")
 N_KILLS = int(os.environ.get("CHATBELLE_KILLS", "5"))
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What was appended to an answer, or to its thought, and when (monotonic clock)."""
+
+    text: str
+    is_thought: bool
+    at: float
+
+
 @dataclass
 class Promised:
     """What the dead process said that it had done."""
 
-    complete: dict[int, str] = field(default_factory=dict)
-    appended: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
+    complete: dict[int, tuple[str, str]] = field(default_factory=dict)
+    appended: dict[int, list[Piece]] = field(default_factory=dict)
     flushed: dict[int, str] = field(default_factory=dict)
 
     def note(self, line: dict[str, Any]) -> None:
         """Take in one line."""
         event, message_id = line["event"], line["id"]
         if event in ("asked", "finished"):
-            self.complete[message_id] = line["text"]
+            self.complete[message_id] = (line.get("thought", ""), line["text"])
             self.appended.pop(message_id, None)
         elif event == "begun":
             self.appended[message_id] = []
         elif event == "appended":
-            self.appended[message_id].append((line["text"], line["at"]))
+            self.appended[message_id].append(Piece(line["text"], line["is_thought"], line["at"]))
         else:
-            self.flushed[message_id] = "".join(text for text, _ in self.appended[message_id])
+            self.flushed[message_id] = "".join(piece.text for piece in self.appended[message_id])
 
 
 def _run_and_kill(folder: Path, seed: int, promised: Promised) -> float:
@@ -68,13 +77,13 @@ def _run_and_kill(folder: Path, seed: int, promised: Promised) -> float:
     return killed_at
 
 
-def _seconds_missing(pieces: list[tuple[str, float]], text: str, killed_at: float) -> float:
+def _seconds_missing(pieces: list[Piece], text: str, killed_at: float) -> float:
     """How long before the kill the oldest text was appended that is missing."""
     n_characters = 0
-    for piece, moment in pieces:
-        n_characters += len(piece)
+    for piece in pieces:
+        n_characters += len(piece.text)
         if n_characters > len(text):
-            return killed_at - moment
+            return killed_at - piece.at
     return 0.0
 
 
@@ -88,9 +97,10 @@ def test_killing_a_writer_loses_nothing_that_was_promised(
         with HistoryStore.open(folder) as history:
             assert history.report.outcome == "opened"
             assert history.report.damaged_path is None
-            for message_id, text in promised.complete.items():
+            for message_id, said in promised.complete.items():
                 stored = history.messages.get(message_id)
-                assert (stored.text, stored.status) == (text, Status.COMPLETE)
+                assert (stored.thought, stored.text) == said
+                assert stored.status is Status.COMPLETE
             for message_id, pieces in promised.appended.items():
                 missing_s.append(_check_interrupted(history, promised, message_id, pieces, killed_at))
             assert history.conversations.counts().unfinished <= seed + 1
@@ -103,20 +113,23 @@ def _check_interrupted(
     history: HistoryStore,
     promised: Promised,
     message_id: int,
-    pieces: list[tuple[str, float]],
+    pieces: list[Piece],
     killed_at: float,
 ) -> float:
     """An answer without an end: the beginning of what was streamed, and all of what was flushed."""
     stored = history.messages.get(message_id)
-    streamed = "".join(text for text, _ in pieces)
+    kept = stored.thought + stored.text
+    streamed = "".join(piece.text for piece in pieces)
     if stored.status is Status.COMPLETE:  # killed between the commit and the line that says so
-        assert stored.text.startswith(streamed)
+        assert kept.startswith(streamed)
         return 0.0
     assert stored.status is Status.UNFINISHED
     # One piece may have been appended and flushed before its line was out.
-    assert streamed.startswith(stored.text) or stored.text.startswith(streamed)
-    assert stored.text.startswith(promised.flushed.get(message_id, ""))
-    return _seconds_missing(pieces, stored.text, killed_at)
+    assert streamed.startswith(kept) or kept.startswith(streamed)
+    assert kept.startswith(promised.flushed.get(message_id, ""))
+    thought = "".join(piece.text for piece in pieces if piece.is_thought)
+    assert stored.thought.startswith(thought) or (thought.startswith(stored.thought) and not stored.text)
+    return _seconds_missing(pieces, kept, killed_at)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

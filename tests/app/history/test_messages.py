@@ -181,6 +181,25 @@ def test_the_engine_gets_turns_that_alternate(history: HistoryStore, conversatio
     )
 
 
+def test_the_engine_gets_thoughts_beside_the_answers(history: HistoryStore, conversation_id: int) -> None:
+    question = history.messages.ask(conversation_id, "one")
+    writer = history.answers.begin(question.id)
+    writer.append_thought("hm")
+    writer.finish(Status.STOPPED)
+    question = history.messages.ask(conversation_id, "two")
+    writer = history.answers.begin(question.id)
+    writer.append_thought("well")
+    writer.append("answer")
+    writer.finish(Status.COMPLETE)
+
+    assert prompt_messages("", history.messages.path(conversation_id)) == (
+        Message("user", "one"),
+        Message("assistant", "", thought="hm"),
+        Message("user", "two"),
+        Message("assistant", "answer", thought="well"),
+    )
+
+
 @pytest.mark.parametrize("operation", ["get", "select", "reveal", "delete"])
 def test_what_is_not_there_is_said(history: HistoryStore, operation: str) -> None:
     with pytest.raises(MessageMissing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,62 @@ INSERT INTO message_index (rowid, body) VALUES
 INSERT INTO title_index (rowid, body) VALUES (1, '鹦鹉 鹉');
 """
 
-EVERY_VERSION = {1: VERSION_1}
+VERSION_2 = """
+PRAGMA journal_mode = WAL;
+PRAGMA application_id = 1111837772;
+PRAGMA user_version = 2;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE conversations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, title TEXT NOT NULL DEFAULT '',
+    title_is_own INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    pinned INTEGER NOT NULL DEFAULT 0, folder TEXT, draft TEXT NOT NULL DEFAULT '',
+    overrides TEXT NOT NULL DEFAULT '{}', trashed_at INTEGER) STRICT;
+CREATE INDEX conversations_listed ON conversations (pinned, updated_at, id) WHERE trashed_at IS NULL;
+CREATE INDEX conversations_trashed ON conversations (trashed_at) WHERE trashed_at IS NOT NULL;
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,
+    conversation_id INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    parent_id INTEGER REFERENCES messages (id) DEFERRABLE INITIALLY DEFERRED,
+    role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')), text TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('complete', 'streaming', 'unfinished', 'stopped', 'length')),
+    created_at INTEGER NOT NULL, choice INTEGER NOT NULL, vocabulary TEXT, token_ids BLOB, statistics TEXT,
+    origin TEXT, deletion INTEGER REFERENCES deletions (id), thought TEXT NOT NULL DEFAULT '',
+    thought_s REAL NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX messages_of_conversation ON messages (conversation_id, parent_id, choice, deletion);
+CREATE INDEX messages_of_parent ON messages (parent_id);
+CREATE INDEX messages_interrupted ON messages (status) WHERE status IN ('streaming', 'unfinished');
+CREATE INDEX messages_deleted ON messages (deletion) WHERE deletion IS NOT NULL;
+CREATE TABLE deletions (id INTEGER PRIMARY KEY AUTOINCREMENT, deleted_at INTEGER NOT NULL) STRICT;
+CREATE TABLE answer_tails (
+    message_id INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE, number INTEGER NOT NULL,
+    text TEXT NOT NULL, thought TEXT NOT NULL DEFAULT '', PRIMARY KEY (message_id, number)) STRICT,
+    WITHOUT ROWID;
+CREATE VIRTUAL TABLE message_index USING fts5(body, content='', tokenize='ascii', prefix='1');
+CREATE VIRTUAL TABLE title_index USING fts5(body, content='', tokenize='ascii', prefix='1');
+CREATE VIRTUAL TABLE thought_index USING fts5(body, content='', tokenize='ascii', prefix='1');
+INSERT INTO meta VALUES ('index_rules', '1/14.0.0');
+INSERT INTO conversations VALUES (1, 'c1', '鹦鹉', 1, 1700000000000, 1700000000500, 1, '动物', '草稿',
+    '{"persona":"teacher","system":"简短","model":null,"sampling":null,
+    "thinking":"off","thought_budget":512}', NULL);
+INSERT INTO messages VALUES (1, 'm1', 1, NULL, 'user', '鹦鹉会说话吗？', 'complete', 1700000000100, 1,
+    NULL, NULL, NULL, NULL, NULL, '', 0);
+INSERT INTO messages VALUES (2, 'm2', 1, 1, 'assistant', '会。', 'complete', 1700000000200, 3,
+    'f00d', x'0301000090d003', '{"prompt_tokens":"of another form"}',
+    '{"model":"BELLE-7B","sampling":{"temperature":0.5}}', NULL, '想一想', 1.5);
+INSERT INTO messages VALUES (3, 'm3', 1, 1, 'assistant', '不会', 'stopped', 1700000000300, 2,
+    NULL, NULL, NULL, NULL, NULL, '', 0);
+INSERT INTO messages VALUES (4, 'm4', 1, 2, 'user', '怎么', 'complete', 1700000000400, 1,
+    NULL, NULL, NULL, NULL, NULL, '', 0);
+INSERT INTO messages VALUES (5, 'm5', 1, 4, 'assistant', '', 'streaming', 1700000000500, 1,
+    NULL, NULL, NULL, '{"model":"BELLE-7B"}', NULL, '', 0);
+INSERT INTO answer_tails VALUES (5, 0, '', '声带'), (5, 1, '它们', '？'), (5, 2, '模仿', '');
+INSERT INTO message_index (rowid, body) VALUES
+    (1, '鹦鹉 鹉会 会说 说话 话吗 吗'), (2, '会'), (3, '不会 会'), (4, '怎么 么');
+INSERT INTO thought_index (rowid, body) VALUES (2, '想一 一想 想');
+INSERT INTO title_index (rowid, body) VALUES (1, '鹦鹉 鹉');
+"""
+
+EVERY_VERSION = {1: VERSION_1, 2: VERSION_2}
 
 
 def _write(folder: Path, script: str) -> Path:
@@ -90,7 +146,9 @@ def test_a_database_of_this_version_opens_with_all_that_is_in_it(folder: Path, v
         assert len(history.backups.all()) == 1
         (conversation,) = history.conversations.page().conversations
         assert (conversation.title, conversation.folder, conversation.draft) == ("鹦鹉", "动物", "草稿")
-        assert conversation.overrides == Overrides(persona="teacher", system="简短")
+        assert replace(conversation.overrides, thinking=None, thought_budget=None) == Overrides(
+            persona="teacher", system="简短"
+        )
         path = history.messages.path(1)
         assert [entry.message.text for entry in path] == ["鹦鹉会说话吗？", "会。", "怎么", "它们模仿"]
         answer = path[1].message
@@ -103,6 +161,30 @@ def test_a_database_of_this_version_opens_with_all_that_is_in_it(folder: Path, v
             assert len(history.search.find(query)) == n_hits, query
         history.conversations.purge(1)
         assert history.search.find("鹦鹉") == ()
+
+
+def test_messages_from_before_thoughts_have_none(folder: Path) -> None:
+    _write(folder, VERSION_1)
+    with HistoryStore.open(folder) as history:
+        messages = [history.messages.get(number) for number in range(1, 6)]
+        assert {(message.thought, message.thought_s) for message in messages} == {("", 0.0)}
+        assert history.conversations.get(1).overrides.thinking is None
+        writer = history.answers.begin(4)
+        writer.append_thought("鹦鹉的声带")
+        writer.finish(Status.COMPLETE, text="用鸣管。")
+        assert [hit.message_id for hit in history.search.thoughts("声带")] == [writer.message_id]
+
+
+def test_thoughts_of_version_2_are_kept_found_and_recovered(folder: Path) -> None:
+    _write(folder, VERSION_2)
+    with HistoryStore.open(folder) as history:
+        answer, unfinished = history.messages.get(2), history.messages.get(5)
+        assert (answer.thought, answer.thought_s) == ("想一想", 1.5)
+        assert (unfinished.text, unfinished.thought) == ("它们模仿", "声带？")
+        overrides = history.conversations.get(1).overrides
+        assert (overrides.thinking, overrides.thought_budget) == ("off", 512)
+        assert [hit.message_id for hit in history.search.thoughts("想")] == [2]
+        assert [hit.message_id for hit in history.search.thoughts("声带")] == [5]
 
 
 @pytest.mark.parametrize("version", EVERY_VERSION)

@@ -229,11 +229,56 @@ def test_an_index_of_other_rules_is_rebuilt_on_opening(folder: Path) -> None:
         assert not history.report.index_rebuilt
 
 
+def _thoughtful(history: HistoryStore, thought: str, text: str) -> int:
+    """The id of an answer with a thought, in a conversation of its own."""
+    question = history.messages.ask(history.conversations.create().id, "问")
+    writer = history.answers.begin(question.id)
+    writer.append_thought(thought)
+    writer.append(text)
+    return writer.finish(Status.COMPLETE).id
+
+
+def test_thoughts_are_found_after_all_else_and_say_what_they_are(history: HistoryStore) -> None:
+    answer = _thoughtful(history, "鹦鹉是鸟", "鹦鹉")
+    thought = _thoughtful(history, "先想：\n鹦鹉用鸣管", "用鸣管。")
+    older = history.messages.ask(history.conversations.create().id, "说说鹦鹉").id
+    hits = history.search.find("鹦鹉")
+
+    found = [(hit.message_id, hit.in_thought) for hit in hits if hit.message_id]
+    assert found == [(older, False), (answer, False), (thought, True)]
+    hit = hits[-1]
+    assert (hit.snippet, hit.offset, hit.role) == ("先想： 鹦鹉用鸣管", 4, "assistant")
+    assert [hit.snippet[start:end] for start, end in hit.highlights] == ["鹦鹉"]
+    assert history.search.messages("鸣管", conversation_id=hits[-2].conversation_id) == ()
+    assert [each.message_id for each in history.search.thoughts("鹦鹉")] == [thought, answer]
+    assert history.search.find("鹦鹉", limit=len(hits) - 1) == hits[:-1]
+
+
+def test_a_rebuilt_index_finds_thoughts(history: HistoryStore) -> None:
+    answer = _thoughtful(history, "鹦鹉", "答")
+    history.rebuild_index()
+
+    assert [hit.message_id for hit in history.search.thoughts("鹦鹉")] == [answer]
+    assert history.search.messages("鹦鹉") == ()
+
+
+def test_nothing_of_a_thought_that_is_purged_stays_in_the_index(history: HistoryStore, folder: Path) -> None:
+    answer = history.messages.get(_thoughtful(history, "鹦鹉", "答"))
+    again = history.answers.resume(answer.id)
+    assert _indexed(folder, "鹦鹉") == 0
+    again.finish(Status.COMPLETE)
+    assert _indexed(folder, "鹦鹉") == 1
+    history.conversations.purge(answer.conversation_id)
+
+    assert _indexed(folder, "鹦鹉") == 0
+
+
 def _indexed(folder: Path, term: str) -> int:
     """How many rows of the index itself have a term, whether or not their messages are still there."""
     with closing(sqlite3.connect(folder / "history.sqlite3")) as connection:
         rows = connection.execute(
             "SELECT rowid FROM message_index WHERE message_index MATCH :term"
+            " UNION ALL SELECT rowid FROM thought_index WHERE thought_index MATCH :term"
             " UNION ALL SELECT rowid FROM title_index WHERE title_index MATCH :term",
             {"term": f'"{term}"'},
         )

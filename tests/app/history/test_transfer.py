@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -26,9 +27,10 @@ from app.history.exchange import ExchangeConversation, ExchangeMessage
 from app.history.records import Origin, Overrides, Status
 from app.history.store import HistoryStore
 from app.history.transcript import Labels
+from app.transcript import save_transcript
 from app.typed_json import to_json
 from engine.partial_sampling import PartialSampling
-from engine.types import Sampling, Statistics, TokenIds
+from engine.types import Message, Sampling, Statistics, TokenIds
 
 TEXT = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('中文\n\x00"\\')), max_size=20
@@ -43,7 +45,15 @@ STATISTICS = st.builds(
 )
 ORIGIN = st.builds(Origin, TEXT, TEXT, TEXT, st.none() | TEXT, TEXT, st.none() | SAMPLING)
 PARTIAL = st.builds(PartialSampling, temperature=st.none() | NUMBER, max_tokens=st.none() | COUNT)
-OVERRIDES = st.builds(Overrides, st.none() | TEXT, st.none() | TEXT, st.none() | TEXT, st.none() | PARTIAL)
+OVERRIDES = st.builds(
+    Overrides,
+    st.none() | TEXT,
+    st.none() | TEXT,
+    st.none() | TEXT,
+    st.none() | PARTIAL,
+    st.sampled_from([None, "on", "off"]),
+    st.none() | COUNT,
+)
 TOKENS = st.builds(TokenIds, TEXT, st.lists(st.integers(0, 2**32 - 1), max_size=5).map(tuple))
 AT_REST = st.sampled_from([status for status in Status if status is not Status.STREAMING])
 
@@ -66,6 +76,8 @@ def conversations(draw: st.DrawFn, uid: str = "c") -> ExchangeConversation:
                 tokens=draw(st.none() | TOKENS),
                 statistics=draw(st.none() | STATISTICS),
                 origin=draw(st.none() | ORIGIN),
+                thought=draw(TEXT),
+                thought_s=draw(NUMBER),
             )
         )
     return ExchangeConversation(
@@ -137,6 +149,84 @@ def test_markdown_has_the_shown_branch(history: HistoryStore, conversation_id: i
     assert text.startswith("# 问题一\n\n*2023-11-")
     assert text.endswith("### 我\n\n问题一\n\n### 贝拉\n\n答案乙\n")
     assert "答案甲" not in text
+
+
+def _think(history: HistoryStore, thought: str, text: str) -> int:
+    """The id of a conversation with one answer and its thought."""
+    question = history.messages.ask(history.conversations.create().id, "问题")
+    writer = history.answers.begin(question.id)
+    writer.append_thought(thought)
+    writer.append(text)
+    return writer.finish(Status.COMPLETE).conversation_id
+
+
+def test_markdown_folds_thoughts_away(history: HistoryStore, tmp_path: Path) -> None:
+    _think(history, "\n想想\n\n</details>\n", "答案")
+    history.transfer.export(tmp_path / "a.md", "markdown", labels=Labels("我", "贝拉", thought="思考 <过程>"))
+
+    text = (tmp_path / "a.md").read_text(encoding="utf-8")
+    fold = "<details>\n<summary>思考 &lt;过程&gt;</summary>\n\n想想\n\n&lt;/details>\n\n</details>"
+    assert text.endswith(f"### 贝拉\n\n{fold}\n\n答案\n")
+
+
+def test_belle_text_has_answers_only(history: HistoryStore, tmp_path: Path) -> None:
+    conversation_id = _think(history, "想想", "答案")
+    history.transfer.export(tmp_path / "a.txt", "text", conversation_id=conversation_id)
+
+    assert (tmp_path / "a.txt").read_bytes().decode() == "Human: 问题\n\nAssistant: 答案\n"
+
+
+def test_thoughts_come_back_with_our_json(history: HistoryStore, tmp_path: Path) -> None:
+    _think(history, "想想 <b>", "答案")
+    _export(history, tmp_path / "a.json")
+    with HistoryStore.open(tmp_path / "other") as other:
+        (added,) = other.transfer.import_file(tmp_path / "a.json").added
+        answer = other.messages.path(added)[-1].message
+
+        assert (answer.thought, answer.text) == ("想想 <b>", "答案")
+        assert [hit.message_id for hit in other.search.thoughts("想想")] == [answer.id]
+
+
+def test_what_the_terminal_saves_can_be_imported(history: HistoryStore, tmp_path: Path) -> None:
+    said = [
+        Message("system", "简短"),
+        Message("user", "问"),
+        Message("assistant", "答", thought="想"),
+        Message("user", "再问"),
+        Message("assistant", "再答"),
+    ]
+    save_transcript(tmp_path / "a.json", said, "BELLE", {})
+    (added,) = history.transfer.import_file(tmp_path / "a.json").added
+
+    path = [entry.message for entry in history.messages.path(added)]
+    assert [Message(each.role, each.text, thought=each.thought) for each in path] == said[1:]
+    assert history.conversations.get(added).overrides.system == "简短"
+
+
+def test_a_thought_in_a_field_of_its_own_is_read_and_tags_stay_text(
+    history: HistoryStore, tmp_path: Path
+) -> None:
+    answers = [
+        {"role": "assistant", "content": "a", "reasoning_content": "r"},
+        {"role": "assistant", "content": "b", "reasoning_content": None},
+        {"role": "assistant", "content": "<think>t</think>c"},
+    ]
+    (tmp_path / "in.json").write_text(json.dumps({"messages": answers}))
+    (added,) = history.transfer.import_file(tmp_path / "in.json").added
+
+    found = [(entry.message.thought, entry.message.text) for entry in history.messages.path(added)]
+    assert found == [("r", "a"), ("", "b"), ("", "<think>t</think>c")]
+
+
+def test_a_conversation_without_thoughts_keeps_the_uid_it_always_got(
+    history: HistoryStore, tmp_path: Path
+) -> None:
+    _import_text(history, tmp_path / "in.json", json.dumps(ROLES))
+
+    uid = history.conversations.page().conversations[0].uid
+    assert (
+        uid == "import-" + hashlib.sha256(b'["", [["user", "hi"], ["assistant", "hello"]]]').hexdigest()[:32]
+    )
 
 
 def test_text_is_the_form_that_belle_had(history: HistoryStore, conversation_id: int, tmp_path: Path) -> None:
@@ -330,6 +420,9 @@ INVALID: list[tuple[str, type[TransferError]]] = [
     (_ours(conversation={"overrides": {"sampling": {"temperature": "hot"}}}), ImportInvalid),
     (_ours(conversation={"messages": {}}), ImportInvalid),
     (_ours(message={"parent": "m"}), ImportInvalid),
+    (_ours(message={"thought": 1}), ImportInvalid),
+    (_ours(message={"thought_s": -1.0}), ImportInvalid),
+    (_ours(conversation={"overrides": {"thinking": "hard"}}), ImportInvalid),
     (_ours(message={"parent": "nobody"}), ImportInvalid),
     (_ours(message={"role": "tool"}), ImportInvalid),
     (_ours(message={"role": ["user"]}), ImportInvalid),
