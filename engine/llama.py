@@ -106,15 +106,21 @@ class Model(_Owner):
         return name.removeprefix("(guessed) ")
 
     @property
-    def generates_text(self) -> bool:
-        """Whether this is a plain decoder: no encoder, no embedding or diffusion model."""
-        api, pointer = self._api, self.pointer
-        diffusion = hasattr(api, "llama_model_is_diffusion") and api.llama_model_is_diffusion(pointer)
-        return bool(
-            api.llama_model_has_decoder(pointer)
-            and not api.llama_model_has_encoder(pointer)
-            and not diffusion
-        )
+    def has_decoder(self) -> bool:
+        """Whether it writes text, one token after another or by diffusion."""
+        return bool(self._api.llama_model_has_decoder(self.pointer))
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it reads with a part of its own, as T5 does."""
+        return bool(self._api.llama_model_has_encoder(self.pointer))
+
+    @property
+    def is_diffusion(self) -> bool:
+        """Whether it writes by diffusion; an older llama.cpp knows no such models."""
+        api = self._api
+        known = hasattr(api, "llama_model_is_diffusion")
+        return known and bool(api.llama_model_is_diffusion(self.pointer))
 
     def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
         """Token ids of `text`, without beginning or end token; control tokens only with `parse_special`."""
@@ -224,6 +230,11 @@ class Context(_Owner):
     def n_cached(self) -> int:
         """Number of tokens in the KV cache: the truth after an abort or a failure."""
         return int(self._api.llama_memory_seq_pos_max(self._live_memory(), 0)) + 1
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether there is a cache of earlier tokens: encoders have none."""
+        return bool(self._memory)
 
     def use_threads(self, n_threads: int) -> None:
         """Compute with that many threads from the next evaluation on; costs nothing."""

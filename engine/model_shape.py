@@ -45,7 +45,7 @@ class ModelShape:
 def read_model_shape(header: GgufHeader) -> ModelShape:
     """Read the dimensions of the model in `header`. Raises DamagedHeader for values no model has."""
     fields = _Fields(header)
-    if not header.tensors:
+    if not header.tensors and header.metadata.get("split.count", 1) in (0, 1):
         raise DamagedHeader(header.path, "no tensors")
     for name, lowest, highest in _FRACTIONS:
         fields.check_number(name, lowest, highest)
