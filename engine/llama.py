@@ -93,6 +93,8 @@ class Model(_Owner):
         self._is_bpe = api.llama_vocab_type(self._vocab) == api.LLAMA_VOCAB_TYPE_BPE
         self.n_parameters = int(api.llama_model_n_params(pointer))
         self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
+        # Of an older llama.cpp all layers are taken to have the large cache.
+        self.sliding_window = int(api.llama_model_n_swa(pointer)) if hasattr(api, "llama_model_n_swa") else 0
         self.end_token = int(api.llama_vocab_eos(self._vocab))
         self.begin_token = int(api.llama_vocab_bos(self._vocab))
         self.wants_begin = bool(api.llama_vocab_get_add_bos(self._vocab)) and self.begin_token >= 0
@@ -209,6 +211,8 @@ class Context(_Owner):
         parameters.n_ubatch = min(n_micro_batch, n_batch)
         parameters.n_threads = parameters.n_threads_batch = n_threads
         parameters.no_perf = True
+        if binding.has(parameters, "swa_full"):
+            parameters.swa_full = False  # layers with a sliding window keep that and no more, see `truncate`
         if binding.has(parameters, "n_outputs_max"):
             parameters.n_outputs_max = 1  # logits of the last token only, not of the whole micro-batch
         with binding.collected_errors() as lines:
@@ -253,11 +257,24 @@ class Context(_Owner):
         return code == 0
 
     def truncate(self, n_tokens: int) -> bool:
-        """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't."""
-        if self._api.llama_memory_seq_rm(self._live_memory(), 0, n_tokens, -1):
+        """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't.
+
+        A layer with a sliding window has let go of what lies before it: going back is possible as long as
+        all that the next token sees is still there.
+        """
+        if self._keeps_what_is_seen_at(n_tokens) and self._api.llama_memory_seq_rm(
+            self._live_memory(), 0, n_tokens, -1
+        ):
             return True
         self._api.llama_memory_clear(self._memory, False)
         return False
+
+    def _keeps_what_is_seen_at(self, position: int) -> bool:
+        """Whether everything that a token at `position` sees, and that was ever cached, is cached still."""
+        window = self.model.sliding_window
+        if not window:
+            return True
+        return int(self._api.llama_memory_seq_pos_min(self._live_memory(), 0)) <= max(0, position - window)
 
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits after the last evaluated token, shape (n_vocab,): a view that `evaluate` overwrites."""
