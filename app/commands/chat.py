@@ -10,7 +10,7 @@ from app.arguments import add_command, add_model_options, load_options, positive
 from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
 from app.models.finding import open_library
-from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
+from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell, warn_of_context
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
 from engine.types import Finished, FinishReason, ModelInfo, Sampling
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
         info = backend.load(model.path, load_options(options, model.threads))
+        warn_of_context(options.ctx, info, shell)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
         dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
@@ -53,16 +54,28 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
 
 
 def _question(options: argparse.Namespace, shell: Shell) -> str | None:
-    """The PROMPT, from stdin where it is `-`; None for a conversation. Exits with 2 if empty."""
+    """The PROMPT, or stdin where it is `-`, and what was piped besides; None for a conversation.
+
+    Exits with 2 if empty.
+    """
     if options.prompt is None:
         if options.json:
             options.parser.error(shell.texts.text("chat.json_needs_prompt"))
         return None
-    text: str = shell.terminal.stdin.read() if options.prompt == "-" else options.prompt
-    text = remove_surrogates(text).removeprefix("\ufeff").rstrip("\r\n")
-    if not text.strip():
+    is_stdin = options.prompt == "-"
+    asked = _clean(shell.terminal.stdin.read() if is_stdin else options.prompt)
+    if not asked.strip():
         options.parser.error(shell.texts.text("chat.empty_prompt"))
-    return text
+    piped = "" if is_stdin else _clean(shell.terminal.read_piped(lambda: _say_waiting(shell)))
+    return f"{asked}\n\n{piped}" if piped.strip() else asked
+
+
+def _clean(text: str) -> str:
+    return remove_surrogates(text).removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _say_waiting(shell: Shell) -> None:
+    shell.terminal.note(shell.texts.text("chat.waiting_for_stdin"))
 
 
 def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
