@@ -73,6 +73,7 @@ def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, text
         "name": model.name,
         "repo": model.repo,
         "family": model.family,
+        "group": model.group,
         "license": model.license,
         "form": model.form,
         "prompt_format": model.prompt_format,
