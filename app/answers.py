@@ -102,4 +102,6 @@ def remarks(texts: Texts, finished: Finished, n_forgotten_before: int = 0) -> li
         )
     if finished.reason is FinishReason.LENGTH:
         lines.append(texts.text("answer.length", tokens=statistics.generated_tokens))
+    elif finished.reason is FinishReason.CONTEXT:
+        lines.append(texts.text("answer.context", size=statistics.context_tokens))
     return lines

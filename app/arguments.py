@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
+from app.template_file import read_template
 from convert.i18n.arguments import LocalizedParser
+from engine.partial_sampling import NO_LIMIT, PartialSampling
 from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions
 
@@ -36,18 +40,62 @@ def add_model_options(parser: LocalizedParser) -> None:
     add("--model", metavar="NAME_OR_PATH", help=parser.text("option.model"))
     add("--threads", metavar="N", type=positive, help=parser.text("option.threads"))
     add("--ctx", metavar="N", type=context_size, help=parser.text("option.ctx"))
-    add("--prompt-format", choices=PROMPT_FORMATS, help=parser.text("option.prompt_format"))
+    names = ", ".join(PROMPT_FORMATS)
+    about_formats = parser.text("option.prompt_format", names=names)
+    add("--prompt-format", metavar="NAME_OR_FILE", type=prompt_format, help=about_formats)
     add("--ignore-memory", action="store_true", help=parser.text("option.ignore_memory"))
 
 
 def load_options(options: argparse.Namespace, default_threads: int | None) -> LoadOptions:
-    """What `add_model_options` was given."""
+    """What `add_model_options` was given. Raises TemplateFileNotReadable."""
+    chosen: str | Path | None = options.prompt_format
     return LoadOptions(
         context_tokens=options.ctx,
         threads=options.threads or default_threads,
-        prompt_format=options.prompt_format,
+        prompt_format=chosen if isinstance(chosen, str) else None,
+        chat_template=read_template(chosen) if isinstance(chosen, Path) else None,
         ignore_memory=options.ignore_memory,
     )
+
+
+def add_sampling_options(parser: LocalizedParser) -> None:
+    """How the next word is chosen; `asked_sampling` reads them."""
+    add = parser.options.add_argument
+    add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
+    add("--top-k", metavar="N", type=whole, help=parser.text("chat.top_k"))
+    add("--top-p", metavar="X", type=share, help=parser.text("chat.top_p"))
+    add("--min-p", metavar="X", type=share, help=parser.text("chat.min_p"))
+    for name in ("repetition", "presence", "frequency"):
+        kind = factor if name == "repetition" else penalty
+        add(f"--{name}-penalty", metavar="X", type=kind, help=parser.text(f"chat.{name}_penalty"))
+    add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
+    add("--max-tokens", metavar="N", type=answer_limit, help=parser.text("chat.max_tokens"))
+
+
+def asked_sampling(options: argparse.Namespace) -> PartialSampling:
+    """What `add_sampling_options` was given."""
+    return PartialSampling(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+        presence_penalty=options.presence_penalty,
+        frequency_penalty=options.frequency_penalty,
+        seed=options.seed,
+        max_tokens=options.max_tokens,
+    )
+
+
+def prompt_format(value: str) -> str | Path:
+    """One of `PROMPT_FORMATS`, or the path of a template: an existing file, or what looks like one's name."""
+    if value in PROMPT_FORMATS:
+        return value
+    path = Path(os.path.expanduser(value))
+    if value and (path.is_file() or path.suffix or os.path.dirname(value)):
+        return path
+    # In argparse's own words, which the parser knows in both languages.
+    raise argparse.ArgumentTypeError(f"invalid choice: {value!r} (choose from {', '.join(PROMPT_FORMATS)})")
 
 
 def positive(value: str) -> int:
@@ -80,6 +128,43 @@ def temperature(value: str) -> float:
     if not math.isfinite(number) or number < 0:
         raise ValueError(value)
     return number
+
+
+def whole(value: str) -> int:
+    """A whole number of at least 0."""
+    number = int(value)
+    if not 0 <= number < 2**31:
+        raise ValueError(value)
+    return number
+
+
+def share(value: str) -> float:
+    """A number from 0 to 1."""
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(value)
+    return number
+
+
+def factor(value: str) -> float:
+    """What a penalty divides by: 1 changes nothing."""
+    number = float(value)
+    if not 0.01 <= number <= 100:
+        raise ValueError(value)
+    return number
+
+
+def penalty(value: str) -> float:
+    """What a penalty subtracts: 0 changes nothing."""
+    number = float(value)
+    if not -100 <= number <= 100:
+        raise ValueError(value)
+    return number
+
+
+def answer_limit(value: str) -> int:
+    """A whole number of at least 1, or the word `none`."""
+    return NO_LIMIT if value.casefold() == "none" else positive(value)
 
 
 def seed(value: str) -> int:

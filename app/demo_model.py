@@ -17,9 +17,12 @@ from tempfile import TemporaryDirectory
 
 from app.errors import DemoMissing
 from app.home import Home
-from engine.types import Sampling
+from engine.models.model_sampling import ModelSampling
+from engine.partial_sampling import PartialSampling
 
-DEMO_SAMPLING = Sampling(temperature=0.0, repetition_penalty=1.0)
+DEMO_SAMPLING = ModelSampling(
+    PartialSampling(temperature=0.0, repetition_penalty=1.0, max_tokens=512),
+)
 """The demo knows its answers by heart: chance and penalties could only distort them."""
 
 DEMO_THREADS = 1

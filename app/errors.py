@@ -18,6 +18,8 @@ AppError
 ├── TypeNotOffered
 ├── FolderNotReadable
 ├── NameClaimed
+├── TemplateFileNotReadable
+├── TemplateFileNotText
 ├── WorkUnderWay
 ├── PortInUse
 ├── ClientNotFetched
@@ -150,6 +152,21 @@ class FolderNotReadable(AppError):
 
     path: Path
     reason: str
+
+
+@dataclass(eq=False)
+class TemplateFileNotReadable(AppError):
+    """The chat template at `path` can't be read; `reason` is the system's."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(eq=False)
+class TemplateFileNotText(AppError):
+    """The file at `path` is no chat template: it is empty, far too long, or no text."""
+
+    path: Path
 
 
 @dataclass(eq=False)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from app.old_sampling import is_complete, with_partial_sampling
 from app.settings_file import SettingsFile
 from app.typed_json import JsonMismatch, from_json, parse_json, valid_text
 from convert.i18n import Language
 from engine.errors import InvalidSampling
-from engine.sampling import check_sampling
-from engine.types import Sampling
+from engine.partial_sampling import PartialSampling, check_partial
 
 PERSONAS_NAME = "personas.json"
 VERSION = 1
@@ -27,7 +27,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """How the model is to behave: a system text, which may be empty, and sampling.
+    """How the model is to behave: a system text, which may be empty, and some values of its sampling.
 
     is_preset: shipped with the app. is_changed: a preset that was edited and can be reset.
     """
@@ -35,7 +35,7 @@ class Persona:
     id: str
     name: str
     system: str
-    sampling: Sampling
+    sampling: PartialSampling
     is_preset: bool = False
     is_changed: bool = False
 
@@ -44,7 +44,7 @@ class Persona:
 class _Stored:
     name: str
     system: str
-    sampling: Sampling
+    sampling: PartialSampling
 
 
 class PersonaStore:
@@ -73,7 +73,7 @@ class PersonaStore:
         personas = self.all(language)
         return next((persona for persona in personas if persona.id == persona_id), personas[0])
 
-    def add(self, name: str, system: str, sampling: Sampling) -> Persona:
+    def add(self, name: str, system: str, sampling: PartialSampling) -> Persona:
         """Make an own persona."""
         persona_id = f"own-{uuid.uuid4().hex}"
         return self._put(persona_id, name, system, sampling, is_preset=False)
@@ -92,9 +92,9 @@ class PersonaStore:
                 self._file.write({"personas": entries}, whole=("personas",))
 
     def _put(
-        self, persona_id: str, name: str, system: str, sampling: Sampling, *, is_preset: bool
+        self, persona_id: str, name: str, system: str, sampling: PartialSampling, *, is_preset: bool
     ) -> Persona:
-        check_sampling(sampling)
+        check_partial(sampling)
         stored = _Stored(valid_text(name).strip(), valid_text(system), sampling)
         with self._lock:
             self._file.write(
@@ -110,8 +110,8 @@ class PersonaStore:
         readable = {}
         for persona_id, entry in self._entries().items():
             try:
-                stored = from_json(_Stored, entry)
-                check_sampling(stored.sampling)
+                stored = _read(persona_id, entry)
+                check_partial(stored.sampling)
             except (JsonMismatch, InvalidSampling):
                 continue  # kept in the file: a later version may know what it means
             readable[persona_id] = stored
@@ -127,11 +127,22 @@ def load_presets(language: Language) -> tuple[Persona, ...]:
             id=entry["id"],
             name=entry["name"][language],
             system=entry["system"][language],
-            sampling=from_json(Sampling, entry["sampling"]),
+            sampling=from_json(PartialSampling, entry["sampling"]),
             is_preset=True,
         )
         for entry in entries
     )
+
+
+def _read(persona_id: str, entry: Any) -> _Stored:
+    """A stored persona. Of one that was changed while it kept all values, those of the preset that were not
+    changed are the present ones.
+    """
+    stored = from_json(_Stored, with_partial_sampling(entry, persona_id))
+    preset = next((each for each in load_presets("en") if each.id == persona_id), None)
+    if preset is None or not is_complete(entry["sampling"]):
+        return stored
+    return replace(stored, sampling=replace(preset.sampling, **stored.sampling.said()))
 
 
 def _own(persona_id: str, stored: _Stored, *, is_preset: bool) -> Persona:

@@ -7,16 +7,17 @@ JSON is set aside. Knows no screen; personas are in `app.personas`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from app.old_sampling import chosen_values, is_complete
 from app.settings_file import SettingsFile
-from app.typed_json import JsonMismatch, field_from_json
+from app.typed_json import JsonMismatch, field_from_json, from_json
 from engine.errors import InvalidSampling
-from engine.sampling import check_sampling
-from engine.types import LoadOptions, Sampling
+from engine.partial_sampling import NOTHING, PartialSampling, check_partial
+from engine.types import LoadOptions
 
 SETTINGS_NAME = "settings.json"
 VERSION = 1
@@ -50,8 +51,9 @@ class Settings:
     """All settings. `system` follows the operating system.
 
     font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
-    of one in the models folder; None is the demo. sampling: of conversations whose persona says nothing else.
-    show_statistics: numbers under answers without being asked. load: how models are loaded.
+    of one in the models folder; None is the demo. model_sampling: what the person set for single
+    models, by their keys. show_statistics: numbers under answers without being asked. load: how models are
+    loaded.
     """
 
     language: Literal["system", "zh-CN", "en"] = "system"
@@ -63,9 +65,13 @@ class Settings:
     last_conversation: int | None = None
     default_model: str | None = None
     persona: str = "assistant"
-    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=512))
+    model_sampling: Mapping[str, PartialSampling] = field(default_factory=dict)
     load: LoadOptions = field(default_factory=LoadOptions)
     show_statistics: bool = False
+
+    def sampling_of(self, model_key: str) -> PartialSampling:
+        """What the person set for this model."""
+        return self.model_sampling.get(model_key, NOTHING)
 
 
 class SettingsStore:
@@ -86,14 +92,17 @@ class SettingsStore:
         Raises SettingsNotSaved (the change holds until the app ends), InvalidSampling (nothing was changed),
         and TypeError for a name that is not a field.
         """
-        with self._lock:
-            changed = replace(self.settings, **changes)
-            check_sampling(changed.sampling)
-            if changed == self.settings:
-                return changed
-            self.settings = changed
-            self._file.write(asdict(changed))
-            return changed
+        return self._change(lambda settings: replace(settings, **changes))
+
+    def set_sampling(self, model_key: str, sampling: PartialSampling) -> Settings:
+        """Keep what the person set for one model, NOTHING forgets it. Raises as `update` does."""
+
+        def change(settings: Settings) -> Settings:
+            values = {**settings.model_sampling, model_key: sampling}
+            said = {key: partial for key, partial in values.items() if partial != NOTHING}
+            return replace(settings, model_sampling=said)
+
+        return self._change(change)
 
     def reset(self) -> Settings:
         """Go back to the defaults, but for the window and the last conversation. Raises SettingsNotSaved."""
@@ -101,11 +110,33 @@ class SettingsStore:
         defaults = Settings(window=kept.window, last_conversation=kept.last_conversation)
         return self.update(**{item.name: getattr(defaults, item.name) for item in fields(defaults)})
 
+    def _change(self, change: Callable[[Settings], Settings]) -> Settings:
+        with self._lock:
+            changed = change(self.settings)
+            for partial in changed.model_sampling.values():
+                check_partial(partial)
+            if changed == self.settings:
+                return changed
+            self.settings = changed
+            self._file.write(_content(changed), whole=("model_sampling",))
+            return changed
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings in a folder, for who only reads them: a damaged file stays where it is."""
+    return _read(SettingsFile(folder / SETTINGS_NAME, VERSION, sets_aside=False).content)
+
+
+def _content(settings: Settings) -> dict[str, Any]:
+    """What is written: of the models' values only those that say something."""
+    said = {key: partial.said() for key, partial in settings.model_sampling.items()}
+    return {**asdict(settings), "model_sampling": said}
+
 
 def _read(content: Mapping[str, Any]) -> Settings:
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"model_sampling": _read_model_sampling(content)}
     for item in fields(Settings):
-        if item.name not in content:
+        if item.name not in content or item.name == "model_sampling":
             continue
         try:
             value = field_from_json(Settings, item.name, content[item.name])
@@ -116,13 +147,26 @@ def _read(content: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
-def _is_in_range(name: str, value: Any) -> bool:
-    if isinstance(value, Sampling):
+def _read_model_sampling(content: Mapping[str, Any]) -> dict[str, PartialSampling]:
+    """By model; what was set for all models before belongs to the one that was in use then."""
+    stored = content.get("model_sampling")
+    if not isinstance(stored, Mapping):
+        old, key = content.get("sampling"), content.get("default_model")
+        is_known = isinstance(key, str) and isinstance(old, Mapping) and is_complete(old)
+        stored = {key: chosen_values(content["sampling"])} if is_known else {}
+    values = {}
+    for key, entry in stored.items():
         try:
-            check_sampling(value)
-        except InvalidSampling:
-            return False
-        return True
+            partial = from_json(PartialSampling, entry)
+            check_partial(partial)
+        except (JsonMismatch, InvalidSampling):
+            continue
+        if partial != NOTHING:
+            values[key] = partial
+    return values
+
+
+def _is_in_range(name: str, value: Any) -> bool:
     if isinstance(value, WindowPlace | LoadOptions):
         return all(_is_in_range(item.name, getattr(value, item.name)) for item in fields(value))
     if name not in _RANGES or value is None:

@@ -39,14 +39,17 @@ class SettingsFile:
     """The object in the file at `path`; an empty one where there is no file.
 
     damaged_path: where an unreadable file was moved to, for the screen to say; None when all was well.
-    is_readable: False when the system refused to read or to move the file; it is never written over then.
+    is_readable: False when the system refused to read or to move the file, or it was left where it is; it is
+    never written over then.
     """
 
-    def __init__(self, path: Path, version: int) -> None:
+    def __init__(self, path: Path, version: int, *, sets_aside: bool = True) -> None:
+        """sets_aside: False leaves an unreadable file where it is, for who only wants to read."""
         self.path = path
         self.damaged_path: Path | None = None
         self.is_readable = True
         self._version = version
+        self._sets_aside = sets_aside
         self._content: dict[str, Any] = self._read()
 
     @property
@@ -89,6 +92,9 @@ class SettingsFile:
             return {}
         except ValueError:  # also UnicodeDecodeError
             pass
+        if not self._sets_aside:
+            self.is_readable = False
+            return {}
         try:
             self.damaged_path = set_aside(self.path)
         except OSError:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
+from app.demo_model import DEMO_THREADS, prepare_demo
 from app.home import Home
 from app.i18n import Texts
 from app.models.finding import DEMO_NAME, find_model, open_library
 from app.terminal import Terminal
 from engine.backend import Backend
-from engine.types import ModelInfo, Sampling
+from engine.types import ModelInfo
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -40,11 +40,6 @@ class ChosenModel:
 
     path: Path
     is_demo: bool
-
-    @property
-    def sampling(self) -> Sampling:
-        """How it answers when nothing else is asked for."""
-        return DEMO_SAMPLING if self.is_demo else Sampling()
 
     @property
     def threads(self) -> int | None:

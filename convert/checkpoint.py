@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from convert.arch.base import Architecture, MappedTensor
+from convert.generation import Generation
 from convert.plan import Plan, make_plan
 from convert.prompt_choice import PromptChoice, choose_prompt
+from convert.tokenizers.end_tokens import with_end_tokens
 from convert.vocab import Vocabulary
+from engine.prompt import BELLE_FORMATS
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Checkpoint:
 
     form: for people, such as "safetensors" or "GPTQ 4-bit, group 128". files: names of the weight files;
     size_bytes: all of them together. is_untrained: see `choose_prompt`. opened: what `close` closes.
+    generation: how its makers have it answer.
     """
 
     path: Path
@@ -39,6 +43,7 @@ class Checkpoint:
     own_template: str | None
     opened: ExitStack
     is_untrained: bool = False
+    generation: Generation = field(default_factory=Generation)
 
     @property
     def n_parameters(self) -> int:
@@ -59,16 +64,19 @@ class Checkpoint:
     def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
         """The conversion to `target`; `name` is `general.name`, by default made of family and size."""
         # BELLE's prompts have no beginning token; other programs would add one to the rendered template.
-        has_begin = self.vocabulary.add_bos and not prompt.name.startswith("belle")
+        is_belle = prompt.name in BELLE_FORMATS
+        vocabulary = replace(self.vocabulary, add_bos=self.vocabulary.add_bos and not is_belle)
         return make_plan(
             self.architecture,
             self.mapped,
-            replace(self.vocabulary, add_bos=has_begin),
+            with_end_tokens(vocabulary, self.generation.end_ids, self.tokenizer_path),
             target=target,
             name=name or self._name(prompt),
             license=_license(self.architecture, prompt),
             chat_template=prompt.template,
             tokenizer_path=self.tokenizer_path,
+            # BELLE's card says how BELLE answers; what lies beside the weights came with what it was made of.
+            sampling=None if is_belle else self.generation.sampling,
         )
 
     def _name(self, prompt: PromptChoice) -> str:

@@ -27,6 +27,8 @@ from convert.errors import (
     SeveralWeightFiles,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
+from convert.generation import FILE_NAME as GENERATION_FILE
+from convert.generation import Generation, read_generation
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
@@ -142,6 +144,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
     mapped = architecture.map_tensors(path, tensors)
     check_merged(tensors, mapped, found.adapters)
     tokenizer_files = found.tokenizer_files()
+    generation = _read_generation(folder, config)
     return Checkpoint(
         path=path,
         form=form,
@@ -154,6 +157,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         tokenizer_path=tokenizer_files.path,
         own_template=found.own_template(),
         opened=found.opened.pop_all(),
+        generation=generation,
     )
 
 
@@ -186,6 +190,13 @@ def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, A
         folder = other
     path = folder.path / _CONFIG_FILE
     return path, parse_json_object(path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+
+
+def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generation:
+    if GENERATION_FILE not in folder.names:
+        return read_generation({}, config)
+    data = read_file(folder, GENERATION_FILE, MAX_JSON_BYTES)
+    return read_generation(parse_json_object(folder.path / GENERATION_FILE, data), config)
 
 
 def _read_tensors(

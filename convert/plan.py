@@ -20,7 +20,7 @@ from convert.sources.tensors import PackedTensor
 from convert.tokenizers.vocabulary import Vocabulary
 from engine.native.kernels import GgmlType, row_size
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Written into the file; raised whenever the same checkpoint would give other bytes."""
 
 
@@ -86,11 +86,13 @@ def make_plan(
     license: str | None,
     chat_template: str | None,
     tokenizer_path: Path,
+    sampling: Mapping[str, MetadataValue] | None = None,
 ) -> Plan:
     """Decide the output for these tensors and this vocabulary.
 
-    target: a name in `TARGETS`, or `AUTO`. name and license: `general.name` and `general.license`.
-    tokenizer_path: named in errors. Raises `VocabularyTooLong` and `QuantizationUnsupported`.
+    target: a name in `TARGETS`, or `AUTO`. name and license: `general.name` and `general.license`. sampling:
+    `general.sampling.*` keys. tokenizer_path: named in errors. Raises `VocabularyTooLong` and
+    `QuantizationUnsupported`.
     """
     chosen = _resolve_target(target, mapped)
     padded = vocabulary.padded(architecture.n_vocab, tokenizer_path)
@@ -102,6 +104,7 @@ def make_plan(
         "general.file_type": chosen.file_type,
         "general.quantization_version": QUANTIZATION_VERSION,
         "chatbelle.converter_version": CONVERTER_VERSION,
+        **(sampling or {}),
         **own_keys,
         **_vocabulary_keys(padded),
         "tokenizer.chat_template": chat_template or "",
@@ -174,6 +177,8 @@ def _vocabulary_keys(vocabulary: Vocabulary) -> dict[str, MetadataValue]:
         "merges": vocabulary.merges,
         "bos_token_id": vocabulary.bos_id,
         "eos_token_id": vocabulary.eos_id,
+        "eot_token_id": vocabulary.eot_id,
+        "eom_token_id": vocabulary.eom_id,
         "unknown_token_id": vocabulary.unk_id,
         "padding_token_id": vocabulary.pad_id,
         "add_bos_token": vocabulary.add_bos,

@@ -1,58 +1,180 @@
-"""One answer in the making: its token ids, the text they spell, and which of the ids the kept text covers."""
+"""One answer in the making: its token ids, what they spell of thought and answer, and which of the ids the
+kept text covers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from engine.text_stream import TextStream
-from engine.types import FinishReason, Message, TokenIds
+from engine.thought_tokens import Thoughts
+from engine.thoughts import Part, ThoughtSplitter
+from engine.types import FinishReason, Message, ThoughtChunk, TokenChunk, TokenIds
+
+Chunk = ThoughtChunk | TokenChunk
 
 
 class Answer:
-    """Collects tokens; `piece` gives the bytes of a token."""
+    """Collects tokens; `piece` gives the bytes of a token.
 
-    def __init__(self, piece: Callable[[int], bytes], stop_strings: Sequence[str]) -> None:
+    stop_strings end the answer, not its thought; so do turns that the model makes up, see `TextStream`.
+    begun: the beginning that this answer continues. opening: what the prompt wrote after the last question.
+    """
+
+    def __init__(
+        self,
+        piece: Callable[[int], bytes],
+        stop_strings: Sequence[str] = (),
+        *,
+        turns: Sequence[str] = (),
+        thoughts: Thoughts | None = None,
+        opening: str = "",
+        begun: Message | None = None,
+    ) -> None:
         self.tokens: list[int] = []
+        self.n_thought_tokens = 0
         self._piece = piece
-        self._stream = TextStream(stop_strings)
+        self._stop_strings = tuple(stop_strings)
+        self._turns = turns
+        self._begun = begun
+        self._thoughts = thoughts
+        self._splitter = _splitter(thoughts, opening, begun)
+        self._thought = TextStream()
+        self._text: TextStream | None = None
         self._data = bytearray()
         self._ends: list[int] = []  # length of `_data` after each token
 
     @property
     def stopped(self) -> bool:
         """Whether a stop string ended the text."""
-        return self._stream.stopped
+        return self._text is not None and self._text.stopped and not self.ended
 
-    def push(self, token: int) -> str:
-        """Take a generated token; return the text that is certain now, often none."""
-        piece = self._piece(token)
-        self.tokens.append(token)
-        self._data += piece
-        self._ends.append(len(self._data))
-        return self._stream.push(piece)
+    @property
+    def ended(self) -> bool:
+        """Whether a tag that stands after an answer ended the text."""
+        return self._text is not None and self._text.stopped_by in self._end_tags
 
-    def finish(self, reason: FinishReason) -> str:
-        """Return the text held back so far; a character that a limit or a person cut in two is dropped."""
-        return self._stream.finish(cut=reason is not FinishReason.END)
+    @property
+    def is_thinking(self) -> bool:
+        """Whether a thought has begun, and the answer has not."""
+        return self._splitter is not None and self._splitter.has_thought and not self._splitter.in_answer
 
-    def message(self, begun: Message | None, vocabulary: str) -> Message:
-        """The finished message; `begun` is the beginning that this answer continues."""
-        text, ids = self._stream.text, self._kept_ids()
+    def awaits(self, token: int) -> bool:
+        """Whether `token`, which else ends an answer, is the tag that ends the thought."""
+        if self._thoughts is None or self._splitter is None or not self._splitter.in_thought:
+            return False
+        return self._bytes(token).decode("utf-8", "replace") in self._thoughts.format.closings
+
+    def push(self, token: int) -> Iterator[Chunk]:
+        """Take a generated token; yield what is certain now, often nothing."""
+        data = self._bytes(token)
+        self._add(token, data)
+        split = [(Part.ANSWER, data)] if self._splitter is None else self._splitter.push(data)
+        yield from self._chunks(split)
+        if self.is_thinking:
+            self.n_thought_tokens = len(self.tokens)
+
+    def closing(self, thought_budget: int | None) -> tuple[int, ...]:
+        """The tokens that close the thought, if its budget is used up; they are to be passed to `close`."""
+        if thought_budget is None or self._thoughts is None or self._splitter is None:
+            return ()
+        is_due = self.n_thought_tokens >= thought_budget and self._splitter.may_close
+        return self._thoughts.closing if is_due and self._thought.is_whole else ()
+
+    def close(self, tokens: Sequence[int]) -> None:
+        """Close the thought with tokens that are not shown; what follows is the answer."""
+        if self._splitter is None or not tokens:
+            return
+        n_before = len(self._data)
+        for token in tokens:
+            self._add(token, self._bytes(token))
+        self._splitter.close(len(self._data) - n_before)
+        self.n_thought_tokens = len(self.tokens)
+
+    def finish(self, reason: FinishReason) -> Iterator[Chunk]:
+        """Yield the text held back so far; a character that a limit or a person cut in two is dropped."""
+        cut = reason is not FinishReason.END
+        if self._splitter is not None:
+            yield from self._chunks(self._splitter.finish(cut=cut))
+        if thought := self._thought.finish(cut=cut):
+            yield ThoughtChunk(thought)
+        if self._text is not None and (text := self._text.finish(cut=cut)):
+            yield TokenChunk(text)
+
+    def message(self, vocabulary: str) -> Message:
+        """The finished message, with what it continues."""
+        text, ids = self._text.text if self._text else "", self._kept_ids()
+        begun = self._begun
         if begun is not None:
+            begun_ids = begun.tokens.ids if begun.tokens and begun.tokens.vocabulary == vocabulary else None
+            begun_ids = begun_ids if begun.text else ()
+            ids = begun_ids + ids if begun_ids is not None and ids is not None else None
             text = begun.text + text
-            matches = begun.tokens is not None and begun.tokens.vocabulary == vocabulary
-            ids = begun.tokens.ids + ids if begun.tokens and matches and ids is not None else None
         kept = TokenIds(vocabulary, ids) if ids is not None and vocabulary else None
-        return Message("assistant", text, kept)
+        thought = (begun.thought if begun is not None else "") + self._thought.text
+        return Message("assistant", text, kept, thought)
+
+    @property
+    def _end_tags(self) -> tuple[str, ...]:
+        if self._thoughts is None or self._splitter is None or not self._splitter.answer_is_opened:
+            return ()
+        return self._thoughts.format.answer_ends
+
+    def _bytes(self, token: int) -> bytes:
+        """What a token spells: control tokens only where they may be part of a tag."""
+        if self._thoughts is not None and self._splitter is not None:
+            ends = self._thoughts.answer_ends if self._splitter.answer_is_opened else {}
+            tags = ends if self._splitter.in_answer else self._thoughts.tags
+            if token in tags:
+                return tags[token]
+        return self._piece(token)
+
+    def _add(self, token: int, data: bytes) -> None:
+        self.tokens.append(token)
+        self._data += data
+        self._ends.append(len(self._data))
+
+    def _chunks(self, split: Iterable[tuple[Part, bytes]]) -> Iterator[Chunk]:
+        for part, data in split:
+            if part is Part.THOUGHT:
+                if thought := self._thought.push(data):
+                    yield ThoughtChunk(thought)
+                continue
+            if self._text is None:
+                if thought := self._thought.finish(cut=False):  # an incomplete character at its end
+                    yield ThoughtChunk(thought)
+                self._text = self._new_text()
+            if text := self._text.push(data):
+                yield TokenChunk(text)
+
+    def _new_text(self) -> TextStream:
+        begun = self._begun
+        goes_on = begun is not None and (begun.text != "" or not begun.thought)
+        return TextStream((*self._stop_strings, *self._end_tags), self._turns, goes_on=goes_on)
 
     def _kept_ids(self) -> tuple[int, ...] | None:
-        """The ids that spell exactly the text; None where it ends inside a token."""
-        text = self._stream.text
-        for n_tokens in range(len(self.tokens), -1, -1):
+        """The ids that spell exactly the text; None where it begins or ends inside a token."""
+        if self._text is None:
+            return ()
+        start = self._splitter.answer_start or 0 if self._splitter else 0
+        first = 0 if start == 0 else next((n for n, end in enumerate(self._ends, 1) if end >= start), 0)
+        if first and self._ends[first - 1] != start:
+            return None
+        text = self._text.text
+        for n_tokens in range(len(self.tokens), first - 1, -1):
             n_bytes = self._ends[n_tokens - 1] if n_tokens else 0
-            spelt = self._data[:n_bytes].decode("utf-8", "replace")
+            spelt = self._data[start:n_bytes].decode("utf-8", "replace")
             if spelt == text:
-                return tuple(self.tokens[:n_tokens])
+                return tuple(self.tokens[first:n_tokens])
             if len(spelt) < len(text):
                 break
         return None
+
+
+def _splitter(thoughts: Thoughts | None, opening: str, begun: Message | None) -> ThoughtSplitter | None:
+    if thoughts is None:
+        return None
+    splitter = ThoughtSplitter(thoughts.format, opening, in_answer=begun is not None and begun.text != "")
+    if begun is not None and begun.thought and not splitter.continues_thought:
+        splitter.separate()
+    return splitter

@@ -1,213 +1,273 @@
-"""The prompt format `template`: a GGUF's own `tokenizer.chat_template`, rendered in a sandbox.
+"""The prompt format `template`: a chat template, the GGUF's own or another, rendered for a conversation.
 
-A template is a program by a stranger. It runs in Jinja2's immutable sandbox with a budget for loop rounds,
-calls, repetition and output. And it must not let a message speak as the template: rendering marks where
-each message's text went, and only what lies outside the marks may become control tokens.
+A template must not let a message speak as the template: the result says which of its characters came from
+messages. And it must not lose one in silence: a question or system text that the template leaves out is
+handed over in another form, or the conversation is refused.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NoReturn
-
-from jinja2 import Template, TemplateError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from engine.conversation import Conversation
 from engine.errors import ChatTemplateFailed
-from engine.prompt import AnswerSegment, Control, Segment, TextSegment
-from engine.types import Message
+from engine.message_marks import Place, find_places, find_spellings, missing, without_marks
+from engine.prompt import Control, KeptAnswer, RenderedText, Segment
+from engine.template_sandbox import BoundedTemplate
+from engine.thought_formats import ThoughtFormat
+from engine.thoughts import tags_around
+from engine.types import Message, Thinking
 
-_MAX_TEMPLATE_CHARS = 1 << 20
-_MAX_OUTPUT_CHARS = 16 << 20
-_MAX_STEPS = 1_000_000
-_MAX_POWER = 64
-_COUNTED = "chatbelle_counted"
-
-# Private-use characters stand around each message while the template runs; what is between them is that
-# message.
-_OPEN, _CLOSE = "\U0010fdd0", "\U0010fdd1"
-_MARKED = re.compile(f"{_OPEN}(.*?){_CLOSE}", re.DOTALL)
+# What templates call the choice whether to think: values for yes and no; None leaves the variable undefined.
+# Collected from the templates that llama.cpp is tested with, and from Qwen's and DeepSeek's model cards.
+_SWITCHES: tuple[tuple[str, object, object], ...] = (
+    ("enable_thinking", True, False),
+    ("thinking", True, False),
+    ("thinking_option", "on", "off"),
+    ("thinking_mode", "enabled", "disabled"),
+    ("thinking_budget", None, 0),
+    ("skip_thinking", False, True),
+    ("reasoning_effort", None, "no_think"),
+    ("reasoning_effort", None, "none"),
+)
 
 
 class TemplateFormat:
-    """A GGUF's own chat template; `begin_text` and `end_text` are its `bos_token` and `eos_token`."""
+    """A chat template; `begin_text` and `end_text` are its `bos_token` and `eos_token`.
 
-    name = "template"
+    controls: gives the spellings of the vocabulary's control tokens. thoughts: how the model writes its
+    thoughts, None if it does not think. name: the format's.
+    """
+
     stop_strings: tuple[str, ...] = ()
 
-    def __init__(self, template: str, begin_text: str = "", end_text: str = "") -> None:
-        self._template = _BoundedTemplate(template)
+    def __init__(
+        self,
+        template: str,
+        begin_text: str = "",
+        end_text: str = "",
+        *,
+        controls: Callable[[], Sequence[str]] = tuple,
+        thoughts: ThoughtFormat | None = None,
+        name: str = "template",
+    ) -> None:
+        self.name = name
+        self._template = BoundedTemplate(template)
         self._begin_text = begin_text
         self._end_text = end_text
+        self._controls = controls
+        self._thoughts = thoughts
+        self._switch: tuple[str, object, object] | None = None
+        self._switch_is_known = False
 
-    def render(self, conversation: Conversation) -> list[Segment]:
+    @property
+    def can_switch_thinking(self) -> bool:
+        """Whether the template lets one choose if the model thinks; False also where it can't be run."""
+        return self._find_switch() is not None
+
+    def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
         """Segments up to where the answer begins. Raises ChatTemplateFailed.
 
-        Outer white space of system texts and questions is not part of them here; answers stay exact, although
-        many templates strip them, since their tokens are in the cache as they were. Where a template changes
-        answers otherwise, as when it removes thoughts, they are tokenized as the template left them.
+        Earlier answers keep their token ids where the template left their text whole. White space around
+        them counts as part of them, although many templates strip it: their tokens are in the cache as they
+        were.
         """
+        variables = self._variables(thinking)
         messages = _messages(conversation)
-        plain = self._run(_as_dicts(messages))
-        for marks_answers in (True, False):
-            marked = self._run(_marked(messages, marks_answers))
-            spelt = (_MARKED.sub(r"\1", marked), _MARKED.sub(lambda part: part[1].strip(), marked))
-            if plain in spelt:  # which a mark without its counterpart never is
-                return self._segments(marked, messages, conversation.turns[-1].answer)
-        raise ChatTemplateFailed("the template rewrites messages")
+        failures: list[ChatTemplateFailed] = []
+        for arranged in self._arrangements(messages):
+            try:
+                rendered = self._rendered(arranged, variables)
+            except ChatTemplateFailed as error:
+                failures.append(error)
+                continue
+            if rendered is not None:
+                return self._segments(rendered, conversation.turns[-1].answer)
+        raise failures[0] if failures else ChatTemplateFailed("the template leaves out what was written")
 
-    def _segments(self, marked: str, messages: Sequence[Message], opened: Message | None) -> list[Segment]:
-        answers = {message.text: message for message in messages if message.role == "assistant"}
-        segments: list[Segment] = []
-        if not (self._begin_text and marked.startswith(self._begin_text)):
-            segments.append(Control.BEGIN)
-        for index, part in enumerate(_MARKED.split(marked)):
-            answer = answers.get(part) if index % 2 else None
-            if answer is not None:
-                segments.append(AnswerSegment(answer.text, answer.tokens))
-            elif part:
-                segments.append(TextSegment(part, parse_special=index % 2 == 0))
+    def _arrangements(self, messages: tuple[Message, ...]) -> Iterator[_Arrangement]:
+        """The forms to try. Without a role for it, the system text joins the first question, as llama.cpp's
+        server does it.
+        """
+        if any(_thoughts(messages)) and {"type", "thinking"} <= self._template.constants:
+            yield _Arrangement(messages, typed_parts=True, thought_parts=True)
+        forms = [messages]
+        if messages[0].role == "system":
+            system, question, *rest = messages
+            forms.append((replace(question, text=f"{system.text}\n{question.text}"), *rest))
+        for form in forms:
+            for typed_parts in (False, True):
+                yield _Arrangement(form, typed_parts)
+
+    def _rendered(self, arranged: _Arrangement, variables: Mapping[str, object]) -> RenderedText | None:
+        """The conversation in one arrangement; None if the template leaves out a question or system text."""
+        messages = arranged.messages
+        texts = [without_marks(text) for text in (*_texts(messages), *_thoughts(messages))]
+
+        def run(texts: Sequence[str]) -> str:
+            return self._template.render(messages=arranged.dicts(texts), **variables)
+
+        plain = run(texts)
+        places = _try_places(run, texts, plain)
+        wanted = {number: texts[number] for number, item in enumerate(messages) if item.role != "assistant"}
+        if arranged.thought_parts:
+            wanted |= {number: text for number, text in enumerate(texts) if number >= len(messages)}
+        # A list of parts that is printed as it is shows its texts, too: only marks tell.
+        if missing(places, plain, wanted) or (places is None and arranged.typed_parts):
+            return None
+        kept: tuple[KeptAnswer, ...] = ()
+        if places is None:
+            places = find_spellings(run, texts, plain, self._controls())
+            if places is None:
+                raise ChatTemplateFailed("the template rewrites messages")
+            opening = _after_last(plain, texts[len(messages) - 1])
+        else:
+            opening = max((place.end for place in places if place.number == len(messages) - 1), default=0)
+            kept = tuple(_kept_answers(places, plain, messages, plain[opening:]))
+        typed = tuple((place.start, place.end) for place in places)
+        return RenderedText(plain, typed, kept, opening)
+
+    def _segments(self, rendered: RenderedText, opened: Message | None) -> list[Segment]:
+        begins = bool(self._begin_text) and rendered.text.startswith(self._begin_text)
         if opened is not None:
-            segments.append(AnswerSegment(opened.text, opened.tokens))
-        return segments
+            opening = rendered.text[rendered.opening :]
+            around = tags_around(self._thoughts, opening) if self._thoughts is not None else None
+            rendered = rendered.continued(opened, around)
+        return [rendered] if begins else [Control.BEGIN, rendered]
 
-    def _run(self, messages: list[dict[str, str]]) -> str:
-        return self._template.render(
-            messages=messages,
-            add_generation_prompt=True,
-            bos_token=self._begin_text,
-            eos_token=self._end_text,
-            tools=None,
-            documents=None,
-        )
+    def _variables(self, thinking: Thinking) -> dict[str, object]:
+        """What the template may read besides the messages; `tools` and `documents` stay undefined."""
+        now = datetime.now()
+        variables: dict[str, object] = {
+            "add_generation_prompt": True,
+            "bos_token": self._begin_text,
+            "eos_token": self._end_text,
+            # As llama.cpp's server has them; transformers has neither.
+            "date_string": now.strftime("%d %b %Y"),
+            "datetime": now.strftime("%b %d %Y"),
+        }
+        switch = self._find_switch() if thinking != "automatic" else None
+        if switch is not None:
+            name, on, off = switch
+            value = on if thinking == "on" else off
+            if value is not None:
+                variables[name] = value
+        return variables
 
+    def _find_switch(self) -> tuple[str, object, object] | None:
+        """The first of the known variables that the template reads and that changes what it writes."""
+        if not self._switch_is_known:
+            try:
+                self._switch = next((item for item in self._read_switches() if self._changes(item)), None)
+            except ChatTemplateFailed:  # `render` says so, to whom it concerns
+                self._switch = None
+            self._switch_is_known = True
+        return self._switch
 
-class _BoundedTemplate:
-    """A template, compiled on first use; every failure of it is a ChatTemplateFailed."""
+    def _read_switches(self) -> Iterator[tuple[str, object, object]]:
+        known = self._template.variables
+        return (switch for switch in _SWITCHES if switch[0] in known)
 
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._environment = _BoundedEnvironment()
-        self._compiled: Template | None = None
-
-    def render(self, **variables: object) -> str:
-        try:
-            if self._compiled is None:
-                self._compiled = self._environment.compile_counted(self._source)
-            self._environment.n_steps = 0
-            return _joined(self._compiled.generate(**variables))
-        except (TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise ChatTemplateFailed(str(error)) from error
-
-
-class _BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """A sandbox in which loop rounds and calls are counted, and repetition is kept small."""
-
-    intercepted_binops = frozenset(["*", "**", "%"])
-
-    def __init__(self) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-        self.n_steps = 0
-        self.globals.update({"raise_exception": _raise_exception, "strftime_now": _strftime_now})
-        self.filters.update({"tojson": _tojson, _COUNTED: self._counted})
-
-    def compile_counted(self, source: str) -> Template:
-        """Compile `source` with every loop going through the counter."""
-        if len(source) > _MAX_TEMPLATE_CHARS:
-            raise ValueError(f"the template has {len(source)} characters")
-        tree = self.parse(source)
-        for loop in tree.find_all(nodes.For):
-            loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
-        tree.set_environment(self)
-        return self.template_class.from_code(self, self.compile(tree), self.make_globals(None))
-
-    def call(self, context: Any, callee: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """A call from the template, counted."""
-        self._step()
-        return super().call(context, callee, *args, **kwargs)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiplication, power and formatting, refused where the result could be huge."""
-        if operator == "%" and isinstance(left, str):
-            raise ValueError("string formatting with %")
-        if operator == "**" and isinstance(right, int | float) and abs(right) > _MAX_POWER:
-            raise ValueError("a power that high")
-        if operator == "*" and _repetition_length(left, right) > _MAX_STEPS:
-            raise ValueError("a repetition that long")
-        return super().call_binop(context, operator, left, right)
-
-    def _counted(self, iterable: Iterable[Any]) -> Iterator[Any]:
-        for element in iterable:
-            self._step()
-            yield element
-
-    def _step(self) -> None:
-        self.n_steps += 1
-        if self.n_steps > _MAX_STEPS:
-            raise ValueError("the template does not come to an end")
+    def _changes(self, switch: tuple[str, object, object]) -> bool:
+        name, *values = switch
+        question = [{"role": "user", "content": "?"}]
+        written = set()
+        for value in values:
+            chosen = {} if value is None else {name: value}
+            try:
+                written.add(
+                    self._template.render(messages=question, **self._variables("automatic"), **chosen)
+                )
+            except ChatTemplateFailed:  # a value that this template does not know
+                return False
+        return len(written) > 1
 
 
-def _repetition_length(left: Any, right: Any) -> float:
-    """Length of `sequence * count` or `count * sequence`; 0 for a product of numbers."""
-    for sequence, count in ((left, right), (right, left)):
-        if isinstance(count, int) and hasattr(sequence, "__len__"):
-            return float(len(sequence)) * count
-    return 0.0
+@dataclass(frozen=True, slots=True)
+class _Arrangement:
+    """Messages as one kind of template wants them.
+
+    typed_parts: content as a list of parts, not as a text. thought_parts: thoughts are among them.
+    """
+
+    messages: tuple[Message, ...]
+    typed_parts: bool
+    thought_parts: bool = False
+
+    def dicts(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The messages with other texts: of all messages, then of their thoughts."""
+        n_messages = len(self.messages)
+        dicts = []
+        for index, message in enumerate(self.messages):
+            text: Any = texts[index]
+            thought = texts[n_messages + index]
+            content = [{"type": "text", "text": text}] if self.typed_parts else text
+            if thought and self.thought_parts:
+                content = [{"type": "thinking", "thinking": thought}, *content]
+            entry = {"role": message.role, "content": content}
+            if thought and not self.thought_parts:  # under the names that templates know it by
+                entry |= dict.fromkeys(("reasoning_content", "reasoning", "thinking"), thought)
+            dicts.append(entry)
+        return dicts
 
 
-def _messages(conversation: Conversation) -> list[Message]:
-    """System text and questions stripped, answers exact; the answer to continue is left out."""
+def _messages(conversation: Conversation) -> tuple[Message, ...]:
+    """All messages; the answer to continue is left out."""
     messages = [Message("system", conversation.system)] if conversation.system else []
     for turn in conversation.turns:
-        messages.append(Message("user", turn.question.text.strip()))
+        messages.append(turn.question)
         if turn.answer is not None:
             messages.append(turn.answer)
-    return messages[:-1] if conversation.turns[-1].answer is not None else messages
+    return tuple(messages[:-1] if conversation.turns[-1].answer is not None else messages)
 
 
-def _marked(messages: Sequence[Message], marks_answers: bool) -> list[dict[str, str]]:
-    return [
-        {"role": message.role, "content": _plain(message.text) if plain else _enclosed(message.text)}
-        for message in messages
-        for plain in [message.role == "assistant" and not marks_answers]
-    ]
+def _texts(messages: Sequence[Message]) -> Iterator[str]:
+    return (message.text for message in messages)
 
 
-def _as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": _plain(message.text)} for message in messages]
+def _thoughts(messages: Sequence[Message]) -> Iterator[str]:
+    return (message.thought for message in messages)
 
 
-def _enclosed(text: str) -> str:
-    return _OPEN + _plain(text) + _CLOSE
+def _try_places(
+    run: Callable[[Sequence[str]], str], texts: Sequence[str], plain: str
+) -> tuple[Place, ...] | None:
+    """`find_places`, where a template that stumbles over marks is one that they change."""
+    try:
+        return find_places(run, texts, plain)
+    except ChatTemplateFailed:
+        return None
 
 
-def _plain(text: str) -> str:
-    return text.replace(_OPEN, "").replace(_CLOSE, "")
+def _kept_answers(
+    places: Sequence[Place], plain: str, messages: Sequence[Message], opening: str
+) -> Iterator[KeptAnswer]:
+    """The answers whose ids are known, with the white space around them, as far as the template wrote any.
+
+    An answer begins where the words end that the template opens an answer with: a blank after those was
+    generated, too.
+    """
+    before = 0
+    for place in places:
+        message = messages[place.number] if place.number < len(messages) else None
+        start, end = place.start, place.end
+        is_whole = message is not None and plain[start:end] == message.text.strip()
+        if message is not None and message.tokens is not None and is_whole:
+            written = plain[before:start]
+            lead, _, trail = message.text.partition(plain[start:end])
+            if written.startswith(opening) and not written[len(opening) :].strip():
+                start = before + len(opening)
+            elif written.endswith(lead):
+                start -= len(lead)
+            if plain.startswith(trail, end):
+                end += len(trail)
+            yield KeptAnswer(start, end, message.tokens)
+        before = place.end
 
 
-def _joined(pieces: Iterable[str]) -> str:
-    parts: list[str] = []
-    n_chars = 0
-    for piece in pieces:
-        parts.append(piece)
-        n_chars += len(piece)
-        if n_chars > _MAX_OUTPUT_CHARS:
-            raise ValueError("the template writes too much")
-    return "".join(parts)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)
-
-
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    """Like transformers' and llama.cpp's: no HTML escapes, unlike Jinja2's own filter."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _after_last(plain: str, question: str) -> int:
+    core = question.strip()
+    return plain.rindex(core) + len(core)

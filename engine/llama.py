@@ -11,6 +11,8 @@ import ctypes
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,10 +25,12 @@ from engine.backend import Progress, untold
 from engine.errors import GenerationFailed, LoadFailed
 from engine.long_runs import cut_long_runs
 from engine.native import binding
-from engine.types import Sampling
+from engine.types import Sampler, Sampling
 
 _ALL_LAYERS = -1
 _ABORTED = 2  # return value of llama_decode
+_MIROSTAT_CANDIDATES = 100  # llama.cpp's `m`, how many tokens its first version estimates from
+_XTC_MIN_KEEP = 1
 
 
 class _Owner:
@@ -54,6 +58,16 @@ class _Owner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlToken:
+    """A token that no text may become by chance, and whether it takes the white space beside it along."""
+
+    id: int
+    text: str
+    strips_left: bool
+    strips_right: bool
 
 
 class Model(_Owner):
@@ -124,10 +138,32 @@ class Model(_Owner):
         known = hasattr(api, "llama_model_is_diffusion")
         return known and bool(api.llama_model_is_diffusion(self.pointer))
 
-    def tokenize(self, text: str, *, parse_special: bool = False) -> tuple[int, ...]:
-        """Token ids of `text`, without beginning or end token; control tokens only with `parse_special`."""
+    @cached_property
+    def control_tokens(self) -> tuple[ControlToken, ...]:
+        """All tokens that only a template may write, in the order in which llama.cpp looks for them."""
+        api, vocab = self._api, self._live_vocab()
+        special = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
+        attributes = ((token, int(api.llama_vocab_get_attr(vocab, token))) for token in range(self.n_vocab))
+        found = [
+            ControlToken(
+                token,
+                api.llama_vocab_get_text(vocab, token).decode("utf-8", "replace"),
+                strips_left=bool(attribute & api.LLAMA_TOKEN_ATTR_LSTRIP),
+                strips_right=bool(attribute & api.LLAMA_TOKEN_ATTR_RSTRIP),
+            )
+            for token, attribute in attributes
+            if attribute & special
+        ]
+        return tuple(sorted((token for token in found if token.text), key=lambda token: -len(token.text)))
+
+    def is_token(self, text: str) -> bool:
+        """Whether `text` is one token, a control token or any other."""
+        return len(self._tokenize(text, parse_special=True)) == 1
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Token ids of `text`, without beginning or end token; control tokens in it are only text."""
         pieces = cut_long_runs(text) if self._is_bpe else (text,)
-        return tuple(token for piece in pieces for token in self._tokenize(piece, parse_special))
+        return tuple(token for piece in pieces for token in self._tokenize(piece))
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to a text; none for control tokens."""
@@ -144,6 +180,19 @@ class Model(_Owner):
         """Whether `token` ends a generation (end of text, end of turn)."""
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
 
+    def marks_turn(self, token: int) -> bool:
+        """Whether `token` ends a turn or marks its parts: no text, but what a chat template writes.
+
+        Those that end a generation, control tokens, and names in angle brackets that were added to the
+        vocabulary whole, as gpt-oss has them.
+        """
+        api = self._api
+        if api.llama_vocab_is_eog(self._vocab, token) or api.llama_vocab_is_control(self._vocab, token):
+            return True
+        if not api.llama_vocab_get_attr(self._vocab, token) & api.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return False
+        return self.token_text(token).startswith("<") and self.token_text(token).endswith(">")
+
     def close(self) -> None:
         """Free the contexts made from this model, then the model."""
         for context in list(getattr(self, "_contexts", ())):
@@ -154,7 +203,7 @@ class Model(_Owner):
         """Have `context` closed before this model is."""
         self._contexts.add(context)
 
-    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+    def _tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         capacity = len(data) + 8
         for _ in range(2):
@@ -308,19 +357,21 @@ def outputs_kept(n_micro_batch: int) -> int:
 
 
 class SamplerChain(_Owner):
-    """Chooses a token from a context's logits: temperature, top-k, top-p, min-p, then by chance; or the best.
+    """Chooses a token from a context's logits: the samplers in their order, then by chance; or the best.
 
-    Penalties come before it, see `engine.penalties`.
+    Penalties come before it, see `engine.penalties`. Source: common/sampling.cpp of llama.cpp.
     """
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
+    def __init__(self, sampling: Sampling, seed: int, n_vocab: int) -> None:
         api = binding.api()
         super().__init__(
             api.llama_sampler_chain_init(api.llama_sampler_chain_default_params()), api.llama_sampler_free
         )
         self._api = api
-        self._is_greedy = sampling.temperature == 0
-        for sampler in self._samplers(sampling, seed):
+        self._is_greedy = sampling.temperature == 0 and not sampling.mirostat
+        if self._is_greedy:
+            return
+        for sampler in self._samplers(sampling, seed, n_vocab):
             api.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it from here on
 
     def sample(self, context: Context) -> int:
@@ -329,19 +380,36 @@ class SamplerChain(_Owner):
             return int(context.logits().argmax())
         return int(self._api.llama_sampler_sample(self.pointer, context.pointer, -1))
 
-    def _samplers(self, sampling: Sampling, seed: int) -> Iterator[Any]:
-        api = self._api
-        if self._is_greedy:
+    def _samplers(self, sampling: Sampling, seed: int, n_vocab: int) -> Iterator[Any]:
+        api, tau, eta = self._api, sampling.mirostat_tau, sampling.mirostat_eta
+        if sampling.mirostat:
+            yield api.llama_sampler_init_temp(sampling.temperature)
+            if sampling.mirostat == 1:
+                yield api.llama_sampler_init_mirostat(n_vocab, seed, tau, eta, _MIROSTAT_CANDIDATES)
+            else:
+                yield api.llama_sampler_init_mirostat_v2(seed, tau, eta)
             return
-        # The order of transformers' `generate`, which the model card's settings were chosen with.
-        yield api.llama_sampler_init_temp(sampling.temperature)
-        if sampling.top_k > 0:
-            yield api.llama_sampler_init_top_k(sampling.top_k)
-        if sampling.top_p < 1:
-            yield api.llama_sampler_init_top_p(sampling.top_p, 1)
-        if sampling.min_p > 0:
-            yield api.llama_sampler_init_min_p(sampling.min_p, 1)
+        for name in sampling.sequence:
+            if (sampler := self._sampler(name, sampling, seed)) is not None:
+                yield sampler
         yield api.llama_sampler_init_dist(seed)
+
+    def _sampler(self, name: Sampler, sampling: Sampling, seed: int) -> Any | None:
+        """The native sampler of this name; None for one that changes nothing."""
+        api = self._api
+        if name == "temperature" and sampling.temperature != 1:
+            return api.llama_sampler_init_temp(sampling.temperature)
+        if name == "top_k" and sampling.top_k > 0:
+            return api.llama_sampler_init_top_k(sampling.top_k)
+        if name == "top_p" and sampling.top_p < 1:
+            return api.llama_sampler_init_top_p(sampling.top_p, 1)
+        if name == "min_p" and sampling.min_p > 0:
+            return api.llama_sampler_init_min_p(sampling.min_p, 1)
+        if name == "xtc" and sampling.xtc_probability > 0:
+            return api.llama_sampler_init_xtc(
+                sampling.xtc_probability, sampling.xtc_threshold, _XTC_MIN_KEEP, seed
+            )
+        return None
 
 
 def _in_steps(progress: Progress) -> Callable[[float, Any], bool]:

@@ -23,8 +23,10 @@ from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.llama import Context, Model, can_use_gpu, outputs_kept
 from engine.model_kinds import require_chat_model
 from engine.model_shape import ModelShape, read_model_shape
-from engine.prompt import PROMPT_FORMATS, PromptFormat, detect_format, own_format
+from engine.named_templates import NAMED_TEMPLATES, recognise_template
+from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
 from engine.session import Session
+from engine.thought_tokens import Thoughts, read_thoughts
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 
@@ -57,6 +59,7 @@ class _Plan:
 
     header: GgufHeader
     prompt_format: str
+    chat_template: str | None
     context_tokens: int
     thread_counts: range
     on_gpu: bool
@@ -84,16 +87,20 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
         )
         if not context.has_memory:  # as with any encoder
             raise EmbeddingModel(path)
+        thoughts = _thoughts(plan, model)
+        prompt_format = _prompt_format(plan, model, thoughts)
         session = Session(
             model,
             context,
-            _prompt_format(plan, model),
+            prompt_format,
             Threads(plan.thread_counts),
+            thoughts=thoughts,
             vocabulary=plan.header.vocabulary,
             context_tokens=plan.context_tokens,
             n_read=_GPU_BATCH if plan.on_gpu else tokens_at_once(model.n_parameters, plan.thread_counts[-1]),
         )
-        return LoadedModel(_info(plan, model, context), session, model)
+        info = _info(plan, model, context, prompt_format, thoughts)
+        return LoadedModel(info, session, model)
     except BaseException:
         model.close()
         raise
@@ -108,6 +115,7 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
     plan = _Plan(
         header=header,
         prompt_format=_format_name(header, options),
+        chat_template=options.chat_template,
         context_tokens=_context_tokens(header, shape, options),
         thread_counts=_thread_counts(options),
         on_gpu=on_gpu,
@@ -151,22 +159,45 @@ def _context_tokens(header: GgufHeader, shape: ModelShape, options: LoadOptions)
 
 def _format_name(header: GgufHeader, options: LoadOptions) -> str:
     template = header.text("tokenizer.chat_template")
+    if options.chat_template is not None:
+        return TEMPLATE
     name = options.prompt_format or detect_format(header.architecture, template)
     if name not in PROMPT_FORMATS:
         raise UnknownPromptFormat(name, PROMPT_FORMATS)
-    if name == TemplateFormat.name and not (template or "").strip():
+    if name == TEMPLATE and not (template or "").strip():
         raise ChatTemplateFailed("the file has no chat template")
     return name
 
 
-def _prompt_format(plan: _Plan, model: Model) -> PromptFormat:
-    if plan.prompt_format != TemplateFormat.name:
+def _prompt_format(plan: _Plan, model: Model, thoughts: Thoughts | None) -> PromptFormat:
+    named = NAMED_TEMPLATES.get(plan.prompt_format)
+    if named is None and plan.prompt_format != TEMPLATE:
         return own_format(plan.prompt_format)
-    template = plan.header.text("tokenizer.chat_template") or ""
-    return TemplateFormat(template, model.token_text(model.begin_token), model.token_text(model.end_token))
+    return TemplateFormat(
+        named.template if named is not None else _template(plan),
+        model.token_text(model.begin_token),
+        model.token_text(model.end_token),
+        controls=lambda: [control.text for control in model.control_tokens],
+        thoughts=thoughts.format if thoughts is not None else None,
+        name=plan.prompt_format,
+    )
 
 
-def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
+def _template(plan: _Plan) -> str:
+    return plan.chat_template or plan.header.text("tokenizer.chat_template") or ""
+
+
+def _thoughts(plan: _Plan, model: Model) -> Thoughts | None:
+    """How the model writes its thoughts: only its own template, or a file's, can say so."""
+    if plan.prompt_format != TEMPLATE:
+        return None
+    return read_thoughts(_template(plan), plan.header.architecture, model)
+
+
+def _info(
+    plan: _Plan, model: Model, context: Context, prompt_format: PromptFormat, thoughts: Thoughts | None
+) -> ModelInfo:
+    is_base = plan.prompt_format == BASE.name
     return ModelInfo(
         path=str(plan.header.path),
         name=plan.header.text("general.name") or plan.header.path.stem,
@@ -180,4 +211,8 @@ def _info(plan: _Plan, model: Model, context: Context) -> ModelInfo:
         n_threads=plan.thread_counts[-1],
         prompt_format=plan.prompt_format,
         vocabulary=plan.header.vocabulary,
+        is_base=is_base,
+        likely_format=recognise_template(model.is_token) if is_base else None,
+        thinks=thoughts is not None,
+        can_switch_thinking=isinstance(prompt_format, TemplateFormat) and prompt_format.can_switch_thinking,
     )

@@ -1,22 +1,23 @@
-"""Prompt formats: from a conversation to the pieces that are tokenized one by one.
+"""Prompt formats: from a conversation to what is tokenized.
 
 The BELLE formats are those of the code that trained and ran BELLE (github.com/LianjiaTech/BELLE): every
 earlier turn is question, answer and end token, nothing between turns, no beginning token. Their trainer
 encoded each of these parts by itself, so they are separate segments here too.
 
-A prompt is a list of segments, never one string: what a person typed is tokenized as plain text, so that
-`</s>` in a question stays four characters. Nothing here knows token ids, llama.cpp or contexts.
+What a person typed is tokenized as plain text, so that `</s>` in a question stays four characters. Nothing
+here knows token ids, llama.cpp or contexts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 from engine.conversation import Conversation, Turn
 from engine.errors import UnknownPromptFormat
-from engine.types import Message, TokenIds
+from engine.named_templates import NAMED_TEMPLATES
+from engine.types import Message, Thinking, TokenIds
 
 
 class Control(Enum):
@@ -28,10 +29,9 @@ class Control(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """Text to tokenize by itself; control tokens are recognised in it only where `parse_special` says so."""
+    """Text to tokenize by itself, without control tokens."""
 
     text: str
-    parse_special: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,52 @@ class AnswerSegment:
     tokens: TokenIds | None
 
 
-Segment = TextSegment | AnswerSegment | Control
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """Characters `start` to `end` of a rendered text: an earlier answer, and the ids that it was made of."""
+
+    start: int
+    end: int
+    tokens: TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedText:
+    """What a chat template wrote, to tokenize as one text, as other programs do.
+
+    typed: (start, end) of what came from messages, where control tokens are only text. answers: the earlier
+    answers whose ids are known. opening: where what follows the last question begins. Places ascend.
+    """
+
+    text: str
+    typed: tuple[tuple[int, int], ...] = ()
+    answers: tuple[KeptAnswer, ...] = ()
+    opening: int = 0
+
+    def continued(self, answer: Message, around_thought: tuple[str, str] | None = None) -> RenderedText:
+        """The same with the beginning of an answer at its end.
+
+        around_thought: what stands before and after a thought here, nothing before one that is open; None
+        where there can be none. An answer without a word yet goes on with its thought.
+        """
+        before, after = around_thought or ("", "")
+        thought = answer.thought if around_thought else ""
+        is_open = around_thought is not None and not before
+        text = self.text + (before + thought if thought else "")
+        typed = (*self.typed, (len(text) - len(thought), len(text)))
+        if answer.text and (thought or is_open):
+            text += after
+        start, end = len(text), len(text) + len(answer.text)
+        kept = () if answer.tokens is None else (KeptAnswer(start, end, answer.tokens),)
+        return replace(
+            self,
+            text=text + answer.text,
+            typed=(*typed, (start, end)),
+            answers=(*self.answers, *kept),
+        )
+
+
+Segment = TextSegment | AnswerSegment | RenderedText | Control
 
 
 class PromptFormat(Protocol):
@@ -55,11 +100,14 @@ class PromptFormat(Protocol):
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        """Strings that end an answer, besides the end token."""
+        """What begins a turn that the model makes up, which ends an answer: see `engine.turns`."""
         ...
 
-    def render(self, conversation: Conversation) -> list[Segment]:
-        """Segments up to where the answer begins. Raises ChatTemplateFailed (format `template` only)."""
+    def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
+        """Segments up to where the answer begins. Raises ChatTemplateFailed (chat templates only).
+
+        thinking: for templates that have a switch for it.
+        """
         ...
 
 
@@ -75,9 +123,11 @@ class BelleFormat:
     before: str
     after: str
     strips: bool
-    stop_strings: tuple[str, ...] = ("\nHuman:",)
+    # At the beginning of a line, that of the answer too. What follows tells whether it is a turn that the
+    # model makes up, or a line like `Human: an animal species.`: see `engine.turns`.
+    stop_strings: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
 
-    def render(self, conversation: Conversation) -> list[Segment]:
+    def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
         """Segments of the whole conversation; the system text, if any, precedes the first question."""
         segments: list[Segment] = []
         lead = f"{conversation.system}\n\n" if conversation.system else ""
@@ -106,7 +156,7 @@ class BaseFormat:
     name: str = "base"
     stop_strings: tuple[str, ...] = ()
 
-    def render(self, conversation: Conversation) -> list[Segment]:
+    def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
         """Segments of all texts in order, after the beginning token if the vocabulary wants one."""
         segments: list[Segment] = [Control.BEGIN]
         lead = f"{conversation.system}\n\n" if conversation.system else ""
@@ -142,7 +192,11 @@ _OWN_FORMATS: dict[str, BelleFormat | BaseFormat] = {
     own.name: own for own in (BELLE, BELLE_CARD, BELLE_LLAMA, BASE)
 }
 
-PROMPT_FORMATS: tuple[str, ...] = (*_OWN_FORMATS, "template")
+BELLE_FORMATS = frozenset({BELLE.name, BELLE_CARD.name, BELLE_LLAMA.name})
+"""Formats of BELLE's own models, which answer as BELLE's card says."""
+
+TEMPLATE = "template"
+PROMPT_FORMATS: tuple[str, ...] = (*_OWN_FORMATS, TEMPLATE, *NAMED_TEMPLATES)
 
 
 def chat_template(name: str) -> str | None:
@@ -150,13 +204,13 @@ def chat_template(name: str) -> str | None:
 
     None for `template`, which means the model's own. Raises UnknownPromptFormat.
     """
-    if name == "template":
+    if name == TEMPLATE:
         return None
     return own_format(name).template()
 
 
 def own_format(name: str) -> BelleFormat | BaseFormat:
-    """The format `name`, any of `PROMPT_FORMATS` but `template`. Raises UnknownPromptFormat."""
+    """BELLE's format `name`, or `base`. Raises UnknownPromptFormat for every other."""
     try:
         return _OWN_FORMATS[name]
     except KeyError:
@@ -171,7 +225,7 @@ def detect_format(architecture: str, template: str | None) -> str:
     """
     if template is not None and template.strip():
         written = {own.template(): own.name for own in _OWN_FORMATS.values()}
-        return written.get(template, "template")
+        return written.get(template, TEMPLATE)
     return BELLE.name if architecture == "bloom" else BASE.name
 
 

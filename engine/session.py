@@ -6,27 +6,29 @@ which changes the answers of models with ALiBi. It does not know files or screen
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from time import perf_counter
 from types import TracebackType
 
 from engine.abort import AbortPoll, Cancellation
-from engine.answer import Answer
+from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
 from engine.llama import Context, Model, SamplerChain
-from engine.penalties import Penalties
-from engine.prompt import PromptFormat
+from engine.penalties import Penalties, none_spared
+from engine.prompt import BELLE_FORMATS, PromptFormat
+from engine.thought_tokens import Thoughts
 from engine.threads import Threads, ThreadTuner
-from engine.types import Event, Finished, FinishReason, Sampling, Statistics, TokenChunk
+from engine.types import Event, Finished, FinishReason, Sampling, Statistics
 from engine.window import ContextWindow, Prompt
 
 
 class Session:
     """Answers conversations with one model, context and prompt format.
 
-    `vocabulary` is the fingerprint that generated ids are kept under; `context_tokens` may be less than
-    what the context has room for. n_read: how many tokens of a prompt are evaluated at once, at most the
-    context's `n_batch`; always the same, because other batches give other last bits.
+    thoughts: how the model writes its thoughts, None if it does not think. `vocabulary` is the fingerprint
+    that generated ids are kept under; `context_tokens` may be less than what the context has room for.
+    n_read: how many tokens of a prompt are evaluated at once, at most the context's `n_batch`; always the
+    same, because other batches give other last bits.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Session:
         prompt_format: PromptFormat,
         threads: Threads,
         *,
+        thoughts: Thoughts | None = None,
         vocabulary: str,
         context_tokens: int,
         n_read: int,
@@ -44,7 +47,11 @@ class Session:
         self._context = context
         self._threads = threads
         self._n_read = min(n_read, context.n_batch)
-        self._stop_strings = prompt_format.stop_strings
+        self._turns = prompt_format.stop_strings
+        self._thoughts = thoughts
+        # BELLE's card has transformers' `generate` penalize all of the context, its end tokens too.
+        is_belle = prompt_format.name in BELLE_FORMATS
+        self._is_spared = none_spared if is_belle else model.marks_turn
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
         self._window = ContextWindow(model, prompt_format, vocabulary, self._context_tokens)
@@ -59,23 +66,28 @@ class Session:
         used again after any of them, and after the iterator was closed early.
         """
         watch = _Stopwatch()
-        prompt = self._window.fit(conversation, sampling.max_tokens)
+        prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
         n_reused = self._reuse(prompt.tokens)
         is_read = self._read(prompt.tokens[n_reused:], cancellation)
         watch.prompt_s = watch.seconds
-        answer = Answer(self._model.piece, (*self._stop_strings, *sampling.stop))
+        answer = Answer(
+            self._model.piece,
+            sampling.stop,
+            turns=self._turns,
+            thoughts=self._thoughts,
+            opening=prompt.opening,
+            begun=conversation.turns[-1].answer,
+        )
         reason = FinishReason.CANCELLED
         if is_read:
-            with _TokenChooser(self._context, sampling, seed, prompt.tokens) as chooser:
+            penalties = Penalties(sampling, prompt.tokens, self._is_spared)
+            with _TokenChooser(self._context, sampling, seed, penalties) as chooser:
                 room = self._context_tokens - len(prompt.tokens)
-                reason = yield from self._generate(
-                    answer, chooser, sampling.max_tokens, room, cancellation, watch
-                )
+                reason = yield from self._generate(answer, chooser, sampling, room, cancellation, watch)
                 watch.sampling_s = chooser.seconds
-        if text := answer.finish(reason):
-            yield TokenChunk(text)
-        message = answer.message(conversation.turns[-1].answer, self._vocabulary)
-        yield Finished(reason, message, self._statistics(prompt, n_reused, answer, seed, watch))
+        yield from answer.finish(reason)
+        statistics = self._statistics(prompt, n_reused, answer, seed, watch)
+        yield Finished(reason, answer.message(self._vocabulary), statistics)
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Shorten the cache to what it shares with `tokens`, less the last one, whose logits are needed."""
@@ -102,34 +114,55 @@ class Session:
         self,
         answer: Answer,
         chooser: _TokenChooser,
-        max_tokens: int | None,
+        sampling: Sampling,
         room: int,
         cancellation: Cancellation,
         watch: _Stopwatch,
     ) -> Generator[Event, None, FinishReason]:
-        """Generate until the end, `max_tokens`, or the context's `room` is used up.
+        """Generate until the end, `sampling.max_tokens`, or the context's `room` is used up.
 
-        No abort callback here: a single token is soon done.
+        A single token is soon done, so no abort callback is needed for it.
         """
         self._threads.generating.begin()
         while True:
+            reason = self._close_thought(answer, chooser, sampling, room, cancellation)
+            if reason is not None:
+                return reason
             token = chooser.choose()
-            if watch.first_token_s is None:
-                watch.first_token_s = watch.seconds
-            if self._model.ends_answer(token):
+            watch.token_chosen()
+            if self._model.ends_answer(token) and not answer.awaits(token):
                 return FinishReason.END
-            if text := answer.push(token):
-                waiting_since = perf_counter()
-                yield TokenChunk(text)
-                watch.leave_out(perf_counter() - waiting_since)
+            yield from _told(answer.push(token), watch)
+            if answer.is_thinking:
+                watch.thought_ends()
+            if answer.ended:
+                return FinishReason.END
             if answer.stopped:
                 return FinishReason.STOP
-            if max_tokens is not None and len(answer.tokens) >= max_tokens:
-                return FinishReason.LENGTH
-            if len(answer.tokens) >= room:
-                return FinishReason.CONTEXT
+            reason = _limit(len(answer.tokens), sampling.max_tokens, room)
+            if reason is not None:
+                return reason
             if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
+
+    def _close_thought(
+        self,
+        answer: Answer,
+        chooser: _TokenChooser,
+        sampling: Sampling,
+        room: int,
+        cancellation: Cancellation,
+    ) -> FinishReason | None:
+        """Close a thought that has used up its budget; why the answer ends instead, if it does."""
+        closing = answer.closing(sampling.thought_budget)
+        if not closing:
+            return None
+        reason = _limit(len(answer.tokens) + len(closing), sampling.max_tokens, room)
+        if reason is not None:
+            return reason
+        answer.close(closing)
+        chooser.accept(closing)
+        return None if self._read(closing, cancellation) else FinishReason.CANCELLED
 
     def _append(self, tokens: Sequence[int], tuner: ThreadTuner) -> bool:
         self._cached += tokens  # first, so that whatever happens next, the list covers the cache
@@ -156,16 +189,18 @@ class Session:
             forgotten_turns=prompt.forgotten_turns,
             seed=seed,
             sampling_s=watch.sampling_s,
+            thought_tokens=answer.n_thought_tokens,
+            thought_s=watch.thought_s,
         )
 
 
 class _TokenChooser:
     """Penalties and sampler chain of one answer, with the time they take."""
 
-    def __init__(self, context: Context, sampling: Sampling, seed: int, prompt: Sequence[int]) -> None:
+    def __init__(self, context: Context, sampling: Sampling, seed: int, penalties: Penalties) -> None:
         self._context = context
-        self._penalties = Penalties(sampling, prompt)
-        self._chain = SamplerChain(sampling, seed)
+        self._penalties = penalties
+        self._chain = SamplerChain(sampling, seed, context.model.n_vocab)
         self.seconds = 0.0
 
     def choose(self) -> int:
@@ -177,6 +212,11 @@ class _TokenChooser:
         self._penalties.accept(token)
         self.seconds += perf_counter() - start
         return token
+
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Count tokens that were not chosen here."""
+        for token in tokens:
+            self._penalties.accept(token)
 
     def __enter__(self) -> _TokenChooser:
         return self
@@ -194,6 +234,7 @@ class _Stopwatch:
         self._start = perf_counter()
         self.prompt_s = 0.0
         self.sampling_s = 0.0
+        self.thought_s = 0.0
         self.first_token_s: float | None = None
 
     @property
@@ -202,6 +243,29 @@ class _Stopwatch:
 
     def leave_out(self, seconds: float) -> None:
         self._start += seconds
+
+    def token_chosen(self) -> None:
+        if self.first_token_s is None:
+            self.first_token_s = self.seconds
+
+    def thought_ends(self) -> None:
+        """Until now the answer was a thought, as far as one can tell."""
+        self.thought_s = self.seconds - self.prompt_s
+
+
+def _told(chunks: Iterable[Chunk], watch: _Stopwatch) -> Generator[Event, None, None]:
+    """The same, without the time that the consumer takes."""
+    for chunk in chunks:
+        waiting_since = perf_counter()
+        yield chunk
+        watch.leave_out(perf_counter() - waiting_since)
+
+
+def _limit(n_tokens: int, max_tokens: int | None, room: int) -> FinishReason | None:
+    """Which limit so many tokens of an answer have reached."""
+    if max_tokens is not None and n_tokens >= max_tokens:
+        return FinishReason.LENGTH
+    return FinishReason.CONTEXT if n_tokens >= room else None
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -80,6 +80,8 @@ def _convert(hint: Any, value: Any, location: str) -> Any:
         return _convert_optional(hint, value, location)
     if origin is tuple:
         return _convert_tuple(get_args(hint), value, location)
+    if origin is Mapping:
+        return _convert_mapping(get_args(hint)[1], value, location)
     if origin is Literal:
         return _one_of(get_args(hint), value, location)
     if is_dataclass(hint):
@@ -107,6 +109,12 @@ def _convert_tuple(parts: tuple[Any, ...], value: Any, location: str) -> tuple[A
         _convert(part, item, f"{location}[{index}]")
         for index, (part, item) in enumerate(zip(parts, value, strict=True))
     )
+
+
+def _convert_mapping(part: Any, value: Any, location: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise JsonMismatch(location, "an object")
+    return {key: _convert(part, item, f"{location}.{key}") for key, item in value.items()}
 
 
 def _convert_object(kind: Any, value: Any, location: str) -> Any:

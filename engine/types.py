@@ -12,6 +12,7 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 Thinking = Literal["automatic", "on", "off"]
+Sampler = Literal["penalties", "top_k", "top_p", "min_p", "xtc", "temperature"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +42,39 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen; the defaults are those of the BELLE-7B model card.
+    """How the next token is chosen, nothing left open; the defaults are llama.cpp's.
 
     temperature: 0 is greedy (always the most probable token). top_k: 0 turns it off. top_p and min_p: 1.0 and
-    0.0 turn them off. repetition_penalty: 1.0 is off; its window is the whole context, prompt included.
+    0.0 turn them off. repetition_penalty: 1.0 is off. penalty_last_n: how many of the newest tokens, prompt
+    included, the three penalties look at; -1 is the whole context, 0 turns them off. xtc_probability: how
+    often the most probable tokens are left out, xtc_threshold: those above it. mirostat: 1 or 2 takes the
+    place of all filters, with the target entropy mirostat_tau and the learning rate mirostat_eta. sequence:
+    the samplers in the order they work in; one that is missing is off, and penalties always come first.
     seed: None draws a new one. max_tokens: the limit of the answer, its thought included; None is the
     context's room. stop: further stop strings. thinking: whether a model thinks before it answers, where its
     template has a switch for that. thought_budget: after so many tokens the thought is closed and the answer
-    begins; None leaves the model to end it.
+    begins; None leaves the model to end it. What a model wants is settled in `engine.models.model_sampling`.
     """
 
-    temperature: float = 0.35
-    top_k: int = 30
-    top_p: float = 0.85
-    min_p: float = 0.0
-    repetition_penalty: float = 1.2
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: int | None = None
-    max_tokens: int | None = 200
+    max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     thinking: Thinking = "automatic"
     thought_budget: int | None = None
+    penalty_last_n: int = 64
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    sequence: tuple[Sampler, ...] = ("penalties", "top_k", "top_p", "min_p", "xtc", "temperature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +84,24 @@ class LoadOptions:
     context_tokens: None is what the model was trained with, at most 4,096, less if memory is short. threads:
     None follows the machine, from one to the number of performance cores; another number stays. gpu_layers:
     None offloads all layers where a GPU backend was built in (Metal). prompt_format: one of
-    `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. ignore_memory: load although the model does not
-    seem to fit.
+    `engine.prompt.PROMPT_FORMATS`; None decides by the GGUF. chat_template: the text of a Jinja template in
+    the place of the file's own. ignore_memory: load although the model does not seem to fit.
     """
 
     context_tokens: int | None = None
     threads: int | None = None
     gpu_layers: int | None = None
     prompt_format: str | None = None
+    chat_template: str | None = None
     ignore_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What was loaded. Sizes in bytes; n_threads: the most that compute; `vocabulary` is a fingerprint of the
-    token list (hexadecimal). is_base: it was not trained to chat, and only continues a text. thinks: it may
-    think before it answers; can_switch_thinking: its template lets one choose.
+    token list (hexadecimal). is_base: nothing in the file says that it was trained to chat, so it only
+    continues a text. likely_format: of such a file, the chat format that its vocabulary was made for, if any.
+    thinks: it may think before it answers; can_switch_thinking: its template lets one choose.
     """
 
     path: str
@@ -103,6 +117,7 @@ class ModelInfo:
     prompt_format: str
     vocabulary: str
     is_base: bool = False
+    likely_format: str | None = None
     thinks: bool = False
     can_switch_thinking: bool = False
 

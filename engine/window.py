@@ -7,23 +7,28 @@ stays until the context is full again. Knows nothing of caches and sampling.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.conversation import Conversation
 from engine.errors import InvalidConversation, PromptTooLong
 from engine.llama import Model
-from engine.prompt import AnswerSegment, Control, PromptFormat, Segment
-
-_MAX_TOKENIZED_TEXTS = 4096  # kept, so that a long conversation is not tokenized anew for each turn
+from engine.prompt import AnswerSegment, PromptFormat, RenderedText, Segment
+from engine.prompt_tokens import PromptTokenizer
+from engine.types import Thinking
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids to answer, and how many of the earliest turns they leave out."""
+    """Token ids to answer, and how many of the earliest turns they leave out.
+
+    opening: the text between the last question and where the answer goes on: the words that a template begins
+    an answer with, and the beginning of the answer that is continued.
+    """
 
     tokens: tuple[int, ...]
     forgotten_turns: int
+    opening: str = ""
 
 
 class ContextWindow:
@@ -35,14 +40,14 @@ class ContextWindow:
     def __init__(
         self, model: Model, prompt_format: PromptFormat, vocabulary: str, context_tokens: int
     ) -> None:
-        self._model = model
         self._format = prompt_format
-        self._vocabulary = vocabulary
+        self._tokenizer = PromptTokenizer(model, vocabulary)
         self._context_tokens = context_tokens
         self._forgotten: tuple[tuple[str, str], ...] = ()
-        self._tokenize = functools.lru_cache(_MAX_TOKENIZED_TEXTS)(model.tokenize)
 
-    def fit(self, conversation: Conversation, max_tokens: int | None) -> Prompt:
+    def fit(
+        self, conversation: Conversation, max_tokens: int | None, thinking: Thinking = "automatic"
+    ) -> Prompt:
         """The prompt for `conversation` with room for an answer of `max_tokens`, at most (and for None) a
         quarter of the context.
 
@@ -52,11 +57,11 @@ class ContextWindow:
         quarter = self._context_tokens // 4
         room = self._context_tokens - (quarter if max_tokens is None else min(max_tokens, quarter))
         for n_forgotten in (0, self._remembered(conversation)):
-            prompt = self._prompt(conversation, n_forgotten)
+            prompt = self._prompt(conversation, n_forgotten, thinking)
             if len(prompt.tokens) <= room:
                 break
         else:
-            prompt = self._newest_half(conversation)
+            prompt = self._newest_half(conversation, thinking)
         if len(prompt.tokens) > room:
             raise PromptTooLong(len(prompt.tokens), room, self._context_tokens)
         if not prompt.tokens:
@@ -70,38 +75,27 @@ class ContextWindow:
         continues = n_turns < len(conversation.turns) and _texts(conversation, n_turns) == self._forgotten
         return n_turns if continues else 0
 
-    def _newest_half(self, conversation: Conversation) -> Prompt:
+    def _newest_half(self, conversation: Conversation, thinking: Thinking) -> Prompt:
         """As many of the newest turns as fit in half the context, at least the last one (binary search)."""
         low, high = 1, len(conversation.turns) - 1
         while low < high:
             middle = (low + high) // 2
-            if len(self._prompt(conversation, middle).tokens) <= self._context_tokens // 2:
+            if len(self._prompt(conversation, middle, thinking).tokens) <= self._context_tokens // 2:
                 high = middle
             else:
                 low = middle + 1
-        return self._prompt(conversation, max(0, high))
+        return self._prompt(conversation, max(0, high), thinking)
 
-    def _prompt(self, conversation: Conversation, n_forgotten: int) -> Prompt:
-        tokens: list[int] = []
-        for segment in self._format.render(conversation.without_first(n_forgotten)):
-            tokens += self._ids(segment)
-        return Prompt(tuple(tokens), n_forgotten)
+    def _prompt(self, conversation: Conversation, n_forgotten: int, thinking: Thinking) -> Prompt:
+        segments = self._format.render(conversation.without_first(n_forgotten), thinking)
+        return Prompt(self._tokenizer.ids(segments), n_forgotten, _opening(segments))
 
-    def _ids(self, segment: Segment) -> tuple[int, ...]:
-        model = self._model
-        if isinstance(segment, Control):
-            if segment is Control.END:
-                return (model.end_token,) if model.end_token >= 0 else ()
-            return (model.begin_token,) if model.wants_begin else ()
-        if not isinstance(segment, AnswerSegment):
-            return self._tokenize(segment.text, parse_special=segment.parse_special)
-        kept = segment.tokens
-        if kept is not None and kept.vocabulary == self._vocabulary != "" and self._are_tokens(kept.ids):
-            return kept.ids
-        return self._tokenize(segment.text)
 
-    def _are_tokens(self, ids: tuple[int, ...]) -> bool:
-        return not ids or (min(ids) >= 0 and max(ids) < self._model.n_vocab)
+def _opening(segments: Sequence[Segment]) -> str:
+    last = segments[-1]
+    if isinstance(last, RenderedText):
+        return last.text[last.opening :]
+    return last.text if isinstance(last, AnswerSegment) else ""
 
 
 def _texts(conversation: Conversation, n_turns: int) -> tuple[tuple[str, str], ...]:

@@ -17,7 +17,16 @@ from engine.conversation import read_conversation
 from engine.deaths import DeathRecord
 from engine.errors import EngineBusy, EngineStopped, InvalidConversation, NoModelLoaded
 from engine.sampling import check_sampling
-from engine.types import Event, FinishReason, LoadOptions, Message, ModelInfo, Sampling, TokenChunk
+from engine.types import (
+    Event,
+    FinishReason,
+    LoadOptions,
+    Message,
+    ModelInfo,
+    Sampling,
+    ThoughtChunk,
+    TokenChunk,
+)
 from engine.worker_handle import Call, WorkerHandle
 from engine.worker_protocol import (
     Cancel,
@@ -29,6 +38,7 @@ from engine.worker_protocol import (
     LoadProgress,
     Piece,
     ProtocolError,
+    ThoughtPiece,
     Unload,
     Unloaded,
     failure,
@@ -189,7 +199,8 @@ class WorkerBackend:
                     self._settle(answer, path, report)
                     yield finished(report)
                     return
-                yield TokenChunk(report.text)
+                chunk = ThoughtChunk if isinstance(report, ThoughtPiece) else TokenChunk
+                yield chunk(report.text)
         finally:
             worker.end(call)
             answer.cancel()
@@ -218,7 +229,9 @@ class WorkerBackend:
             answer.sent(worker, call)
             return worker, call, self._model[0]
 
-    def _next(self, worker: WorkerHandle, call: Call, path: Path, answer: _Answer) -> Piece | Ended:
+    def _next(
+        self, worker: WorkerHandle, call: Call, path: Path, answer: _Answer
+    ) -> ThoughtPiece | Piece | Ended:
         if self._running is not answer:  # the model was unloaded meanwhile
             raise NoModelLoaded
         try:
@@ -227,7 +240,7 @@ class WorkerBackend:
             raise self._after_death(worker, path, error) from error
         if self._running is not answer:
             raise NoModelLoaded
-        assert isinstance(report, Piece | Ended)
+        assert isinstance(report, ThoughtPiece | Piece | Ended)
         return report
 
     def _settle(self, answer: _Answer, path: Path, report: Ended) -> None:

@@ -21,7 +21,7 @@ from engine.backend import Backend
 from engine.errors import EngineError
 from engine.memory import peak_rss_bytes
 from engine.parent_death import Parent
-from engine.types import Finished
+from engine.types import Finished, ThoughtChunk, TokenChunk
 from engine.worker_protocol import (
     MAX_LOG_CHARS,
     REQUESTS,
@@ -39,6 +39,7 @@ from engine.worker_protocol import (
     Ready,
     Report,
     Request,
+    ThoughtPiece,
     Unload,
     Unloaded,
     ended,
@@ -125,20 +126,16 @@ class Worker:
         events = backend.chat([unpack(message) for message in request.messages], request.sampling)
         if self._cancelled == request.call:  # it came before there was anything to cancel
             backend.cancel()
-        text, sent_s = "", 0.0
+        pieces = _Pieces(self, request.call)
         finished: Finished | None = None
         try:
             for event in events:
                 if isinstance(event, Finished):
                     finished = event
-                    continue
-                text += event.text
-                if time.monotonic() - sent_s >= PIECE_S:
-                    self.send(Piece(request.call, text))
-                    text, sent_s = "", time.monotonic()
+                else:
+                    pieces.add(event)
         finally:  # also before a failure is told
-            if text:
-                self.send(Piece(request.call, text))
+            pieces.send()
         assert finished is not None
         self.send(ended(request.call, finished))
 
@@ -169,6 +166,32 @@ class Worker:
             self.send(Beat())
             waiting.wait(BEAT_S)
         os._exit(0)
+
+
+class _Pieces:
+    """Sends the text of chunks, what comes quickly of one kind together."""
+
+    def __init__(self, worker: Worker, call: int) -> None:
+        self._worker = worker
+        self._call = call
+        self._kind: type[Piece | ThoughtPiece] = Piece
+        self._text = ""
+        self._sent_s = 0.0
+
+    def add(self, chunk: ThoughtChunk | TokenChunk) -> None:
+        kind = ThoughtPiece if isinstance(chunk, ThoughtChunk) else Piece
+        if kind is not self._kind:
+            self.send()
+            self._kind = kind
+        self._text += chunk.text
+        if time.monotonic() - self._sent_s >= PIECE_S:
+            self.send()
+
+    def send(self) -> None:
+        """Send what waits, if anything does."""
+        if self._text:
+            self._worker.send(self._kind(self._call, self._text))
+            self._text, self._sent_s = "", time.monotonic()
 
 
 class _LogForwarder(logging.Handler):

@@ -38,7 +38,7 @@ from engine.types import (
     TokenIds,
 )
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME_BYTES = 64 << 20
 MAX_LOG_CHARS = 2_000
 _LENGTH = struct.Struct("<I")
@@ -57,6 +57,7 @@ class PackedMessage:
     text: str
     vocabulary: str | None = None
     ids: str | None = None
+    thought: str = ""
 
 
 # To the worker
@@ -81,7 +82,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """`Backend.chat`; answered by Pieces, then Ended or Failed."""
+    """`Backend.chat`; answered by ThoughtPieces and Pieces, then Ended or Failed."""
 
     call: int
     messages: tuple[PackedMessage, ...]
@@ -151,6 +152,14 @@ class Unloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ThoughtPiece:
+    """A `ThoughtChunk`."""
+
+    call: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """A `TokenChunk`."""
 
@@ -178,11 +187,11 @@ class Failed:
 
 
 Request = Hello | Load | Chat | Cancel | Unload
-Report = Ready | Beat | LogLine | LoadProgress | Loaded | Unloaded | Piece | Ended | Failed
+Report = Ready | Beat | LogLine | LoadProgress | Loaded | Unloaded | ThoughtPiece | Piece | Ended | Failed
 REQUESTS: dict[str, Any] = {kind.__name__: kind for kind in (Hello, Load, Chat, Cancel, Unload)}
 REPORTS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (Ready, Beat, LogLine, LoadProgress, Loaded, Unloaded, Piece, Ended, Failed)
+    for kind in (Ready, Beat, LogLine, LoadProgress, Loaded, Unloaded, ThoughtPiece, Piece, Ended, Failed)
 }
 
 
@@ -229,19 +238,18 @@ def pack(message: Message) -> PackedMessage:
     """For the way to the other process."""
     tokens = message.tokens
     if tokens is None or not all(0 <= token <= _MAX_TOKEN for token in tokens.ids):
-        return PackedMessage(message.role, message.text)
+        return PackedMessage(message.role, message.text, thought=message.thought)
     ids = array("I", tokens.ids)
     if sys.byteorder == "big":
         ids.byteswap()
-    return PackedMessage(
-        message.role, message.text, tokens.vocabulary, base64.b64encode(ids.tobytes()).decode()
-    )
+    packed = base64.b64encode(ids.tobytes()).decode()
+    return PackedMessage(message.role, message.text, tokens.vocabulary, packed, message.thought)
 
 
 def unpack(packed: PackedMessage) -> Message:
     """The message again. Raises ProtocolError."""
     if packed.vocabulary is None or packed.ids is None:
-        return Message(packed.role, packed.text)
+        return Message(packed.role, packed.text, thought=packed.thought)
     ids = array("I")
     try:
         ids.frombytes(base64.b64decode(packed.ids, validate=True))
@@ -251,7 +259,7 @@ def unpack(packed: PackedMessage) -> Message:
         ids.byteswap()
     if any(token > _MAX_TOKEN for token in ids):
         raise ProtocolError("a token id of more than 31 bits")
-    return Message(packed.role, packed.text, TokenIds(packed.vocabulary, tuple(ids)))
+    return Message(packed.role, packed.text, TokenIds(packed.vocabulary, tuple(ids)), packed.thought)
 
 
 def ended(call: int, finished: Finished) -> Ended:

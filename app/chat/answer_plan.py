@@ -1,21 +1,25 @@
-"""How the next answer is made: persona, system text, sampling and model, from three places.
+"""How the next answer is made: persona, system text, sampling and model.
 
-A conversation's own overrides win over its persona, and that over the settings. Knows no engine.
+A conversation's own overrides win over its persona, that over what the person set for the model, and that
+over what the model itself wants. Knows no engine.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from app.chat.choices import DEMO, ModelChoice, find_choice
 from app.demo_model import DEMO_SAMPLING
 from app.errors import AppError
 from app.history.records import Origin, Overrides
 from app.home import Home
+from app.model_values import ModelValues
 from app.personas import Persona, PersonaStore
-from app.settings import Settings, SettingsStore
+from app.settings import SettingsStore
 from convert.i18n import Language, system_language
+from engine.models.model_sampling import ModelSampling, resolve_for
+from engine.partial_sampling import NOTHING, PartialSampling, ResolvedSampling
 from engine.types import ModelInfo, Sampling
 
 _log = logging.getLogger(__name__)
@@ -27,7 +31,12 @@ class AnswerPlan:
 
     persona: Persona
     system: str
-    sampling: Sampling
+    resolved: ResolvedSampling
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settled values."""
+        return self.resolved.sampling
 
     def origin(self, info: ModelInfo, model: ModelChoice) -> Origin:
         """What is kept with the answer."""
@@ -41,23 +50,6 @@ class AnswerPlan:
         )
 
 
-def plan_answer(settings: Settings, persona: Persona, overrides: Overrides, *, is_demo: bool) -> AnswerPlan:
-    """Settle what is in effect; `persona` is the conversation's or the settings' one."""
-    system = persona.system if overrides.system is None else overrides.system
-    return AnswerPlan(persona, system, _sampling(settings, persona, overrides, is_demo))
-
-
-def _sampling(settings: Settings, persona: Persona, overrides: Overrides, is_demo: bool) -> Sampling:
-    """The demo answers with its own unless the conversation says otherwise.
-
-    A persona with the app's default sampling says nothing about it: the settings apply then.
-    """
-    if overrides.sampling is not None:
-        return overrides.sampling
-    chosen = settings.sampling if persona.sampling == Settings().sampling else persona.sampling
-    return replace(DEMO_SAMPLING, max_tokens=chosen.max_tokens) if is_demo else chosen
-
-
 class Planner:
     """Looks up what is in effect for a conversation's overrides, anew each time."""
 
@@ -69,6 +61,7 @@ class Planner:
         self._settings = settings
         self._personas = personas
         self._language = language or system_language()
+        self._values = ModelValues()
 
     def choice(self, overrides: Overrides) -> ModelChoice:
         """The conversation's model, where it is (still) there; otherwise the one in the settings."""
@@ -83,8 +76,32 @@ class Planner:
             return DEMO
 
     def plan(self, overrides: Overrides, choice: ModelChoice) -> AnswerPlan:
-        """Persona, system text and sampling for an answer of that model."""
+        """Persona, system text and sampling for an answer of that model; reads its header, once."""
         settings = self._settings.settings
         language = self._language if settings.language == "system" else settings.language
         persona = self._personas.get(overrides.persona or settings.persona, language)
-        return plan_answer(settings, persona, overrides, is_demo=choice.is_demo)
+        system = persona.system if overrides.system is None else overrides.system
+        resolved = self.sampling(
+            choice,
+            conversation=overrides.sampling or NOTHING,
+            # The demo was made to be asked in one way; a persona for real models could only distort it.
+            persona=NOTHING if choice.is_demo else persona.sampling,
+            own=settings.sampling_of(choice.key),
+        )
+        return AnswerPlan(persona, system, resolved)
+
+    def sampling(
+        self,
+        choice: ModelChoice,
+        *,
+        conversation: PartialSampling = NOTHING,
+        persona: PartialSampling = NOTHING,
+        own: PartialSampling = NOTHING,
+    ) -> ResolvedSampling:
+        """The settled values for answers of that model. own: what the person set for it."""
+        return resolve_for(self._model_sampling(choice), conversation=conversation, persona=persona, own=own)
+
+    def _model_sampling(self, choice: ModelChoice) -> ModelSampling:
+        if choice.path is None or choice.is_demo:
+            return DEMO_SAMPLING
+        return self._values.of_file(choice.path, self._settings.settings.load)

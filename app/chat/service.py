@@ -33,6 +33,7 @@ from app.personas import PersonaStore
 from app.settings import SettingsStore
 from convert.i18n import Language
 from engine.backend import Backend
+from engine.partial_sampling import NOTHING, ResolvedSampling
 
 
 def _default_backend() -> Backend:
@@ -160,7 +161,19 @@ class ChatService:
         overrides = Overrides()
         if conversation_id is not None:
             overrides = self.history.conversations.get(conversation_id).overrides
+        return self.plan_for(overrides)
+
+    def plan_for(self, overrides: Overrides) -> AnswerPlan:
+        """What answers of a conversation with these overrides are made with; may read a model's header."""
         return self._planner.plan(overrides, self._planner.choice(overrides))
+
+    def model_sampling(self, choice: ModelChoice, *, with_own: bool) -> ResolvedSampling:
+        """How a model answers where neither conversation nor persona says anything; may read its header.
+
+        with_own: with what the person set for it.
+        """
+        own = self.settings.settings.sampling_of(choice.key) if with_own else NOTHING
+        return self._planner.sampling(choice, own=own)
 
     # Questions and answers
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from app.answers import answer_document, collect_answer, remarks, stream_answer, summary_line
-from app.arguments import add_command, add_model_options, load_options, positive, seed, temperature
+from app.arguments import (
+    add_command,
+    add_model_options,
+    add_sampling_options,
+    asked_sampling,
+    load_options,
+)
+from app.chat.choices import find_key
+from app.demo_model import DEMO_SAMPLING
 from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
-from app.models.finding import open_library
+from app.model_values import ModelValues
+from app.models.finding import DEMO_NAME, open_library
+from app.settings import read_settings
 from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell, warn_of_context
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
-from engine.types import Finished, FinishReason, ModelInfo, Sampling
+from engine.models.model_sampling import resolve_for
+from engine.types import Finished, FinishReason, LoadOptions, ModelInfo, Sampling
 
 NAME = "chat"
 _LARGE_BYTES = 500_000_000
@@ -26,9 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
     add_model_options(parser)
     add = parser.options.add_argument
     add("--system", metavar="TEXT", help=parser.text("chat.system"))
-    add("--temperature", metavar="X", type=temperature, help=parser.text("chat.temperature"))
-    add("--seed", metavar="N", type=seed, help=parser.text("chat.seed"))
-    add("--max-tokens", metavar="N", type=positive, help=parser.text("chat.max_tokens"))
+    add_sampling_options(parser)
     add("--json", action="store_true", help=parser.text("chat.json"))
     parser.set_defaults(run=run, parser=parser)
 
@@ -41,11 +49,13 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     try:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
-        info = backend.load(model.path, load_options(options, model.threads))
+        load = load_options(options, model.threads)
+        info = backend.load(model.path, load)
         warn_of_context(options.ctx, info, shell)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
-        dialogue = Dialogue(backend, _sampling(options, model), remove_surrogates(options.system or ""))
+        sampling = _sampling(options, model, load, shell)
+        dialogue = Dialogue(backend, sampling, remove_surrogates(options.system or ""))
         if question is None:
             return _converse(dialogue, info, model, shell)
         return _answer_once(dialogue, question, info, model, shell, as_json=options.json)
@@ -78,14 +88,13 @@ def _say_waiting(shell: Shell) -> None:
     shell.terminal.note(shell.texts.text("chat.waiting_for_stdin"))
 
 
-def _sampling(options: argparse.Namespace, model: ChosenModel) -> Sampling:
-    """The model's defaults with what was asked for."""
-    chosen = model.sampling
-    if options.temperature is not None:
-        chosen = replace(chosen, temperature=options.temperature)
-    if options.max_tokens is not None:
-        chosen = replace(chosen, max_tokens=options.max_tokens)
-    return replace(chosen, seed=options.seed)
+def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:
+    """What was asked for, what this person set for the model, and what the model itself wants."""
+    settings = read_settings(shell.home.root)
+    key = DEMO_NAME if model.is_demo else find_key(model.path, shell.home)
+    wants = DEMO_SAMPLING if model.is_demo else ModelValues().of_file(model.path, load)
+    resolved = resolve_for(wants, conversation=asked_sampling(options), own=settings.sampling_of(key))
+    return resolved.sampling
 
 
 def _answer_once(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.history.records import Origin, Overrides, Status
+from app.old_sampling import with_partial_sampling
 from app.typed_json import JsonMismatch, from_json
 from engine.types import Role, Statistics, TokenIds
 
@@ -65,10 +66,17 @@ def read_conversations(values: Any) -> list[ExchangeConversation]:
     conversations = []
     for index, value in enumerate(values):
         location = f"conversations[{index}]"
-        conversation = from_json(ExchangeConversation, value, location)
+        conversation = from_json(ExchangeConversation, _modern(value), location)
         _check(conversation, location)
         conversations.append(conversation)
     return conversations
+
+
+def _modern(value: Any) -> Any:
+    """A conversation as this version writes it: exports of older ones have complete sampling values."""
+    if not isinstance(value, dict) or "overrides" not in value:
+        return value
+    return {**value, "overrides": with_partial_sampling(value["overrides"])}
 
 
 def _check(conversation: ExchangeConversation, location: str) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from engine.partial_sampling import PartialSampling
 from engine.types import FinishReason, Message, Role, Sampling, Statistics, TokenIds
 
 
@@ -38,7 +39,7 @@ class Overrides:
     persona: str | None = None
     system: str | None = None
     model: str | None = None
-    sampling: Sampling | None = None
+    sampling: PartialSampling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.history.errors import ConversationMissing, MessageMissing
 from app.history.index import add_message
 from app.history.records import Conversation, Origin, Overrides, Status, StoredMessage
+from app.old_sampling import with_partial_sampling
 from app.typed_json import from_json, parse_json, to_json
 from engine.types import Role, Statistics, TokenIds
 
@@ -74,7 +76,7 @@ def conversation_from(row: sqlite3.Row) -> Conversation:
         pinned=bool(row["pinned"]),
         folder=row["folder"],
         draft=row["draft"],
-        overrides=_record(Overrides, row["overrides"]) or Overrides(),
+        overrides=_record(Overrides, row["overrides"], with_partial_sampling) or Overrides(),
         trashed_at=row["trashed_at"],
     )
 
@@ -195,11 +197,13 @@ def _tokens(vocabulary: str | None, blob: bytes | None) -> TokenIds | None:
     return None if ids is None else TokenIds(vocabulary, ids)
 
 
-def _record(kind: type[R], text: str | None) -> R | None:
+def _record(kind: type[R], text: str | None, mend: Callable[[Any], Any] | None = None) -> R | None:
+    """The record in a JSON text; `mend` turns an older form of the parsed value into the present one."""
     # What a later version wrote here may not be readable; the message itself is worth more than its numbers.
     if not text:
         return None
     try:
-        return from_json(kind, parse_json(text))
+        value = parse_json(text)
+        return from_json(kind, value if mend is None else mend(value))
     except ValueError:
         return None

@@ -8,7 +8,7 @@ from app.components.basics.refresh import refresh
 from app.components.chat.persona_picker import PersonaPicker
 from app.components.chat.sampling_sheet import Adjustment, open_sampling_sheet
 from app.history.records import Conversation, Overrides
-from app.views.chat_reading import Behaviour, behaviour, persona_sampling, with_adjustment
+from app.views.chat_reading import Behaviour, behaviour, sampling_below, with_adjustment
 from app.views.context import ViewContext
 
 
@@ -47,8 +47,9 @@ class ChatBehaviour:
         """The conversation that did not exist yet does now."""
         self._new = Overrides()
 
-    def open_sheet(self) -> None:
+    async def open_sheet(self) -> None:
         """Let the person change system text and sampling."""
+        below = await self._context.in_thread(sampling_below, self._service, self.overrides)
         now = self._now()
 
         async def save(adjustment: Adjustment) -> None:
@@ -58,7 +59,7 @@ class ChatBehaviour:
             self._context,
             current=now.adjustment,
             persona_system=now.persona.system,
-            persona_sampling=persona_sampling(self._service, now),
+            below=below,
             on_save=lambda adjustment: self._context.run(save, adjustment),
         )
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.chat.answer_plan import plan_answer
 from app.chat.paths import context_use, remembered_from
 from app.components.chat.message_list import Place
 from app.components.chat.queue_chips import Queued
@@ -14,7 +13,7 @@ from app.components.chat.sampling_sheet import Adjustment
 from app.history.records import Conversation, Overrides, PathMessage
 from app.personas import Persona
 from convert.i18n import Language
-from engine.types import Sampling
+from engine.partial_sampling import ResolvedSampling
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
@@ -108,11 +107,9 @@ def behaviour(service: ChatService, overrides: Overrides, language: Language) ->
     return Behaviour(personas, persona, overrides)
 
 
-def persona_sampling(service: ChatService, now: Behaviour) -> Sampling:
-    """The sampling that applies while the conversation sets none of its own."""
-    model = service.state.model
-    is_demo = model is None or model.is_demo
-    return plan_answer(service.settings.settings, now.persona, Overrides(), is_demo=is_demo).sampling
+def sampling_below(service: ChatService, overrides: Overrides) -> ResolvedSampling:
+    """The sampling that applies while the conversation sets none of its own; may read a model's header."""
+    return service.plan_for(replace(overrides, sampling=None)).resolved
 
 
 def with_adjustment(overrides: Overrides, adjustment: Adjustment) -> Overrides:

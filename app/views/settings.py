@@ -13,8 +13,8 @@ from app.components.basics.identified import identified
 from app.components.basics.refresh import refresh
 from app.components.settings.about_section import about_section
 from app.components.settings.data_section import DataSection
+from app.components.settings.model_sampling import ModelSamplingSection
 from app.components.settings.personas_section import PersonasSection
-from app.components.settings.sampling_defaults import SamplingKnobs
 from app.components.settings.settings_section import row, section
 from app.i18n import window_size
 from app.models.candidates import Candidate, read_candidates
@@ -48,10 +48,9 @@ class SettingsView(ft.Container):
         self._on_quit = on_quit
         self._data = DataSection(context, folder)
         self._models = ft.Dropdown(
-            on_select=context.guard(
-                lambda event: context.in_thread(context.service.choose_model, event.control.value)
-            )
+            on_select=context.guard(lambda event: self._choose_model(event.control.value))
         )
+        self._sampling = ModelSamplingSection(context, on_saved)
         self._sections = ft.Column(scroll=ft.ScrollMode.AUTO, expand=True)
         self._fill()
         super().__init__(
@@ -63,7 +62,12 @@ class SettingsView(ft.Container):
     async def load(self) -> None:
         """Read what is on disk: models and numbers."""
         await self._load_models()
+        await self._sampling.load()
         await self._data.load()
+
+    async def _choose_model(self, key: str) -> None:
+        await self._context.in_thread(self._context.service.choose_model, key)
+        await self._sampling.load()
 
     async def _load_models(self) -> None:
         """Offer the models; the one that the settings name is chosen, loaded or not."""
@@ -177,13 +181,6 @@ class SettingsView(ft.Container):
         context = self._context
         settings = context.settings.settings
         personas = context.service.personas.all(context.language)
-        knobs = SamplingKnobs(context, settings.sampling, lambda sampling: self._save(sampling=sampling))
-
-        def reset() -> None:
-            knobs.show(Settings().sampling)
-            knobs.update()
-            self._save(sampling=Settings().sampling)
-
         persona = ft.Dropdown(
             value=settings.persona,
             options=[ft.DropdownOption(each.id, text=each.name) for each in personas],
@@ -192,11 +189,7 @@ class SettingsView(ft.Container):
         return [
             row(context.t("settings.model"), identified(self._models, "default-model")),
             row(context.t("settings.persona"), persona),
-            knobs,
-            ft.Row(
-                [ft.TextButton(context.t("settings.reset_sampling"), on_click=context.guard(reset))],
-                alignment=ft.MainAxisAlignment.END,
-            ),
+            self._sampling,
         ]
 
     def _bottom(self) -> ft.Control:

@@ -34,7 +34,8 @@ class Vocabulary:
     """Tokens in id order with what llama.cpp needs to tokenize as the original did.
 
     model: "gpt2" (byte-level BPE; tokens in GPT-2's printable byte alphabet, `merges` set) or "llama"
-    (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None.
+    (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None. eot_id and
+    eom_id: further tokens that end an answer.
     """
 
     model: Literal["gpt2", "llama"]
@@ -45,6 +46,8 @@ class Vocabulary:
     merges: Sequence[str] | None = None
     bos_id: int | None = None
     eos_id: int | None = None
+    eot_id: int | None = None
+    eom_id: int | None = None
     unk_id: int | None = None
     pad_id: int | None = None
     add_bos: bool = False

@@ -43,6 +43,13 @@ def test_help_is_in_the_language_asked_for(chatbelle: Run) -> None:
         ["chat", "--temperature", "nan", "x"],
         ["chat", "--seed", "-1", "x"],
         ["chat", "--max-tokens", "many", "x"],
+        ["chat", "--max-tokens", "0", "x"],
+        ["chat", "--top-k", "-1", "x"],
+        ["chat", "--top-p", "1.5", "x"],
+        ["chat", "--min-p", "nan", "x"],
+        ["chat", "--repetition-penalty", "0", "x"],
+        ["chat", "--presence-penalty", "inf", "x"],
+        ["chat", "--frequency-penalty", "?", "x"],
         ["chat", "--prompt-format", "alpaca", "x"],
         ["chat", "--ctx", "99999999999", "x"],
         ["chat", "--lang", "fr", "x"],
@@ -295,3 +302,35 @@ def test_bench_shows_a_table(chatbelle: Run, tiny_model: Path) -> None:
     assert result.returncode == 0
     assert "词元/秒" in result.stdout
     assert "\x1b" not in result.stdout
+
+
+def test_a_template_file_takes_the_place_of_the_models_own(
+    chatbelle: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "模板.jinja"
+    template.write_text("{% for m in messages %}<{{ m.content }}>{% endfor %}", encoding="utf-8")
+    result = chatbelle("chat", *with_model(tiny_model), "--prompt-format", str(template), "--json", "x")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["model"]["prompt_format"] == "template"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "can't be read"),
+        (b"", "no chat template"),
+        (b"\xff\xfe\x00", "no chat template"),
+        (b"{% for m in messages %}", "can't be used"),
+        ("{{ raise_exception('只支持一轮') }}".encode(), "只支持一轮"),
+    ],
+)
+def test_a_template_that_is_none_is_refused_with_a_sentence(
+    chatbelle: Run, tiny_model: Path, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    template = tmp_path / "t.jinja"
+    if content is not None:
+        template.write_bytes(content)
+    result = chatbelle("chat", *with_model(tiny_model), "--prompt-format", str(template), "x")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr

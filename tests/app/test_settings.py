@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from app.durable import replaced_file
 from app.personas import PersonaStore, load_presets
-from app.settings import Settings, SettingsStore, WindowPlace
+from app.settings import Settings, SettingsStore, WindowPlace, read_settings
 from app.settings_file import SettingsNotSaved
 from app.typed_json import JsonMismatch, from_json, parse_json, to_json, valid_text
 from convert.i18n import LANGUAGES
 from engine.errors import InvalidSampling
-from engine.sampling import check_sampling
+from engine.partial_sampling import NO_LIMIT, NOTHING, PartialSampling, check_partial
 from engine.types import LoadOptions, Sampling
 
 
@@ -54,7 +54,10 @@ def test_everything_comes_back(folder: Path) -> None:
         last_conversation=17,
         default_model="模型/贝拉.gguf",
         persona="coder",
-        sampling=Sampling(temperature=0.0, seed=3, stop=("###",)),
+        model_sampling={
+            "模型/贝拉.gguf": PartialSampling(temperature=0.0, seed=3, stop=("###",)),
+            "qwen": PartialSampling(max_tokens=NO_LIMIT),
+        },
         load=LoadOptions(context_tokens=2048, threads=4),
         show_statistics=True,
     )
@@ -92,8 +95,10 @@ def test_keys_of_other_versions_stay(folder: Path) -> None:
         {"font_scale": "big"},
         {"window": {"width": 1}},
         {"window": []},
-        {"sampling": {"temperature": -1}},
-        {"sampling": {"top_k": 1.5}},
+        {"model_sampling": {"a": {"temperature": -1}}},
+        {"model_sampling": {"a": {"top_k": 1.5}}},
+        {"model_sampling": 3},
+        {"default_model": 3, "sampling": {"temperature": 0.5}},
         {"load": {"threads": 0}},
         {"sidebar_open": None},
     ],
@@ -133,11 +138,73 @@ def test_a_file_that_cannot_be_read_is_never_written_over(folder: Path) -> None:
 def test_settings_out_of_range_are_refused(folder: Path) -> None:
     store = SettingsStore(folder)
     with pytest.raises(InvalidSampling):
-        store.update(sampling=Sampling(top_p=2.0))
+        store.set_sampling("a", PartialSampling(top_p=2.0))
     with pytest.raises(TypeError):
         store.update(colour="red")
 
     assert store.settings == Settings()
+
+
+def test_each_model_has_values_of_its_own(folder: Path) -> None:
+    store = SettingsStore(folder)
+    store.set_sampling("a", PartialSampling(temperature=0.1, top_k=5))
+    store.set_sampling("b", PartialSampling(max_tokens=NO_LIMIT))
+    store.set_sampling("a", PartialSampling(top_k=7))
+    assert _saved(folder)["model_sampling"] == {"a": {"top_k": 7}, "b": {"max_tokens": -1}}
+
+    settings = SettingsStore(folder).settings
+    assert settings.sampling_of("a") == PartialSampling(top_k=7)
+    assert settings.sampling_of("c") == NOTHING
+    store.set_sampling("a", NOTHING)
+    assert _saved(folder)["model_sampling"] == {"b": {"max_tokens": -1}}
+
+
+def test_a_wrong_value_of_one_model_costs_no_other_its_values(folder: Path) -> None:
+    folder.mkdir()
+    content = {"model_sampling": {"a": {"top_p": 7}, "b": {"top_p": 0.7}}}
+    (folder / "settings.json").write_text(json.dumps(content))
+
+    assert SettingsStore(folder).settings.model_sampling == {"b": PartialSampling(top_p=0.7)}
+
+
+OLD_DEFAULTS = {
+    **{"temperature": 0.35, "top_k": 30, "top_p": 0.85, "min_p": 0.0, "repetition_penalty": 1.2},
+    **{"presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": None, "max_tokens": 512, "stop": []},
+}
+
+
+def _write_old_settings(folder: Path, sampling: dict[str, Any], default_model: str | None = "belle") -> None:
+    folder.mkdir()
+    content = {"version": 1, "default_model": default_model, "sampling": sampling}
+    (folder / "settings.json").write_text(json.dumps(content))
+
+
+def test_defaults_that_an_older_version_stored_say_nothing(folder: Path) -> None:
+    _write_old_settings(folder, OLD_DEFAULTS)
+    store = SettingsStore(folder)
+
+    assert store.settings.model_sampling == {}
+    store.update(theme="dark")
+    assert _saved(folder)["model_sampling"] == {}
+
+
+def test_what_an_older_version_stored_otherwise_stays_with_its_model(folder: Path) -> None:
+    _write_old_settings(folder, {**OLD_DEFAULTS, "temperature": 0.5, "max_tokens": 1024})
+    store = SettingsStore(folder)
+    expected = {"belle": PartialSampling(temperature=0.5, max_tokens=1024)}
+
+    assert store.settings.model_sampling == expected
+    store.set_sampling("belle", NOTHING)
+    assert SettingsStore(folder).settings.model_sampling == {}  # and is not read once more
+
+
+def test_who_only_reads_leaves_a_damaged_file_where_it_is(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "settings.json").write_text("{")
+
+    assert read_settings(folder) == Settings()
+    assert (folder / "settings.json").read_text() == "{"
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_reset_keeps_the_window(folder: Path) -> None:
@@ -173,13 +240,13 @@ def test_presets_are_whole_in_both_languages(language: str) -> None:
     for preset in presets:
         assert preset.name
         assert preset.system or preset.id == "assistant"
-        check_sampling(preset.sampling)
+        check_partial(preset.sampling)
 
 
 def test_a_preset_is_changed_and_reset(folder: Path) -> None:
     store = PersonaStore(folder)
     original = store.get("coder", "zh-CN")
-    store.change(replace(original, system="只写 Python", sampling=Sampling(temperature=0.0)))
+    store.change(replace(original, system="只写 Python", sampling=PartialSampling(temperature=0.0)))
     changed = PersonaStore(folder).get("coder", "en")
     assert (changed.name, changed.system, changed.is_preset, changed.is_changed) == (
         "编程",
@@ -193,10 +260,30 @@ def test_a_preset_is_changed_and_reset(folder: Path) -> None:
     assert PersonaStore(folder).get("coder", "zh-CN") == original
 
 
+def test_a_preset_that_an_older_version_stored_keeps_what_was_changed(folder: Path) -> None:
+    translator = {**OLD_DEFAULTS, **{"temperature": 0.1, "top_k": 10, "top_p": 0.8}}
+    translator |= {"repetition_penalty": 1.1, "max_tokens": 800}
+    entries = {
+        "translator": {"name": "T", "system": "s", "sampling": translator},
+        "coder": {"name": "C", "system": "", "sampling": {**translator, "temperature": 0.7}},
+        "own-1": {"name": "O", "system": "", "sampling": {**OLD_DEFAULTS, "top_k": 5}},
+        "own-2": {"name": "P", "system": "", "sampling": OLD_DEFAULTS},
+    }
+    folder.mkdir()
+    (folder / "personas.json").write_text(json.dumps({"version": 1, "personas": entries}))
+    personas = {persona.id: persona.sampling for persona in PersonaStore(folder).all("en")}
+    presets = {preset.id: preset.sampling for preset in load_presets("en")}
+
+    assert personas["translator"] == presets["translator"]
+    assert personas["coder"].temperature == 0.7
+    assert personas["own-1"] == PartialSampling(top_k=5)
+    assert personas["own-2"] == NOTHING
+
+
 def test_own_personas_come_after_the_presets(folder: Path) -> None:
     store = PersonaStore(folder)
-    first = store.add(" 诗人 ", "写诗", Sampling())
-    second = store.add("Chef", "", Sampling(seed=1))
+    first = store.add(" 诗人 ", "写诗", NOTHING)
+    second = store.add("Chef", "", PartialSampling(seed=1))
     assert first.name == "诗人"
     assert PersonaStore(folder).all("en")[5:] == (first, second)
 
@@ -211,7 +298,7 @@ def test_a_persona_that_cannot_be_read_stays_in_the_file(folder: Path) -> None:
     (folder / "personas.json").write_text(json.dumps({"personas": {"x": entry}}))
     store = PersonaStore(folder)
     assert len(store.all("en")) == 5
-    store.add("a", "b", Sampling())
+    store.add("a", "b", NOTHING)
 
     personas = _saved(folder, "personas.json")["personas"]
     assert isinstance(personas, dict)
@@ -220,7 +307,7 @@ def test_a_persona_that_cannot_be_read_stays_in_the_file(folder: Path) -> None:
 
 def test_a_wrong_persona_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidSampling):
-        PersonaStore(folder).add("a", "b", Sampling(temperature=-1))
+        PersonaStore(folder).add("a", "b", PartialSampling(temperature=-1))
     assert not folder.exists()
 
 

@@ -22,7 +22,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from app.settings import SettingsStore  # noqa: E402
 from e2e.conftest import FLAGS, App, Server  # noqa: E402
-from engine.types import LoadOptions, Sampling  # noqa: E402
+from engine.partial_sampling import PartialSampling  # noqa: E402
+from engine.types import LoadOptions  # noqa: E402
 
 WATCH = """
 () => new Promise(resolve => {
@@ -63,7 +64,9 @@ def main() -> None:
         SettingsStore(home).update(
             default_model=options.model.stem,
             load=LoadOptions(threads=options.threads),
-            sampling=Sampling(temperature=0.7, repetition_penalty=1.0, max_tokens=500),
+            model_sampling={
+                options.model.stem: PartialSampling(temperature=0.7, repetition_penalty=1.0, max_tokens=500)
+            },
         )
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         server = Server(home)

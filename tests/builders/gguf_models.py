@@ -8,7 +8,7 @@ can be tokenized and every byte generated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gguf
@@ -40,10 +40,19 @@ class Vocabulary:
     tokens: tuple[str, ...]
     merges: tuple[str, ...]
     ids: Mapping[bytes, int]
+    types: Mapping[int, gguf.TokenType] = field(default_factory=dict)  # of those that are not as usual
 
 
-def byte_vocabulary(words: Sequence[str] = WORDS, n_padding: int = 0) -> Vocabulary:
-    """Control tokens, the 256 bytes in order, then every prefix of every word (left to right merges)."""
+def byte_vocabulary(
+    words: Sequence[str] = WORDS,
+    n_padding: int = 0,
+    *,
+    control: Sequence[str] = (),
+    user_defined: Sequence[str] = (),
+) -> Vocabulary:
+    """Control tokens, the 256 bytes in order, then every prefix of every word (left to right merges), then
+    more control tokens and user-defined ones.
+    """
     stand_in = bytes_to_unicode()
     ids = {bytes([byte]): N_CONTROL + byte for byte in range(256)}
     tokens = [*CONTROL_TEXTS, *(stand_in[byte] for byte in range(256))]
@@ -59,7 +68,13 @@ def byte_vocabulary(words: Sequence[str] = WORDS, n_padding: int = 0) -> Vocabul
             ids[data[:end]] = len(tokens)
             tokens.append(left + right)
     tokens += [f"<extra_{index}>" for index in range(n_padding)]
-    return Vocabulary(tuple(tokens), tuple(merges), ids)
+    types = {}
+    for texts, kind in ((control, gguf.TokenType.CONTROL), (user_defined, gguf.TokenType.USER_DEFINED)):
+        for text in texts:
+            ids[text.encode()] = len(tokens)
+            types[len(tokens)] = kind
+            tokens.append(text)
+    return Vocabulary(tuple(tokens), tuple(merges), ids, types)
 
 
 @dataclass(frozen=True)
@@ -82,14 +97,19 @@ def write_model(
     vocabulary: Vocabulary | None = None,
     chat_template: str | None = None,
     pre_tokenizer: str = "gpt-2",
+    name: str | None = None,
+    control: Sequence[str] = (),
     tensors: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    keys: Mapping[str, str | int | float] | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write a float32 model; `tensors` replace random ones of the same name."""
+    """Write a float32 model; `tensors` replace random ones of that name. control: further control tokens.
+    keys: further metadata.
+    """
     shape = shape or Shape()
     vocabulary = vocabulary or byte_vocabulary()
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"tiny {architecture}")
+    writer.add_name(name or f"tiny {architecture}")
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.n_embd)
     writer.add_feed_forward_length(shape.n_ff)
@@ -103,12 +123,24 @@ def write_model(
         writer.add_rope_dimension_count(shape.n_embd // shape.n_heads)
     if shape.window:
         writer.add_sliding_window(shape.window)
-    _add_vocabulary(writer, vocabulary, pre_tokenizer)
+    _add_vocabulary(writer, vocabulary, pre_tokenizer, control)
+    _add_keys(writer, keys or {})
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     made = _BUILDERS[architecture](shape, len(vocabulary.tokens), np.random.default_rng(seed))
     for name, values in {**made, **(tensors or {})}.items():
         writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_header(path: Path, architecture: str, keys: Mapping[str, str | int | float]) -> Path:
+    """Write a GGUF that has metadata and nothing else."""
+    writer = gguf.GGUFWriter(path, architecture)
+    _add_keys(writer, keys)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -196,13 +228,27 @@ def chain(
     return dict(zip(steps, steps[1:], strict=False))
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, pre_tokenizer: str) -> None:
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+def _add_keys(writer: gguf.GGUFWriter, keys: Mapping[str, str | int | float]) -> None:
+    for key, value in keys.items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_int32(key, value)
+        else:
+            writer.add_float32(key, value)
+
+
+def _add_vocabulary(
+    writer: gguf.GGUFWriter, vocabulary: Vocabulary, pre_tokenizer: str, control: Sequence[str]
+) -> None:
+    texts = {*CONTROL_TEXTS, *control}
+    types = {True: gguf.TokenType.CONTROL, False: gguf.TokenType.NORMAL}
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list(list(vocabulary.tokens))
     writer.add_token_merges(list(vocabulary.merges))
-    writer.add_token_types([control] * N_CONTROL + [normal] * (len(vocabulary.tokens) - N_CONTROL))
+    usual = [types[text in texts] for text in vocabulary.tokens]
+    writer.add_token_types([vocabulary.types.get(token, kind) for token, kind in enumerate(usual)])
     writer.add_unk_token_id(UNKNOWN)
     writer.add_bos_token_id(BEGIN)
     writer.add_eos_token_id(END)

@@ -13,7 +13,8 @@ from app.history.records import Status
 from app.history.store import HistoryStore
 from app.settings import SettingsStore
 from builders.gguf_models import byte_vocabulary, chain, write_scripted_model
-from engine.types import LoadOptions, Sampling
+from engine.partial_sampling import PartialSampling
+from engine.types import LoadOptions
 
 Start = Callable[..., Any]
 Look = Callable[..., Any]
@@ -35,10 +36,11 @@ def _use_endless_model(home: Path) -> None:
     alphabet = [letter.encode() for letter in string.ascii_letters + string.digits]
     following = chain(b":", *alphabet, b"\n\n", vocabulary=vocabulary, end=vocabulary.ids[b"a"])
     write_scripted_model(home / "models" / f"{ENDLESS}.gguf", following, context=N_TOKENS)
+    greedy = PartialSampling(temperature=0.0, repetition_penalty=1.0, max_tokens=N_TOKENS)
     SettingsStore(home).update(
         default_model=ENDLESS,
         load=LoadOptions(context_tokens=N_TOKENS, threads=1),
-        sampling=Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=N_TOKENS),
+        model_sampling={ENDLESS: greedy},
     )
 
 

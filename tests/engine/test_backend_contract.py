@@ -163,8 +163,8 @@ def test_errors_arrive_with_their_fields(loaded: Backend, models: Path) -> None:
     assert caught.value.reason
 
     with pytest.raises(UnknownPromptFormat) as unknown:
-        loaded.load(models / "bloom.gguf", LoadOptions(prompt_format="chatml"))
-    assert unknown.value.name == "chatml"
+        loaded.load(models / "bloom.gguf", LoadOptions(prompt_format="alpaca"))
+    assert unknown.value.name == "alpaca"
     assert "belle" in unknown.value.known
 
 

@@ -273,18 +273,42 @@ def test_a_stop_string_over_several_tokens_never_leaks(backend: InProcessBackend
     assert finished.message.tokens is None  # it ends inside the token `Hum`
 
 
-def test_the_default_stop_string_cuts_the_answer_at_a_token(
-    backend: InProcessBackend, tmp_path: Path
+@pytest.mark.parametrize("turn", ["\nHuman:", "\nHuman：", "\n Human:", "\n Human："])
+@pytest.mark.parametrize("said", [b"ok", b""])
+def test_a_turn_that_the_model_makes_up_ends_the_answer(
+    backend: InProcessBackend, tmp_path: Path, turn: str, said: bytes
 ) -> None:
-    vocabulary = byte_vocabulary(["\nHuman:"])
-    following = chain(b":", b"o", b"k", b"\nHuman:", vocabulary=vocabulary)
+    turn = turn if said else turn[1:]
+    texts = [text for text in (said, turn.encode(), b" q?", b"\n\nAssistant", b": ", b"a") if text]
+    vocabulary = byte_vocabulary([text.decode() for text in texts])
+    following = chain(b":", *texts, vocabulary=vocabulary)
     backend.load(write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary), LoadOptions())
     finished = ask(backend, [user("?")], NO_PENALTY)
-    assert (finished.reason, finished.message.text) == (FinishReason.STOP, "ok")
+    assert (finished.reason, finished.message.text) == (FinishReason.STOP, said.decode())
     assert finished.message.tokens is not None
-    assert finished.message.tokens.ids == (vocabulary.ids[b"o"], vocabulary.ids[b"k"])
+    assert finished.message.tokens.ids == tuple(vocabulary.ids[text] for text in (said,) if text)
     following_turn = ask(backend, [user("?"), finished.message, user("?")], NO_PENALTY)
-    assert following_turn.statistics.reused_tokens == finished.statistics.prompt_tokens + 2
+    n_kept = len(finished.message.tokens.ids)
+    assert following_turn.statistics.reused_tokens == finished.statistics.prompt_tokens + n_kept
+    again = ask(backend, [user("?"), finished.message], dataclasses.replace(NO_PENALTY, max_tokens=5))
+    assert again.message.text.startswith(said.decode() + turn + " q?\n\nAssistant")
+
+
+def test_a_quoted_line_is_no_turn(backend: InProcessBackend, tmp_path: Path) -> None:
+    said = [b"Words", b"\nHuman:", b" an animal", b"\n\n", b"Dog:", b" another"]
+    vocabulary = byte_vocabulary([text.decode() for text in said])
+    following = chain(b":", *said, vocabulary=vocabulary)
+    backend.load(write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary), LoadOptions())
+    finished = ask(backend, [user("?")], NO_PENALTY)
+    assert (finished.reason, finished.message.text) == (FinishReason.END, b"".join(said).decode())
+    assert finished.message.tokens is not None
+    assert finished.message.tokens.ids == tuple(vocabulary.ids[text] for text in said)
+
+
+def test_a_stop_string_of_the_persons_own_is_exact(backend: InProcessBackend, tmp_path: Path) -> None:
+    scripted(backend, tmp_path, b"o", b"k")
+    finished = ask(backend, [user("?")], dataclasses.replace(NO_PENALTY, stop=("\nok",)))
+    assert (finished.reason, finished.message.text) == (FinishReason.END, "ok")
 
 
 def test_a_cut_off_answer_can_be_continued(backend: InProcessBackend, tmp_path: Path) -> None:

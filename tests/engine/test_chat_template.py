@@ -13,7 +13,7 @@ from engine.chat_template import TemplateFormat
 from engine.conversation import read_conversation
 from engine.errors import ChatTemplateFailed, UnknownPromptFormat
 from engine.in_process import InProcessBackend
-from engine.prompt import AnswerSegment, Control, Segment, TextSegment
+from engine.prompt import Control, RenderedText, Segment
 from engine.types import LoadOptions, Message, TokenIds
 
 CHATML = (
@@ -49,6 +49,10 @@ def render(template: str, messages: list[Message]) -> list[Segment]:
     return TemplateFormat(template, "<s>", "</s>").render(read_conversation(messages))
 
 
+def rendered_texts(template: str, messages: list[Message]) -> list[RenderedText]:
+    return [segment for segment in render(template, messages) if isinstance(segment, RenderedText)]
+
+
 def written(segments: list[Segment]) -> str:
     return "".join("" if isinstance(segment, Control) else segment.text for segment in segments)
 
@@ -66,19 +70,25 @@ def test_segments_spell_what_the_template_renders(template: str) -> None:
     assert written(render(template, messages)) == expected
 
 
-def test_messages_are_text_and_the_template_may_write_control_tokens() -> None:
-    segments = render(CHATML, TALK)
-    typed = [
-        segment for segment in segments if isinstance(segment, TextSegment) and "a<|im_end|>b" in segment.text
-    ]
-    assert typed == [TextSegment("a<|im_end|>b")]
-    rest = [s for s in segments if isinstance(s, TextSegment) and s not in typed and s.text.startswith("<|")]
-    assert rest
-    assert all(segment.parse_special for segment in rest)
+def test_what_messages_say_is_marked_as_typed() -> None:
+    (rendered,) = rendered_texts(CHATML, TALK)
+    typed = [rendered.text[start:end] for start, end in rendered.typed]
+    assert typed == ["Be brief.", "a<|im_end|>b", "yes", "more"]
 
 
 def test_an_answer_keeps_its_ids_although_the_template_strips_it() -> None:
-    assert AnswerSegment(" yes ", TokenIds("v", (5, 6))) in render(CHATML, TALK)
+    (rendered,) = rendered_texts(CHATML, TALK)
+    (kept,) = rendered.answers
+    assert (rendered.text[kept.start : kept.end], kept.tokens) == ("yes", TokenIds("v", (5, 6)))
+
+
+def test_blanks_that_the_template_writes_around_an_answer_belong_to_it() -> None:
+    (rendered,) = rendered_texts(
+        LLAMA2, [user("q"), Message("assistant", " yes", TokenIds("v", (5,))), user("r")]
+    )
+    (kept,) = rendered.answers
+    assert rendered.text[kept.start : kept.end] == " yes"
+    assert rendered.text[: kept.start].endswith("[/INST]")
 
 
 def test_thoughts_are_removed_as_the_template_wants() -> None:
@@ -92,16 +102,15 @@ def test_a_beginning_token_that_the_template_writes_is_not_added_again() -> None
 
 
 def test_an_answer_to_continue_follows_the_generation_prompt() -> None:
-    segments = render(CHATML, TALK[:3])
-    assert segments[-2:] == [
-        TextSegment("<|im_end|>\n<|im_start|>assistant\n", parse_special=True),
-        AnswerSegment(" yes ", TokenIds("v", (5, 6))),
-    ]
+    (rendered,) = rendered_texts(CHATML, TALK[:3])
+    assert rendered.text.endswith("<|im_start|>assistant\n yes ")
+    (kept,) = rendered.answers
+    assert (rendered.text[kept.start : kept.end], kept.tokens) == (" yes ", TokenIds("v", (5, 6)))
 
 
 def test_marks_in_a_message_are_not_believed() -> None:
-    segments = render(CHATML, [user("x\U0010fdd1</s>\U0010fdd0y")])
-    assert TextSegment("x</s>y") in segments
+    (rendered,) = rendered_texts(CHATML, [user("x\U0010fdd2</s>\U0010fdd0y")])
+    assert [rendered.text[start:end] for start, end in rendered.typed] == ["x</s>y"]
 
 
 @pytest.mark.parametrize(
@@ -133,9 +142,9 @@ def test_a_template_that_cannot_be_used_is_refused(template: str) -> None:
 def test_helpers_that_other_programs_offer_are_there() -> None:
     template = (
         "{{ strftime_now('%Y')|length }}{{ {'k': 'ä<'}|tojson }}"
-        "{% for m in messages %}{% break %}{% endfor %}"
+        "{% for m in messages %}{{ m['content'] }}{% break %}{% endfor %}"
     )
-    assert written(render(template, [user("q")])) == '4{"k": "ä<"}'
+    assert written(render(template, [user("q")])) == '4{"k": "ä<"}q'
 
 
 def test_a_model_is_asked_in_its_own_template(backend: InProcessBackend, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.chats import GREEDY, ask, user
+from builders.gguf_models import byte_vocabulary, chain, write_scripted_model
 from engine.abort import Cancellation
 from engine.conversation import read_conversation
 from engine.in_process import InProcessBackend
@@ -21,7 +22,7 @@ from engine.penalties import Penalties
 from engine.prompt import BELLE
 from engine.session import Session
 from engine.threads import Threads
-from engine.types import Finished, LoadOptions, Sampling
+from engine.types import Finished, FinishReason, LoadOptions, Message, Sampling
 
 N_VOCAB = 300
 
@@ -51,7 +52,12 @@ def reference(
 def test_logits_change_as_the_reference_says(
     tokens: list[int], repetition: float, presence: float, frequency: float, seed: int
 ) -> None:
-    sampling = Sampling(repetition_penalty=repetition, presence_penalty=presence, frequency_penalty=frequency)
+    sampling = Sampling(
+        repetition_penalty=repetition,
+        presence_penalty=presence,
+        frequency_penalty=frequency,
+        penalty_last_n=-1,
+    )
     logits = (np.random.default_rng(seed).standard_normal(N_VOCAB) * 5).astype(np.float32)
     expected = reference(logits, tokens, sampling)
     half = len(tokens) // 2
@@ -62,8 +68,33 @@ def test_logits_change_as_the_reference_says(
     np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6)
 
 
+@given(
+    st.lists(st.integers(0, 20), max_size=200),
+    st.integers(1, 80),
+    st.integers(0, 200),
+    st.frozensets(st.integers(0, 20)),
+)
+def test_only_the_newest_tokens_count_and_none_that_is_spared(
+    tokens: list[int], n_window: int, n_prompt: int, spared: frozenset[int]
+) -> None:
+    sampling = Sampling(
+        repetition_penalty=1.3, presence_penalty=0.5, frequency_penalty=0.25, penalty_last_n=n_window
+    )
+    logits = np.linspace(-3, 3, 21, dtype=np.float32)
+    newest = [token for token in tokens[-n_window:] if token not in spared]
+    expected = reference(logits, newest, sampling)
+    penalties = Penalties(sampling, tokens[:n_prompt], spared.__contains__)
+    for token in tokens[n_prompt:]:
+        penalties.accept(token)
+    penalties.apply(logits)
+    np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_penalties_that_are_off_cost_nothing() -> None:
     assert not Penalties(Sampling(repetition_penalty=1.0), [1, 2, 3]).enabled
+    assert not Penalties(Sampling(repetition_penalty=1.2, penalty_last_n=0), []).enabled
+    assert not Penalties(Sampling(repetition_penalty=1.2, sequence=("temperature",)), []).enabled
+    assert not Penalties(Sampling(repetition_penalty=1.2, mirostat=2), []).enabled
     assert Penalties(Sampling(repetition_penalty=1.2), []).enabled
 
 
@@ -71,7 +102,12 @@ def test_penalties_that_are_off_cost_nothing() -> None:
 def test_greedy_answers_follow_the_reference_over_the_whole_context(models: Path, name: str) -> None:
     """Token for token: an unpenalized evaluation of prompt and answer so far, then reference and argmax."""
     sampling = dataclasses.replace(
-        GREEDY, repetition_penalty=1.3, presence_penalty=0.2, frequency_penalty=0.1, max_tokens=40
+        GREEDY,
+        repetition_penalty=1.3,
+        presence_penalty=0.2,
+        frequency_penalty=0.1,
+        penalty_last_n=-1,
+        max_tokens=40,
     )
     with Model(models / f"{name}.gguf") as model:
         context = Context(model, context_tokens=512, n_batch=512, n_micro_batch=512, n_threads=1)
@@ -92,6 +128,34 @@ def test_greedy_answers_follow_the_reference_over_the_whole_context(models: Path
 
 def test_without_penalties_the_answer_differs(models: Path, backend: InProcessBackend) -> None:
     backend.load(models / "bloom.gguf", LoadOptions())
-    penalized = ask(backend, [user("hello")], dataclasses.replace(GREEDY, max_tokens=100))
-    free = ask(backend, [user("hello")], dataclasses.replace(GREEDY, repetition_penalty=1.0, max_tokens=100))
+    penalized = ask(
+        backend, [user("hello")], dataclasses.replace(GREEDY, repetition_penalty=1.2, max_tokens=100)
+    )
+    free = ask(backend, [user("hello")], dataclasses.replace(GREEDY, max_tokens=100))
     assert penalized.message.text != free.message.text
+
+
+REPEATING = Sampling(temperature=0, repetition_penalty=1.0, presence_penalty=50.0, max_tokens=20)
+"""A penalty that no token of the context survives."""
+
+
+@pytest.mark.parametrize("prompt_format", ["template", "belle"])
+def test_penalties_spare_what_ends_a_turn_but_in_belles_formats(
+    tmp_path: Path, backend: InProcessBackend, prompt_format: str
+) -> None:
+    """An earlier turn's end token is in the context; the model's own wish is to end the answer."""
+    vocabulary = byte_vocabulary()
+    template = (
+        "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+        "{{ message['content'] + eos_token }}{% else %}{{ message['content'] + ':' }}{% endif %}{% endfor %}"
+    )
+    following = chain(b":", b"y", b"e", vocabulary=vocabulary)
+    write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary, chat_template=template)
+    backend.load(tmp_path / "m.gguf", LoadOptions(prompt_format=prompt_format))
+    first = ask(backend, [user("a")], dataclasses.replace(REPEATING, presence_penalty=0.0))
+    assert (first.message.text, first.reason) == ("ye", FinishReason.END)
+    longer = [user("a"), Message("assistant", "k"), user("b")]
+    second = ask(backend, longer, dataclasses.replace(REPEATING, penalty_last_n=-1))
+    ends = prompt_format == "template"
+    assert (second.message.text == "ye") is ends
+    assert (second.reason is FinishReason.END) is ends

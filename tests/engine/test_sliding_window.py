@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import gguf
+import numpy as np
 import pytest
 
 from builders.chats import GREEDY, ask, user
-from builders.gguf_models import Shape, write_model
+from builders.gguf_models import N_CONTROL, Shape, byte_vocabulary, write_model
 from builders.other_ggufs import write_gguf
 from engine.gguf_header import read_gguf_header
 from engine.in_process import InProcessBackend
@@ -25,8 +26,17 @@ SHAPE = Shape(n_embd=64, n_heads=4, n_layers=6, n_ff=64, context=2048, window=WI
 
 @pytest.fixture(scope="module")
 def sliding(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Gemma 3: five of its six layers see the last 32 tokens."""
-    return write_model(tmp_path_factory.mktemp("sliding") / "m.gguf", architecture="gemma3", shape=SHAPE)
+    """A tiny Gemma 3: five of its six layers see the last 32 tokens.
+
+    Its output is not the embedding, with which random weights would only repeat the last token.
+    """
+    output = np.zeros((len(byte_vocabulary().tokens), SHAPE.n_embd), np.float32)
+    single_bytes = output[N_CONTROL : N_CONTROL + 256]  # nothing that ends an answer
+    single_bytes[...] = np.random.default_rng(9).standard_normal(single_bytes.shape)
+    folder = tmp_path_factory.mktemp("sliding")
+    return write_model(
+        folder / "m.gguf", architecture="gemma3", shape=SHAPE, tensors={"output.weight": output}
+    )
 
 
 def _load(backend: InProcessBackend, path: Path) -> InProcessBackend:

@@ -80,3 +80,92 @@ def test_nothing_comes_after_a_stop_string() -> None:
         "",
         "",
     ]
+
+
+TURNS = ("\nHuman:", "\n Human:", "\nHuman：")
+MADE_UP = "Human: And you?\n\nAssistant: Me, too."
+
+
+def shown(text: str, stream: TextStream) -> tuple[str, bool]:
+    return "".join(run(stream, [bytes([byte]) for byte in text.encode()])), stream.stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hi.\n" + MADE_UP, "Hi."),
+        ("Hi.\n\n" + MADE_UP, "Hi.\n"),
+        ("Hi.\n " + MADE_UP, "Hi."),
+        ("Hi.\nHuman：你呢？\nAssistant：我也是。", "Hi."),
+        ("Hi.\nHuman: Translate:\nI see.\n\nAssistant: 我明白。", "Hi."),
+        (MADE_UP, ""),
+        ("Hi.\nHuman: " + "on and on " * 50, "Hi."),
+    ],
+)
+def test_a_turn_that_is_made_up_ends_the_text(text: str, expected: str) -> None:
+    assert shown(text, TextStream((), TURNS)) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Words:\n\nHuman: an animal species.\nDog: another one.\n\nThat is all.",
+        "Words:\nHuman: an animal species.\n\nAssistants help.\nHuman: again.\n\nThe end.",
+        "Words:\nHuman: an animal species.",
+        "Human: an animal species.\n\nDog: another.",
+        "Humans are animals.",
+        "A Human: one.",
+    ],
+)
+def test_a_line_of_that_name_is_no_turn(text: str) -> None:
+    assert shown(text, TextStream((), TURNS)) == (text, False)
+
+
+def test_a_turn_after_a_line_of_that_name_ends_the_text() -> None:
+    quoted = "Human: an animal species.\n\nDog: another."
+    assert shown(f"{quoted}\n{MADE_UP}", TextStream((), TURNS)) == (quoted, True)
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(True, "Hi."), (False, "Hi.\nHuman: you")])
+def test_what_may_be_a_turn_is_kept_only_where_the_model_ended_it(cut: bool, expected: str) -> None:
+    assert "".join(run(TextStream((), TURNS), [b"Hi.\nHuman: you"], cut=cut)) == expected
+    assert "".join(run(TextStream((), TURNS), [b"Hi.\nHuman: "], cut=cut)) == "Hi."
+
+
+def test_what_may_be_a_turn_is_not_shown_before_it_is_clear() -> None:
+    stream = TextStream((), TURNS)
+    assert stream.push(b"Hi.\nHuman: an animal.\nDog: too.") == "Hi."
+    assert stream.push(b"\n\n") == ""
+    assert stream.push(b"So") == "\nHuman: an animal.\nDog: too.\n\nSo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\n" + MADE_UP, ("\n" + MADE_UP, False)),
+        (MADE_UP, (MADE_UP, False)),
+        (" \n\nHuman: x\n\nNo.\n" + MADE_UP, (" \n\nHuman: x\n\nNo.", True)),
+        ("Well.\n" + MADE_UP, ("Well.", True)),
+        ("STOP STOP", ("STOP ", True)),
+        ("Well. STOP", ("Well. ", True)),
+        ("", ("", False)),
+    ],
+)
+def test_what_goes_on_gets_past_what_ended_it(text: str, expected: tuple[str, bool]) -> None:
+    assert shown(text, TextStream(["STOP"], TURNS, goes_on=True)) == expected
+
+
+TURN_TEXTS = st.lists(
+    st.sampled_from(
+        ["\nHuman:", "Human:", "\n", " ", "Assistant:", "Assistant", "a", "。。", "</s>", "x" * 150]
+    ),
+    max_size=14,
+).map("".join)
+
+
+@given(TURN_TEXTS, st.lists(st.integers(0, 700), max_size=30), st.booleans(), st.booleans())
+def test_any_split_finds_the_same_turns(text: str, cuts: list[int], goes_on: bool, cut: bool) -> None:
+    at_once, in_pieces = (TextStream(STOPS, TURNS, goes_on=goes_on) for _ in range(2))
+    pieces = split(text.encode(), cuts)
+    assert "".join(run(at_once, [text.encode()], cut=cut)) == "".join(run(in_pieces, pieces, cut=cut))
+    assert at_once.stopped_by == in_pieces.stopped_by

@@ -24,10 +24,34 @@ from engine import worker_handle
 from engine.backends import make_backend
 from engine.errors import EngineKeepsStopping, EngineStopped, GenerationFailed, NoModelLoaded
 from engine.in_process import InProcessBackend
-from engine.types import Finished, LoadOptions, Sampling, TokenChunk
+from engine.types import (
+    Event,
+    Finished,
+    FinishReason,
+    LoadOptions,
+    Message,
+    Sampling,
+    Statistics,
+    ThoughtChunk,
+    TokenChunk,
+    TokenIds,
+)
 from engine.worker import WorkerBackend
 from engine.worker_process import EXIT_PROTOCOL, Worker
-from engine.worker_protocol import VERSION, Chat, Failed, Hello, Piece, Report, frame
+from engine.worker_protocol import (
+    REPORTS,
+    VERSION,
+    Chat,
+    Ended,
+    Failed,
+    Hello,
+    Piece,
+    Report,
+    ThoughtPiece,
+    frame,
+    read_frame,
+)
+from engine.worker_protocol import finished as finished_of
 from engine.worker_start import worker_command, worker_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +60,7 @@ LONG = Sampling(temperature=0, max_tokens=400)
 # 400 tokens take 50 ms, and may be over before anything happens to it; bloom.gguf says thousands to "two".
 ROOMY = LoadOptions(prompt_format="belle", threads=1, context_tokens=16_384)
 LONGEST = Sampling(temperature=0, max_tokens=16_000)
+STATISTICS = Statistics(1, 0, 4, 0.0, 0.0, None, 5, 512, 0, 7, thought_tokens=3, thought_s=0.5)
 
 
 @pytest.fixture
@@ -101,6 +126,31 @@ def test_what_was_written_before_a_failure_arrives() -> None:
 
     assert "".join(report.text for report in seen if isinstance(report, Piece)) == "one two"
     assert isinstance(seen[-1], Failed)
+
+
+def test_thoughts_and_answers_travel_apart_and_in_order() -> None:
+    seen: list[Report] = []
+    process = Worker(io.BytesIO(), io.BytesIO())
+    process.send = seen.append  # type: ignore[method-assign]
+    message = Message("assistant", "four", TokenIds("v", (4,)), "hm, hm")
+    told = Finished(FinishReason.END, message, STATISTICS)
+
+    class Thinking:
+        def chat(self, _messages: object, _sampling: object) -> Iterator[Event]:
+            yield from map(ThoughtChunk, ("hm", ",", " hm"))
+            yield from map(TokenChunk, ("fo", "ur"))
+            yield told
+
+    process.carry_out(Chat(7, (), GREEDY), Thinking())  # type: ignore[arg-type]
+
+    *pieces, end = seen
+    kinds = [type(piece) for piece in pieces]
+    assert sorted(kinds, key=kinds.index) == kinds
+    for kind, text in ((ThoughtPiece, "hm, hm"), (Piece, "four")):
+        assert "".join(piece.text for piece in pieces if isinstance(piece, kind)) == text
+    assert isinstance(end, Ended)
+    assert read_frame(io.BytesIO(frame(end)).read, REPORTS) == end
+    assert finished_of(end) == told
 
 
 # --- deaths -----------------------------------------------------------------------------------------

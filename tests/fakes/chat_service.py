@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.chat.answer_plan import AnswerPlan, plan_answer
+from app.chat.answer_plan import AnswerPlan, Planner
 from app.chat.choices import DEMO, ModelChoice
 from app.chat.events import (
     AnswerEnded,
@@ -26,8 +26,10 @@ from app.chat.events import (
 from app.chat.paths import context_use, remembered_from
 from app.history.records import Origin, Overrides, PathMessage, Status
 from app.history.store import HistoryStore
+from app.home import Home
 from app.personas import PersonaStore
 from app.settings import SettingsStore
+from engine.partial_sampling import NOTHING, ResolvedSampling
 from engine.types import Sampling, Statistics
 
 BELLE = ModelChoice(
@@ -44,6 +46,7 @@ class FakeChatService:
         self.history = HistoryStore.open(folder / "history")
         self.settings = SettingsStore(folder)
         self.personas = PersonaStore(folder)
+        self._planner = Planner(Home(folder), self.settings, self.personas, "en")
         self.models_folder = folder / "models"
         self.answer = answer
         self.pause_s = pause_s
@@ -57,8 +60,14 @@ class FakeChatService:
         threading.Thread(target=self._work, daemon=True).start()
 
     def answer_plan(self, conversation_id: int | None) -> AnswerPlan:
-        persona = self.personas.get("assistant", "en")
-        return plan_answer(self.settings.settings, persona, Overrides(), is_demo=False)
+        return self.plan_for(Overrides())
+
+    def plan_for(self, overrides: Overrides) -> AnswerPlan:
+        return self._planner.plan(overrides, self.chosen_model())
+
+    def model_sampling(self, choice: ModelChoice, *, with_own: bool) -> ResolvedSampling:
+        own = self.settings.settings.sampling_of(choice.key) if with_own else NOTHING
+        return self._planner.sampling(choice, own=own)
 
     def load(self) -> None:
         """Nothing is loaded here."""

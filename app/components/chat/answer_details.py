@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.history.records import Origin, StoredMessage
+from app.history.records import Origin, Status, StoredMessage
 from app.i18n import Texts
 from engine.types import Sampling, Statistics
 
@@ -72,6 +72,18 @@ def _origin_rows(origin: Origin, texts: Texts) -> list[tuple[str, str]]:
 
 
 def sampling_text(sampling: Sampling, texts: Texts) -> str:
-    """The settings that shape an answer, on one line."""
-    shown = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens")
+    """The settings that shape an answer, on one line: the usual ones, and others that are on."""
+    off = Sampling(min_p=0.0)
+    always = ("temperature", "top_k", "top_p")
+    others = ("min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "max_tokens")
+    shown = (*always, *(name for name in others if getattr(sampling, name) != getattr(off, name)))
     return ", ".join(f"{texts.text(f'settings.{name}')} {getattr(sampling, name):g}" for name in shown)
+
+
+def cut_off_text(message: StoredMessage, texts: Texts) -> str:
+    """Why an answer ends before its end, and for the two limits which of them it was."""
+    statistics = message.statistics
+    is_full = statistics is not None and statistics.context_used >= statistics.context_tokens
+    if message.status is Status.LENGTH and is_full:
+        return texts.text("chat.answer.context")
+    return texts.text(f"chat.answer.{message.status.value}")

@@ -7,7 +7,7 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
 from app.components.basics.refresh import refresh
-from app.components.chat.answer_details import detail_rows, summary_line
+from app.components.chat.answer_details import cut_off_text, detail_rows, summary_line
 from app.components.chat.markdown_view import MarkdownView
 from app.components.chat.message_actions import MessageActions, branch_switch
 from app.components.chat.message_commands import MessageCommands
@@ -144,7 +144,7 @@ class AnswerRow(ft.Container):
         self._mark.content = ft.Row(
             [
                 ft.Icon(ft.Icons.PAUSE_CIRCLE_OUTLINE, size=16, color=ft.Colors.ON_SURFACE_VARIANT),
-                muted_text(self._context.t(f"chat.answer.{status.value}")),
+                muted_text(cut_off_text(self.entry.message, self._context.texts)),
                 *([identified(resume, "continue")] if can_continue else []),
             ],
             spacing=UNIT,

@@ -9,26 +9,25 @@ import flet as ft
 
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
-from app.components.settings.sampling_defaults import SamplingKnobs
+from app.components.basics.refresh import refresh
+from app.components.settings.sampling_knobs import SamplingKnobs
 from app.views.context import ViewContext
-from engine.types import Sampling
+from engine.partial_sampling import NOTHING, PartialSampling, ResolvedSampling, Source
 
 _WIDTH = 520
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What a conversation sets for itself; None leaves it to its persona."""
+    """What a conversation sets for itself; None leaves it to its persona and its model."""
 
     system: str | None
-    sampling: Sampling | None
+    sampling: PartialSampling | None
 
 
-def adjusted(system: str, sampling: Sampling, persona_system: str, persona_sampling: Sampling) -> Adjustment:
-    """What of these values differs from the persona's."""
-    return Adjustment(
-        None if system == persona_system else system, None if sampling == persona_sampling else sampling
-    )
+def adjusted(system: str, sampling: PartialSampling, persona_system: str) -> Adjustment:
+    """What of these values says something that the persona and the model don't."""
+    return Adjustment(None if system == persona_system else system, None if sampling == NOTHING else sampling)
 
 
 def open_sampling_sheet(
@@ -36,10 +35,13 @@ def open_sampling_sheet(
     *,
     current: Adjustment,
     persona_system: str,
-    persona_sampling: Sampling,
+    below: ResolvedSampling,
     on_save: Callable[[Adjustment], object],
 ) -> None:
-    """Show the settings; `on_save` is given what differs from the persona, when the person says so."""
+    """Show the settings; `on_save` is given what the conversation sets, when the person says so.
+
+    below: the values where it sets none.
+    """
     t = context.t
     system = ft.TextField(
         value=persona_system if current.system is None else current.system,
@@ -49,17 +51,19 @@ def open_sampling_sheet(
         min_lines=2,
         max_lines=8,
     )
-    knobs = SamplingKnobs(context, current.sampling or persona_sampling, lambda _sampling: None)
+    knobs = SamplingKnobs(
+        context, current.sampling or NOTHING, below, Source.CONVERSATION, lambda _sampling: None
+    )
 
     def save() -> None:
         context.close_dialog(dialog)
-        on_save(adjusted(system.value or "", knobs.sampling, persona_system, persona_sampling))
+        on_save(adjusted(system.value or "", knobs.chosen, persona_system))
 
     def reset() -> None:
         system.value = persona_system
-        system.update()
-        knobs.show(persona_sampling)
-        knobs.update()
+        refresh(system)
+        knobs.reset()
+        refresh(knobs)
 
     dialog = ft.AlertDialog(
         title=ft.Text(t("chat.sampling.title")),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flet as ft
 
 from app.components.basics.dialogs import ask_confirmation, cancel_button
-from app.components.settings.sampling_defaults import SamplingKnobs
+from app.components.settings.sampling_knobs import SamplingKnobs
 from app.components.settings.settings_section import note
 from app.personas import Persona
 from app.views.context import ViewContext
+from engine.partial_sampling import NOTHING, ResolvedSampling, Source
+
+if TYPE_CHECKING:
+    from app.chat.service import ChatService
 
 _EDITOR_WIDTH = 520
 _MAX_NAME = 60
@@ -69,20 +73,23 @@ class PersonasSection(ft.Column):
             on_click=guard(lambda: self._edit(persona)),
         )
 
-    def _add(self) -> None:
-        settings = self._context.settings.settings
-        blank = Persona(id="", name="", system="", sampling=settings.sampling)
+    async def _add(self) -> None:
+        blank = Persona(id="", name="", system="", sampling=NOTHING)
 
         def add(persona: Persona) -> None:
             self._save(self._store.add, persona.name, persona.system, persona.sampling)
 
-        _open_editor(self._context, self._context.t("settings.persona_add"), blank, add)
+        await self._open_editor("settings.persona_add", blank, add)
 
-    def _edit(self, persona: Persona) -> None:
+    async def _edit(self, persona: Persona) -> None:
         def change(changed: Persona) -> None:
             self._save(self._store.change, changed)
 
-        _open_editor(self._context, self._context.t("settings.persona_edit"), persona, change)
+        await self._open_editor("settings.persona_edit", persona, change)
+
+    async def _open_editor(self, title: str, persona: Persona, on_save: Callable[[Persona], None]) -> None:
+        below = await self._context.in_thread(_sampling_below, self._context.service)
+        _open_editor(self._context, self._context.t(title), persona, below, on_save)
 
     def _delete(self, persona: Persona) -> None:
         t = self._context.t
@@ -104,8 +111,17 @@ class PersonasSection(ft.Column):
         self._context.run(save)
 
 
+def _sampling_below(service: ChatService) -> ResolvedSampling:
+    """The values where a persona says nothing: those of the chosen model."""
+    return service.model_sampling(service.chosen_model(), with_own=True)
+
+
 def _open_editor(
-    context: ViewContext, title: str, persona: Persona, on_save: Callable[[Persona], None]
+    context: ViewContext,
+    title: str,
+    persona: Persona,
+    below: ResolvedSampling,
+    on_save: Callable[[Persona], None],
 ) -> None:
     """A dialog with name, system text and sampling; `on_save` is given the edited persona."""
     t = context.t
@@ -120,19 +136,19 @@ def _open_editor(
         min_lines=4,
         max_lines=10,
     )
-    knobs = SamplingKnobs(context, persona.sampling, lambda _: None)
+    knobs = SamplingKnobs(context, persona.sampling, below, Source.PERSONA, lambda _: None)
 
     def save() -> None:
         if not (name.value or "").strip():
             return
         context.close_dialog(dialog)
-        on_save(replace(persona, name=name.value or "", system=system.value or "", sampling=knobs.sampling))
+        on_save(replace(persona, name=name.value or "", system=system.value or "", sampling=knobs.chosen))
 
     dialog = ft.AlertDialog(
         title=ft.Text(title),
         content=ft.Container(
             ft.Column(
-                [name, system, note(t("settings.answers")), knobs],
+                [name, system, note(t("settings.persona_sampling")), knobs],
                 spacing=12,
                 tight=True,
                 horizontal_alignment=ft.CrossAxisAlignment.STRETCH,

@@ -21,9 +21,12 @@ from app.home import Home
 from app.models.finding import open_library
 from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
+from builders.gguf_models import write_model
 from engine.backend import Progress, untold
 from engine.errors import EngineStopped, NotEnoughMemory, PromptTooLong
-from engine.types import FinishReason, LoadOptions, Message, ModelInfo, Sampling
+from engine.models.model_sampling import resolve_for
+from engine.partial_sampling import PartialSampling, Source
+from engine.types import FinishReason, LoadOptions, Message, ModelInfo
 
 Busy = tuple[ChatService, Recorder, FakeBackend]
 
@@ -100,7 +103,7 @@ def test_the_next_question_brings_the_whole_path(
     roles = [message.role for message in fake.asked[1][0]]
     assert roles == ["system", "user", "assistant", "user"]
     assert fake.asked[1][0][0].text == service.personas.get("teacher", "en").system
-    assert fake.asked[1][1] == service.personas.get("teacher", "en").sampling
+    assert fake.asked[1][1] == service.answer_plan(conversation).sampling
 
 
 def test_an_empty_conversation_is_made_once_and_not_kept(service: ChatService, home: Home) -> None:
@@ -435,29 +438,51 @@ def test_forgotten_turns_show_from_where_on_the_model_remembers(make_service: Ma
 # --- settings in effect -------------------------------------------------------------------------------
 
 
-def test_the_nearest_setting_wins(service: ChatService) -> None:
-    own = Sampling(temperature=0.9, max_tokens=64)
-    service.settings.update(sampling=own)
+def test_the_nearest_setting_wins(service: ChatService, home: Home) -> None:
+    write_model(home.models / "模型.gguf")  # a BLOOM model without a template is taken for BELLE's
+    key = service.chosen_model().key
+    service.settings.set_sampling(key, PartialSampling(temperature=0.9, max_tokens=64, top_k=9))
+    service.settings.set_sampling("another model", PartialSampling(top_p=0.1))
     conversation = service.new_conversation()
     overrides = service.history.conversations.set_overrides
 
-    assert service.answer_plan(conversation).sampling == own
+    def chosen(name: str) -> tuple[object, Source]:
+        resolved = service.answer_plan(conversation).resolved
+        return getattr(resolved.sampling, name), resolved.sources[name]
+
+    assert chosen("temperature") == (0.9, Source.OWN)
     overrides(conversation, Overrides(persona="coder"))
-    plan = service.answer_plan(conversation)
-    assert plan.sampling == plan.persona.sampling != own
-    overrides(conversation, Overrides(persona="coder", system="Be brief.", sampling=replace(own, top_k=5)))
-    plan = service.answer_plan(conversation)
-    assert (plan.system, plan.sampling.top_k) == ("Be brief.", 5)
+    assert chosen("temperature") == (0.3, Source.PERSONA)
+    assert chosen("top_k") == (9, Source.OWN)
+    overrides(conversation, Overrides(persona="coder", system="Be brief.", sampling=PartialSampling(top_k=5)))
+    assert service.answer_plan(conversation).system == "Be brief."
+    assert chosen("top_k") == (5, Source.CONVERSATION)
+    assert chosen("temperature") == (0.3, Source.PERSONA)
+    assert chosen("max_tokens") == (64, Source.OWN)
+    assert chosen("top_p") == (0.85, Source.BELLE)
+    assert chosen("xtc_probability") == (0.0, Source.DEFAULT)
+
+
+def test_the_file_is_read_again_when_another_takes_its_place(service: ChatService, home: Home) -> None:
+    path = home.models / "模型.gguf"
+    write_model(path, chat_template="{{ messages }}", keys={"general.sampling.temp": 0.25})
+    plan = service.plan_for(Overrides())
+    assert (plan.sampling.temperature, plan.resolved.sources["temperature"]) == (0.25, Source.FILE)
+    assert plan.sampling.max_tokens is None
+
+    write_model(path, chat_template="{{ messages }}", keys={"general.sampling.temp": 0.5, "x": 1})
+    assert service.plan_for(Overrides()).sampling.temperature == 0.5
 
 
 def test_the_demo_has_its_own_sampling_unless_overridden(service: ChatService) -> None:
     service.settings.update(default_model=None)
     conversation = service.new_conversation("writer")
 
-    plan = service.answer_plan(conversation)
-    assert plan.sampling == replace(DEMO_SAMPLING, max_tokens=plan.persona.sampling.max_tokens)
-    service.history.conversations.set_overrides(conversation, Overrides(sampling=Sampling(seed=1)))
-    assert service.answer_plan(conversation).sampling == Sampling(seed=1)
+    assert service.answer_plan(conversation).sampling == resolve_for(DEMO_SAMPLING).sampling
+    own = Overrides(persona="writer", sampling=PartialSampling(temperature=0.6))
+    service.history.conversations.set_overrides(conversation, own)
+    sampling = service.answer_plan(conversation).sampling
+    assert sampling == replace(resolve_for(DEMO_SAMPLING).sampling, temperature=0.6)
 
 
 def test_a_model_that_is_gone_is_replaced_by_the_default(

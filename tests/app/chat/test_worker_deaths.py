@@ -21,13 +21,19 @@ from builders.chat_services import MakeService, Recorder
 from builders.gguf_models import write_model
 from engine.errors import EngineStopped
 from engine.in_process import InProcessBackend
-from engine.types import Finished, LoadOptions, Sampling
+from engine.partial_sampling import PartialSampling
+from engine.types import Finished, LoadOptions
 from engine.worker import WorkerBackend
 
 STAGES = ("load", "prompt", "generation")
 # Room for all turns: what is forgotten when the context is full depends on what one engine lived through.
 LOAD = LoadOptions(threads=1, prompt_format="belle", context_tokens=16_384)
-GREEDY = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=60)
+GREEDY = PartialSampling(temperature=0.0, repetition_penalty=1.0, max_tokens=60)
+
+
+def both(sampling: PartialSampling) -> dict[str, PartialSampling]:
+    """For both models, whichever answers."""
+    return {"bloom": sampling, "llama": sampling}
 
 
 class Victim:
@@ -39,7 +45,7 @@ class Victim:
         self.home = home
         self.backend = WorkerBackend()
         self.service: ChatService = make_service(lambda: self.backend)
-        self.service.settings.update(default_model="bloom", sampling=GREEDY, load=LOAD)
+        self.service.settings.update(default_model="bloom", model_sampling=both(GREEDY), load=LOAD)
         self.recorder = Recorder(self.service)
         self.conversation = self.service.new_conversation()
 
@@ -137,13 +143,13 @@ def test_killing_it_a_hundred_times_loses_nothing(victim: Victim) -> None:
 
 def test_the_engine_is_back_before_the_next_question(victim: Victim) -> None:
     service, recorder = victim.service, victim.recorder
-    service.settings.update(sampling=replace(GREEDY, max_tokens=2_000))  # not over before the kill
+    service.settings.update(model_sampling=both(replace(GREEDY, max_tokens=2_000)))  # not over too soon
     n_grown = len(recorder.of(AnswerGrew))
     question = service.send(victim.conversation, "word " * 40)
     recorder.wait(lambda: len(recorder.of(AnswerGrew)) > n_grown)
     victim.kill()
     victim.wait(question)
-    service.settings.update(sampling=GREEDY)
+    service.settings.update(model_sampling=both(GREEDY))
 
     (problem,) = recorder.of(Problem)
     assert isinstance(problem, Problem)

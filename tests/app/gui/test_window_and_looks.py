@@ -11,7 +11,7 @@ from typing import Any
 import flet_web
 import pytest
 
-from app.components.settings.sampling_defaults import KNOBS
+from app.components.settings.sampling_knobs import KNOBS
 from app.history.records import Backup, OpenReport
 from app.i18n import Texts
 from app.main import report_sentences
@@ -19,8 +19,7 @@ from app.settings import WindowPlace
 from app.views.context import is_narrow
 from app.views.theme import WEB_FONT, make_theme
 from app.views.window import place_of
-from engine.sampling import check_sampling
-from engine.types import Sampling
+from engine.partial_sampling import PartialSampling, check_partial
 
 
 @pytest.mark.parametrize(("width", "narrow"), [(None, False), (360, True), (839.5, True), (840, False)])
@@ -83,8 +82,18 @@ def test_the_start_page_allows_nothing_but_itself() -> None:
 
 def test_every_position_of_every_slider_is_allowed() -> None:
     for knob in KNOBS:
-        for value in (knob.lowest, knob.highest):
-            check_sampling(Sampling(**{knob.field: knob.read(value)}))
+        for step in range(knob.steps + 1):
+            position = knob.lowest + step * (knob.highest - knob.lowest) / knob.steps
+            check_partial(PartialSampling(**{knob.field: knob.read(position)}))
+
+
+def test_a_slider_stands_where_its_value_is() -> None:
+    for knob in KNOBS:
+        for step in range(knob.steps + 1):
+            position = knob.lowest + step * (knob.highest - knob.lowest) / knob.steps
+            assert knob.position(knob.read(position)) == pytest.approx(position)
+        assert knob.position(10**6) < knob.highest if knob.has_none else knob.position(10**6) == knob.highest
+        assert knob.position(-(10**6)) == knob.lowest
 
 
 def test_a_restored_history_is_told_and_a_good_one_is_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from app.history.errors import ConversationMissing, HistoryClosed
 from app.history.records import Conversation, Overrides, Status
 from app.history.store import HistoryStore
 from app.history.titles import TITLE_COLUMNS, automatic_title
-from engine.types import Sampling
+from engine.partial_sampling import PartialSampling
 
 
 class Clock(Protocol):
@@ -154,11 +155,30 @@ def test_a_draft_stays_until_it_is_asked(history: HistoryStore) -> None:
 
 
 def test_overrides_come_back_as_they_were(history: HistoryStore) -> None:
-    overrides = Overrides("coder", "只写代码", "BELLE-7B", Sampling(temperature=0.0, seed=7, stop=("###",)))
+    overrides = Overrides("coder", "只写代码", "BELLE-7B", PartialSampling(temperature=0.0, stop=("###",)))
     conversation = history.conversations.create()
     history.conversations.set_overrides(conversation.id, overrides)
 
     assert history.conversations.get(conversation.id).overrides == overrides
+
+
+def test_overrides_of_an_older_version_keep_what_was_chosen(history: HistoryStore) -> None:
+    """Then every override was a complete set of values, BELLE's where nothing was chosen."""
+    usual = {
+        **{"temperature": 0.35, "top_k": 30, "top_p": 0.85, "min_p": 0.0, "repetition_penalty": 1.2},
+        **{"presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": None, "max_tokens": 512, "stop": []},
+    }
+    conversation = history.conversations.create()
+    for stored, expected in (
+        (usual, PartialSampling()),
+        ({**usual, "temperature": 0.9}, PartialSampling(temperature=0.9)),
+        ({**usual, "max_tokens": 200, "stop": ["#"]}, PartialSampling(stop=("#",))),
+    ):
+        history.conversations._set(  # noqa: SLF001 - what an older version wrote can be written by nobody
+            conversation.id, "overrides", json.dumps({"persona": "coder", "sampling": stored})
+        )
+        overrides = history.conversations.get(conversation.id).overrides
+        assert overrides == Overrides("coder", sampling=expected)
 
 
 def test_the_trash_gives_back_what_went_in(history: HistoryStore) -> None:

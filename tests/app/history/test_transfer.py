@@ -27,6 +27,7 @@ from app.history.records import Origin, Overrides, Status
 from app.history.store import HistoryStore
 from app.history.transcript import Labels
 from app.typed_json import to_json
+from engine.partial_sampling import PartialSampling
 from engine.types import Sampling, Statistics, TokenIds
 
 TEXT = st.text(
@@ -41,7 +42,8 @@ STATISTICS = st.builds(
     Statistics, COUNT, COUNT, COUNT, NUMBER, NUMBER, st.none() | NUMBER, COUNT, COUNT, COUNT, COUNT
 )
 ORIGIN = st.builds(Origin, TEXT, TEXT, TEXT, st.none() | TEXT, TEXT, st.none() | SAMPLING)
-OVERRIDES = st.builds(Overrides, st.none() | TEXT, st.none() | TEXT, st.none() | TEXT, st.none() | SAMPLING)
+PARTIAL = st.builds(PartialSampling, temperature=st.none() | NUMBER, max_tokens=st.none() | COUNT)
+OVERRIDES = st.builds(Overrides, st.none() | TEXT, st.none() | TEXT, st.none() | TEXT, st.none() | PARTIAL)
 TOKENS = st.builds(TokenIds, TEXT, st.lists(st.integers(0, 2**32 - 1), max_size=5).map(tuple))
 AT_REST = st.sampled_from([status for status in Status if status is not Status.STREAMING])
 

@@ -1,0 +1,60 @@
+"""What generation_config.json says of how a model answers: sampling values, and tokens that end an answer.
+
+Values that make no sense are left out: a conversion does not depend on them. Source: transformers'
+GenerationConfig; keys: gguf-py/gguf/constants.py of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from convert.arch.base import MetadataValue
+
+FILE_NAME = "generation_config.json"
+
+_MAX_END_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Generation:
+    """sampling: `general.sampling.*` keys. end_ids: as listed, unchecked against any vocabulary."""
+
+    sampling: Mapping[str, MetadataValue] = field(default_factory=dict)
+    end_ids: tuple[int, ...] = ()
+
+
+def read_generation(content: Mapping[str, Any], config: Mapping[str, Any]) -> Generation:
+    """From the parsed file, {} where there is none, and config.json, which may name end tokens too."""
+    listed = content.get("eos_token_id")
+    return Generation(_sampling(content), _ids(config.get("eos_token_id") if listed is None else listed))
+
+
+def _sampling(content: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """With `do_sample` off, `generate` is greedy and reads none of the first four."""
+    samples = content.get("do_sample") is not False
+    top_k = _number(content.get("top_k"), 0, 2**31 - 1) if samples else None
+    values: dict[str, MetadataValue | None] = {
+        "temp": _number(content.get("temperature"), 0, 100) if samples else None,
+        "top_k": None if top_k is None else int(top_k),
+        "top_p": _number(content.get("top_p"), 0, 1) if samples else None,
+        "min_p": _number(content.get("min_p"), 0, 1) if samples else None,
+        "penalty_repeat": _number(content.get("repetition_penalty"), 0.01, 100),
+    }
+    return {f"general.sampling.{key}": value for key, value in values.items() if value is not None}
+
+
+def _number(value: Any, low: float, high: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if low <= value <= high and math.isfinite(value) else None
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    """One id, or a list of them."""
+    listed = value if isinstance(value, list) else [value]
+    return tuple(
+        item for item in listed[:_MAX_END_TOKENS] if isinstance(item, int) and not isinstance(item, bool)
+    )
