@@ -52,6 +52,8 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         load = load_options(options, model.threads)
         info = backend.load(model.path, load)
         warn_of_context(options.ctx, info, shell)
+        for line in _base_notes(info, shell):
+            shell.terminal.note(line)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
         sampling = _sampling(options, model, load, shell)
@@ -146,6 +148,15 @@ def _greeting(info: ModelInfo, model: ChosenModel, shell: Shell) -> list[str]:
     if model.is_demo:
         lines += [shell.texts.text("chat.demo"), shell.texts.text("chat.better_models")]
     return [*lines, shell.texts.text("chat.hint")]
+
+
+def _base_notes(info: ModelInfo, shell: Shell) -> list[str]:
+    """What to expect of a model that only continues text; nothing of others."""
+    if not info.is_base:
+        return []
+    text = shell.texts.text
+    likely = [text("chat.base.likely", format=info.likely_format)] if info.likely_format else []
+    return [text("chat.base"), *likely]
 
 
 def _name(info: ModelInfo, model: ChosenModel, shell: Shell) -> str:

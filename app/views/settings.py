@@ -85,7 +85,7 @@ class SettingsView(ft.Container):
         if choice.size_bytes is not None:
             facts.append(window_size(choice.size_bytes))
         if row is not None and row.model.problem is not None:
-            facts.append(t(f"models.problem.{problem_kind(row.model.problem)}"))
+            facts.append(t(f"library.problem.{problem_kind(row.model.problem)}"))
         elif row is not None and row.fit is not None and row.fit.verdict is Verdict.NO:
             facts.append(fit_word(row.fit, self._context.texts))
         return ft.DropdownOption(choice.key, text=" · ".join(facts), disabled=not candidate.is_usable)

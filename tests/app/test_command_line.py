@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,25 @@ def test_a_context_above_the_trained_length_is_told_and_taken(chatbelle: Run, tm
         assert "trained with a context of 512 tokens; with 1,024" in result.stderr
     within = chatbelle("chat", *options, "512", "--max-tokens", "2", "x")
     assert "trained" not in within.stderr
+
+
+# --- a model that was not trained to chat -----------------------------------------------------------
+
+
+def test_a_base_model_is_told_before_it_answers(chatbelle: Run, tmp_path: Path) -> None:
+    control = ["<|im_start|>", "<|im_end|>"]
+    plain_vocabulary = byte_vocabulary()
+    vocabulary = replace(plain_vocabulary, tokens=(*plain_vocabulary.tokens, *control))
+    plain = write_model(tmp_path / "plain.gguf", architecture="llama")
+    likely = write_model(
+        tmp_path / "likely.gguf", architecture="llama", vocabulary=vocabulary, control=control
+    )
+    options = ("--threads", "1", "--max-tokens", "2", "x")
+
+    said = chatbelle("chat", "--model", str(plain), *options).stderr
+    assert "This is a base model" in said
+    assert "--prompt-format" not in said
+    assert "suggests --prompt-format chatml" in chatbelle("chat", "--model", str(likely), *options).stderr
+    chosen = chatbelle("chat", "--model", str(likely), "--prompt-format", "chatml", *options).stderr
+    assert "base model" not in chosen
+    assert "这是基座模型" in chatbelle("chat", "--lang", "zh-CN", "--model", str(plain), *options).stderr

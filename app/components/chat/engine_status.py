@@ -28,6 +28,8 @@ def status_text(state: EngineState, texts: Texts, conversation_id: int | None) -
         if state.answering != conversation_id:
             return texts.text("chat.status.elsewhere")
         return texts.text("chat.status.reading" if state.reading_prompt else "chat.status.answering")
+    if state.phase == "ready" and state.info is not None and state.info.is_base:
+        return texts.text("chat.status.ready_base", model=name)
     return texts.text(f"chat.status.{state.phase}", model=name)
 
 

@@ -14,6 +14,7 @@ from app.i18n import window_size
 from app.models.candidates import Candidate, read_candidates
 from app.models.in_use import chosen_model
 from app.views.context import ModelsSection, ViewContext
+from engine.prompt import BASE
 
 if TYPE_CHECKING:
     from app.chat.choices import ModelChoice
@@ -93,6 +94,8 @@ def _about(context: ViewContext, candidate: Candidate) -> ft.Control | None:
     lines: list[ft.Control] = [facts]
     if problem is not None:
         lines.append(muted_text(context.texts.error(problem)))
+    elif row.model.prompt_format == BASE.name:
+        lines.append(muted_text(context.t("library.prompt.base.about")))
     return ft.Container(ft.Column(lines, spacing=4, tight=True), padding=ft.Padding.only(top=4))
 
 

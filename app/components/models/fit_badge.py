@@ -38,7 +38,7 @@ def fit_badge(context: ViewContext, fit: Fit | None) -> ft.Control:
 def unusable_badge(context: ViewContext, problem: EngineError) -> ft.Control:
     """Why the file can't be used, in two or three words."""
     return badge(
-        context.t(f"models.problem.{problem_kind(problem)}"),
+        context.t(f"library.problem.{problem_kind(problem)}"),
         ft.Icons.BROKEN_IMAGE_OUTLINED,
         ft.Colors.ERROR_CONTAINER,
         ft.Colors.ON_ERROR_CONTAINER,
