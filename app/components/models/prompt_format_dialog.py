@@ -25,15 +25,23 @@ _AS_FILE, _OTHER_TEMPLATE = "as-file", "other-template"
 async def choose_prompt_format(context: ViewContext, row: ShelfRow) -> None:
     """Ask, and keep the answer for this model."""
     chosen = await context.in_thread(context.service.prompt_format, row.model.path)
-    context.open_dialog(PromptFormatDialog(context, row, chosen))
+    state = context.service.state
+    is_loaded = state.model is not None and state.model.path == row.model.path
+    likely = state.info.likely_format if is_loaded and state.info is not None else None
+    context.open_dialog(PromptFormatDialog(context, row, chosen, likely))
 
 
 class PromptFormatDialog(ft.AlertDialog):
-    """chosen: a format's name, a template's path, or None for what the file says."""
+    """chosen: a format's name, a template's path, or None for what the file says. likely: the name of the
+    format that the vocabulary was made for, where that is known.
+    """
 
-    def __init__(self, context: ViewContext, row: ShelfRow, chosen: str | None) -> None:
+    def __init__(
+        self, context: ViewContext, row: ShelfRow, chosen: str | None, likely: str | None = None
+    ) -> None:
         self._context = context
         self._row = row
+        self._likely = likely
         is_template = chosen is not None and chosen not in PROMPT_FORMATS
         self._path = Path(chosen) if chosen is not None and is_template else None
         self._field = SourceField(
@@ -69,10 +77,14 @@ class PromptFormatDialog(ft.AlertDialog):
         names = [name for name in PROMPT_FORMATS if name not in (TEMPLATE, BASE.name)]
         return [
             (_AS_FILE, t("format.as_file", own=own)),
-            *((name, format_name(name)) for name in names),
+            *((name, self._name(name)) for name in names),
             (BASE.name, t("format.base")),
             (_OTHER_TEMPLATE, t("format.other_template")),
         ]
+
+    def _name(self, name: str) -> str:
+        shown = format_name(name)
+        return self._context.t("format.likely", name=shown) if name == self._likely else shown
 
     def _choice(self, value: str, text: str) -> ft.Control:
         return identified(ft.Radio(value=value, label=text), f"format-{value}")

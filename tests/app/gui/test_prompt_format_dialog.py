@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from app.models.service import ModelService
 from app.personas import PersonaStore
 from app.settings import SettingsStore
 from app.views.context import ViewContext
-from builders.fake_backend import FakeBackend
+from builders.fake_backend import INFO, FakeBackend
 from builders.gguf_models import write_model
 from engine.models.endpoints import Endpoints
 from engine.models.machine import Machine
@@ -107,6 +108,21 @@ def test_a_chosen_format_is_kept_and_loads_the_model_anew(
     asyncio.run(choose())
     assert [options.prompt_format for options in loaded] == [None, "chatml"]
     assert SettingsStore(home.root).settings.prompt_formats == {"base": "chatml"}
+
+
+def test_the_format_that_the_vocabulary_suggests_is_pointed_out(
+    chat: ChatService, models: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = replace(INFO, is_base=True, likely_format="gemma")
+    monkeypatch.setattr(FakeBackend, "load", lambda *_: info)
+
+    async def look() -> None:
+        chat.choose_model("base")
+        await until(lambda: chat.state.phase == "ready")
+        dialog = await open_dialog(chat, models)
+        assert "Gemma (its vocabulary suggests this)" in words_of(dialog)
+
+    asyncio.run(look())
 
 
 def test_a_template_file_is_read_when_the_model_is_loaded(
