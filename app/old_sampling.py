@@ -47,6 +47,8 @@ _NEW_KEY = "sequence"
 def with_partial_sampling(entry: Any, preset: str | None = None) -> Any:
     """A stored object whose `sampling`, if it is a complete set, is replaced by what was chosen of it.
 
+    An empty object is left where nothing was.
+
     preset: the id of the shipped persona that the set was made from; None takes the set that is nearest.
     """
     if not isinstance(entry, Mapping) or not is_complete(entry.get("sampling")):
