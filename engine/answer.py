@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from engine.text_stream import TextStream
-from engine.thoughts import Part, Thoughts, ThoughtSplitter
+from engine.thought_tokens import Thoughts
+from engine.thoughts import Part, ThoughtSplitter
 from engine.types import FinishReason, Message, ThoughtChunk, TokenChunk, TokenIds
 
 Chunk = ThoughtChunk | TokenChunk

@@ -78,7 +78,7 @@ class TemplateFormat:
         variables = self._variables(thinking)
         messages = _messages(conversation)
         failures: list[ChatTemplateFailed] = []
-        for arranged in _arrangements(messages):
+        for arranged in self._arrangements(messages):
             try:
                 rendered = self._rendered(arranged, variables)
             except ChatTemplateFailed as error:
@@ -87,6 +87,20 @@ class TemplateFormat:
             if rendered is not None:
                 return self._segments(rendered, conversation.turns[-1].answer)
         raise failures[0] if failures else ChatTemplateFailed("the template leaves out what was written")
+
+    def _arrangements(self, messages: tuple[Message, ...]) -> Iterator[_Arrangement]:
+        """The forms to try. Without a role for it, the system text joins the first question, as llama.cpp's
+        server does it.
+        """
+        if any(_thoughts(messages)) and {"type", "thinking"} <= self._template.constants:
+            yield _Arrangement(messages, typed_parts=True, thought_parts=True)
+        forms = [messages]
+        if messages[0].role == "system":
+            system, question, *rest = messages
+            forms.append((replace(question, text=f"{system.text}\n{question.text}"), *rest))
+        for form in forms:
+            for typed_parts in (False, True):
+                yield _Arrangement(form, typed_parts)
 
     def _rendered(self, arranged: _Arrangement, variables: Mapping[str, object]) -> RenderedText | None:
         """The conversation in one arrangement; None if the template leaves out a question or system text."""
@@ -99,6 +113,8 @@ class TemplateFormat:
         plain = run(texts)
         places = _try_places(run, texts, plain)
         wanted = {number: texts[number] for number, item in enumerate(messages) if item.role != "assistant"}
+        if arranged.thought_parts:
+            wanted |= {number: text for number, text in enumerate(texts) if number >= len(messages)}
         # A list of parts that is printed as it is shows its texts, too: only marks tell.
         if missing(places, plain, wanted) or (places is None and arranged.typed_parts):
             return None
@@ -172,10 +188,14 @@ class TemplateFormat:
 
 @dataclass(frozen=True, slots=True)
 class _Arrangement:
-    """Messages as one kind of template wants them. typed_parts: content as a list of parts, not as a text."""
+    """Messages as one kind of template wants them.
+
+    typed_parts: content as a list of parts, not as a text. thought_parts: thoughts are among them.
+    """
 
     messages: tuple[Message, ...]
     typed_parts: bool
+    thought_parts: bool = False
 
     def dicts(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """The messages with other texts: of all messages, then of their thoughts."""
@@ -183,26 +203,15 @@ class _Arrangement:
         dicts = []
         for index, message in enumerate(self.messages):
             text: Any = texts[index]
-            content = [{"type": "text", "text": text}] if self.typed_parts else text
-            entry = {"role": message.role, "content": content}
             thought = texts[n_messages + index]
-            if thought:  # under the names that templates know it by
+            content = [{"type": "text", "text": text}] if self.typed_parts else text
+            if thought and self.thought_parts:
+                content = [{"type": "thinking", "thinking": thought}, *content]
+            entry = {"role": message.role, "content": content}
+            if thought and not self.thought_parts:  # under the names that templates know it by
                 entry |= dict.fromkeys(("reasoning_content", "reasoning", "thinking"), thought)
             dicts.append(entry)
         return dicts
-
-
-def _arrangements(messages: tuple[Message, ...]) -> Iterator[_Arrangement]:
-    """The forms to try, the usual one first. Without a role for it, the system text joins the first question,
-    as llama.cpp's server does it.
-    """
-    forms = [messages]
-    if messages[0].role == "system":
-        system, question, *rest = messages
-        forms.append((replace(question, text=f"{system.text}\n{question.text}"), *rest))
-    for form in forms:
-        for typed_parts in (False, True):
-            yield _Arrangement(form, typed_parts)
 
 
 def _messages(conversation: Conversation) -> tuple[Message, ...]:

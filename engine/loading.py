@@ -19,7 +19,7 @@ from engine.model_shape import ModelShape, read_model_shape
 from engine.named_templates import NAMED_TEMPLATES, recognise_template
 from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
 from engine.session import Session
-from engine.thoughts import Thoughts, read_thoughts
+from engine.thought_tokens import Thoughts, read_thoughts
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
 

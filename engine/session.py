@@ -16,7 +16,7 @@ from engine.conversation import Conversation
 from engine.llama import Context, Model, SamplerChain
 from engine.penalties import Penalties, none_spared
 from engine.prompt import BELLE_FORMATS, PromptFormat
-from engine.thoughts import Thoughts
+from engine.thought_tokens import Thoughts
 from engine.threads import Threads, ThreadTuner
 from engine.types import Event, Finished, FinishReason, Sampling, Statistics
 from engine.window import ContextWindow, Prompt

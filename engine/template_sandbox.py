@@ -38,12 +38,19 @@ class BoundedTemplate:
         self._environment = _BoundedEnvironment()
         self._compiled: Template | None = None
         self._variables: frozenset[str] = frozenset()
+        self._constants: frozenset[str] = frozenset()
 
     @property
     def variables(self) -> frozenset[str]:
         """Names that the template reads without having set them on every path. Raises ChatTemplateFailed."""
         self._compile()
         return self._variables
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """The texts that stand in the template's expressions. Raises ChatTemplateFailed."""
+        self._compile()
+        return self._constants
 
     def render(self, **variables: object) -> str:
         """What the template writes. Raises ChatTemplateFailed."""
@@ -59,6 +66,8 @@ class BoundedTemplate:
             try:
                 tree = self._environment.parse_bounded(self._source)
                 self._variables = frozenset(find_undeclared_variables(tree))
+                constants = (node.value for node in tree.find_all(nodes.Const))
+                self._constants = frozenset(value for value in constants if isinstance(value, str))
                 self._compiled = self._environment.compile_counted(tree)
             except _FAILURES as error:
                 raise ChatTemplateFailed(_reason(error)) from error

@@ -1,66 +1,18 @@
 """Tells thoughts from answers in the bytes of generated tokens, whatever way the bytes are split.
 
 A thought begins only where an answer would begin; once the answer has begun, everything is answer. What may
-still become a tag is held back, with the white space before it. Tokens are known here only as the control
-tokens that tags consist of, since those have no text of their own.
+still become a tag is held back, with the white space before it. Knows nothing of tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from enum import Enum
 
-from engine.llama import Model
-from engine.prompt import RenderedText
-from engine.prompt_tokens import PromptTokenizer
-from engine.thought_formats import ThoughtFormat, thought_format
+from engine.thought_formats import ThoughtFormat
 
 _BLANK = b" \t\r\n"
 _MAX_HEADER_BYTES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Thoughts:
-    """The format of a loaded model's thoughts, in its vocabulary.
-
-    tags: the bytes of the control tokens in any tag. answer_ends: of those that end an answer. closing: the
-    tokens that end a thought whose budget is used up.
-    """
-
-    format: ThoughtFormat
-    tags: Mapping[int, bytes]
-    answer_ends: Mapping[int, bytes]
-    closing: tuple[int, ...]
-
-
-def read_thoughts(template: str, architecture: str, model: Model) -> Thoughts | None:
-    """How the model with that chat template thinks; None if it does not."""
-    found = thought_format(template, architecture, model.is_token)
-    if found is None:
-        return None
-    closing = PromptTokenizer(model, "").ids([RenderedText(found.haste + found.after)])
-    return Thoughts(
-        found, _control_tokens(found.tags, model), _control_tokens(found.answer_ends, model), closing
-    )
-
-
-def tags_around(thoughts: ThoughtFormat, opening: str) -> tuple[str, str] | None:
-    """What stands before and after a thought that an answer after `opening` begins with; None where the
-    prompt has closed it already.
-    """
-    splitter = ThoughtSplitter(thoughts, opening)
-    if splitter.in_thought:
-        return "", thoughts.after
-    return (thoughts.before, thoughts.after) if splitter.at_start else None
-
-
-def _control_tokens(tags: tuple[str, ...], model: Model) -> dict[int, bytes]:
-    return {
-        control.id: control.text.encode()
-        for control in model.control_tokens
-        if any(control.text in tag for tag in tags)
-    }
 
 
 class Part(Enum):
@@ -298,6 +250,16 @@ class ThoughtSplitter:
         self._is_fresh = not data[end:].strip(_BLANK)
         self.answer_is_opened = state is _State.ANSWER
         return state
+
+
+def tags_around(thoughts: ThoughtFormat, opening: str) -> tuple[str, str] | None:
+    """What stands before and after a thought that an answer after `opening` begins with; None where the
+    prompt has closed it already.
+    """
+    splitter = ThoughtSplitter(thoughts, opening)
+    if splitter.in_thought:
+        return "", thoughts.after
+    return (thoughts.before, thoughts.after) if splitter.at_start else None
 
 
 def _control(begins: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import pytest
 
 from engine.answer import Answer
 from engine.thought_formats import thought_format
-from engine.thoughts import Thoughts
+from engine.thought_tokens import Thoughts
 from engine.types import FinishReason, Message, ThoughtChunk, TokenChunk, TokenIds
 
 FORMAT = thought_format("<think></think>", "llama", lambda _: True)

@@ -168,3 +168,31 @@ def test_what_failed_in_a_template_is_said(template: str, detail: str) -> None:
     with pytest.raises(ChatTemplateFailed) as caught:
         ours(template, CONVERSATIONS["one"])
     assert detail in caught.value.detail
+
+
+THOUGHTFUL = [
+    Message("user", "first"),
+    Message("assistant", "a", thought="because"),
+    Message("user", "second"),
+]
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking", "reasoning"])
+def test_a_template_that_wants_earlier_thoughts_gets_them(name: str) -> None:
+    template = f"{{% for m in messages %}}{{{{ m.{name} or '' }}}}|{{{{ m.content }}}};{{% endfor %}}"
+    assert ours(template, THOUGHTFUL) == "|first;because|a;|second;"
+
+
+def test_a_template_that_takes_thoughts_as_parts_gets_them_so() -> None:
+    template = (
+        "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{% if part['type'] == 'thinking' %}[{{ part['thinking'] }}]"
+        "{% else %}{{ part['text'] }}{% endif %}"
+        "{% endfor %}{% endif %};{% endfor %}"
+    )
+    assert ours(template, THOUGHTFUL) == "first;[because]a;second;"
+
+
+def test_a_template_that_leaves_earlier_thoughts_out_does() -> None:
+    written = ours(NAMED_TEMPLATES["mistral"].template, THOUGHTFUL)
+    assert written == "<s>[INST]first[/INST]a</s>[INST]second[/INST]"

@@ -8,17 +8,24 @@ names it. Run with `-s` for the table.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from builders.chats import user
-from builders.gguf_models import Vocabulary, byte_vocabulary, write_scripted_model
+from builders.gguf_models import END, Vocabulary, byte_vocabulary, write_scripted_model
 from engine.answer import Answer
+from engine.chat_template import TemplateFormat
+from engine.conversation import read_conversation
+from engine.in_process import InProcessBackend
 from engine.llama import Model
-from engine.thought_formats import thought_format
-from engine.thoughts import read_thoughts, tags_around
-from engine.types import FinishReason
+from engine.prompt import RenderedText
+from engine.prompt_tokens import PromptTokenizer
+from engine.thought_formats import ThoughtFormat, thought_format
+from engine.thought_tokens import read_thoughts
+from engine.thoughts import tags_around
+from engine.types import Finished, FinishReason, LoadOptions, Message, Sampling, Thinking
 from oracles.llama_server import serving
 
 SERVER = os.environ.get("CHATBELLE_LLAMA_SERVER", "")
@@ -61,27 +68,42 @@ DIFFERENT = {
 }
 
 
-def write_model(path: Path, vocabulary: Vocabulary, prompt: tuple[int, ...], texts: list[str]) -> list[int]:
+every_template = pytest.mark.parametrize(
+    "template", sorted(TEMPLATES.glob("*.jinja")) if SERVER else [], ids=lambda path: path.stem
+)
+
+
+def read_format(source: str) -> ThoughtFormat | None:
+    return thought_format(source, "llama", lambda text: text in CONTROLS)
+
+
+def make_vocabulary(form: ThoughtFormat | None, *words: str) -> Vocabulary:
+    """One with a token for whatever stands around a thought."""
+    around = {form.before, form.after} if form else {"<think>", "</think>"}
+    return byte_vocabulary(words, control=CONTROLS, user_defined=sorted(around - {*CONTROLS}))
+
+
+def write_model(
+    path: Path,
+    vocabulary: Vocabulary,
+    prompt: Sequence[int],
+    texts: Sequence[str],
+    template: str | None = None,
+) -> list[int]:
     """A model that says `texts`, each one token, after `prompt`; the tokens."""
     said = [vocabulary.ids[text.encode()] for text in texts]
-    steps = [prompt[-1], *said, 2]
+    steps = [prompt[-1], *said, END]
     assert len(set(steps)) == len(steps)
-    write_scripted_model(
-        path, dict(zip(steps, steps[1:], strict=False)), vocabulary=vocabulary, context=16_384
-    )
+    following = dict(zip(steps, steps[1:], strict=False))
+    write_scripted_model(path, following, vocabulary=vocabulary, context=16_384, chat_template=template)
     return said
 
 
-@pytest.mark.parametrize(
-    "template", sorted(TEMPLATES.glob("*.jinja")) if SERVER else [], ids=lambda path: path.stem
-)
+@every_template
 def test_thoughts_are_those_of_the_server(template: Path, tmp_path: Path) -> None:
     source = template.read_text(encoding="utf-8")
-    form = thought_format(source, "llama", lambda text: text in CONTROLS)
-    around = {form.before, form.after} if form else {"<think>", "</think>"}
-    vocabulary = byte_vocabulary(
-        [THOUGHT, ANSWER], control=CONTROLS, user_defined=sorted(around - {*CONTROLS})
-    )
+    form = read_format(source)
+    vocabulary = make_vocabulary(form, THOUGHT, ANSWER)
     path = tmp_path / "model.gguf"
     write_model(path, vocabulary, (0,), [THOUGHT])
     options = ("-c", "16384", "--chat-template-file", str(template))
@@ -106,3 +128,55 @@ def test_thoughts_are_those_of_the_server(template: Path, tmp_path: Path) -> Non
     name = form.name if form else "-"
     print(f"{template.stem:50} {name:17} {(ours.thought, ours.text)!r:40} {theirs}")  # noqa: T201
     assert (theirs == (ours.thought, ours.text)) == (template.stem not in DIFFERENT)
+
+
+@every_template
+@pytest.mark.parametrize("thinking", ["automatic", "on", "off"])
+def test_going_on_from_anywhere_gives_the_whole_answer(
+    template: Path, thinking: Thinking, tmp_path: Path
+) -> None:
+    source = template.read_text(encoding="utf-8")
+    form = read_format(source)
+    if form is None:
+        pytest.skip("no thoughts")
+    vocabulary = make_vocabulary(form, "Hm", "Fo")
+    path = tmp_path / "model.gguf"
+    write_model(path, vocabulary, (0,), [])
+    ids, opening = our_prompt(path, source, form, thinking)
+    tags = tags_around(form, opening)
+    texts = [*([tags[0]] if tags and tags[0] else []), *(["Hm", "~", tags[1]] if tags else []), "Fo", "^"]
+    write_model(path, vocabulary, ids, texts, source)
+    backend = InProcessBackend()
+    backend.load(path, LoadOptions(context_tokens=8192, threads=1))
+
+    def answer(messages: list[Message], max_tokens: int) -> Message:
+        sampling = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=max_tokens, thinking=thinking)
+        *_, finished = backend.chat(messages, sampling)
+        assert isinstance(finished, Finished)
+        return finished.message
+
+    whole = answer([QUESTION], 40)
+    assert (whole.thought, whole.text) == ("Hm~" if tags else "", "Fo^")
+    for n_tokens in range(1, len(texts)):
+        assert answer([QUESTION, answer([QUESTION], n_tokens)], 40) == whole
+    backend.unload()
+
+
+def our_prompt(
+    path: Path, template: str, form: ThoughtFormat, thinking: Thinking
+) -> tuple[tuple[int, ...], str]:
+    """Our ids for the question, and what the template writes after it."""
+    model = Model(path, vocabulary_only=True)
+    prompt_format = TemplateFormat(
+        template,
+        model.token_text(model.begin_token),
+        model.token_text(model.end_token),
+        controls=lambda: [control.text for control in model.control_tokens],
+        thoughts=form,
+    )
+    segments = prompt_format.render(read_conversation([QUESTION]), thinking)
+    ids = PromptTokenizer(model, "").ids(segments)
+    model.close()
+    rendered = segments[-1]
+    assert isinstance(rendered, RenderedText)
+    return ids, rendered.text[rendered.opening :]
