@@ -147,6 +147,7 @@ def test_the_clock_runs_until_the_first_word_of_the_answer(
         assert row.grow_thought("hm", 0)
         row.render()
         now[0] = 103.5
+        assert row.grow_thought(" so", 2)
         row.render()
         assert "Thinking … 3 s" in words_of(row)
         assert row.grow("Four", 0)
@@ -183,6 +184,16 @@ def test_pieces_of_a_thought_have_their_places(tmp_path: Path) -> None:
         row.show(answer("", "one two", status=Status.STREAMING))  # what was on disk a moment ago
         click(row, "Thinking … 0 s")
         assert rendered(row).startswith("one two three")
+
+    on_page(test, tmp_path)
+
+
+def test_a_piece_that_comes_late_starts_no_clock(tmp_path: Path) -> None:
+    def test(page: Page) -> None:
+        row = page.row(answer("four", "one two", seconds=2.0, status=Status.STREAMING))
+        assert row.grow_thought("two", 4)
+        row.render()
+        assert "Thought for 2 s" in words_of(row)
 
     on_page(test, tmp_path)
 
