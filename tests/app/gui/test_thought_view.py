@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import flet as ft
@@ -156,6 +157,42 @@ def test_the_clock_runs_until_the_first_word_of_the_answer(
         assert "Thought for 4 s" in words_of(row)
         row.show(answer("Four.", "hm", seconds=3.2))
         assert "Thought for 3 s" in words_of(row)
+
+    on_page(test, tmp_path)
+
+
+def test_the_seconds_go_up_by_themselves_until_the_view_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    planned: list[tuple[float, Callable[[], None]]] = []
+    sent: list[ft.Control] = []
+    loop = SimpleNamespace(
+        call_later=lambda wait_s, call: (
+            planned.append((wait_s, call)) or SimpleNamespace(cancel=planned.clear)
+        )
+    )
+
+    def test(page: Page) -> None:
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(module.asyncio, "get_running_loop", lambda: loop)
+        monkeypatch.setattr(module, "is_on_screen", lambda _: True)
+        monkeypatch.setattr(module, "refresh", sent.append)
+        view = page.view()
+        view.show("hm", 2.25, is_running=True)
+        for expected in (3, 4):
+            wait_s, tick = planned.pop()
+            now[0] += wait_s
+            tick()
+            assert f"Thinking … {expected} s" in words_of(view)
+        assert all(isinstance(control, ft.Semantics) for control in sent), "the line alone is sent again"
+        view.will_unmount()
+        assert planned == []
+        view.did_mount()
+        assert len(planned) == 1
+        view.end()
+        assert planned == []
+        monkeypatch.undo()
 
     on_page(test, tmp_path)
 
