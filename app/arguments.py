@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.template_file import read_template
+from app.prompt_choice import with_prompt_format
 from convert.i18n.arguments import LocalizedParser
 from engine.partial_sampling import NO_LIMIT, PartialSampling
 from engine.prompt import PROMPT_FORMATS
@@ -48,14 +48,12 @@ def add_model_options(parser: LocalizedParser) -> None:
 
 def load_options(options: argparse.Namespace, default_threads: int | None) -> LoadOptions:
     """What `add_model_options` was given. Raises TemplateFileNotReadable."""
-    chosen: str | Path | None = options.prompt_format
-    return LoadOptions(
+    asked_for = LoadOptions(
         context_tokens=options.ctx,
         threads=options.threads or default_threads,
-        prompt_format=chosen if isinstance(chosen, str) else None,
-        chat_template=read_template(chosen) if isinstance(chosen, Path) else None,
         ignore_memory=options.ignore_memory,
     )
+    return with_prompt_format(asked_for, options.prompt_format)
 
 
 def add_sampling_options(parser: LocalizedParser) -> None:

@@ -1,4 +1,4 @@
-"""chatbelle: the program's command line; without a subcommand it opens the app.
+"""chatbelle: the program's command line; without a subcommand it opens the app, and takes `gui`'s options.
 
 Exit codes: 0; 1 after a failure, with one sentence on stderr; 2 for usage; when a signal stopped it,
 128 and the signal's number: 130 after Ctrl-C.
@@ -63,6 +63,7 @@ def _run(given: Sequence[str], shell: Shell) -> int:
     parser = _parser(shell.texts.language)
     if is_dropped_path(given):
         given = [gui.NAME, *given]
+    given = with_command(given)
     options = parser.parse_args(given)
     if options.version:
         shell.terminal.write_raw(f"chatbelle {_version()}\n")
@@ -77,6 +78,24 @@ def is_dropped_path(given: Sequence[str]) -> bool:
     """Whether this is what a file or folder that was dropped on the program's icon comes as: it alone."""
     names = {command.NAME for command in _COMMANDS}
     return len(given) == 1 and given[0] not in names and os.path.isabs(given[0]) and os.path.exists(given[0])
+
+
+def with_command(given: Sequence[str]) -> list[str]:
+    """The arguments, with `gui` put before its options and its PATH where no command is named."""
+    words = list(given)
+    if any(command.NAME in words for command in _COMMANDS):
+        return words
+    own = [index for index, word in enumerate(words) if word.partition("=")[0] in gui.OPTIONS]
+    if not own:
+        return words
+    before = (index for index in range(own[0]) if _is_path(words, index))
+    words.insert(next(before, own[0]), gui.NAME)
+    return words
+
+
+def _is_path(words: Sequence[str], index: int) -> bool:
+    """Whether the word is neither an option nor the value of `--lang`."""
+    return not words[index].startswith("-") and (index == 0 or words[index - 1] != "--lang")
 
 
 def _parser(language: Language) -> LocalizedParser:

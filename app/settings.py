@@ -17,6 +17,7 @@ from app.settings_file import SettingsFile
 from app.typed_json import JsonMismatch, field_from_json, from_json
 from engine.errors import InvalidSampling
 from engine.partial_sampling import NOTHING, PartialSampling, check_partial
+from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions
 
 SETTINGS_NAME = "settings.json"
@@ -51,9 +52,9 @@ class Settings:
     """All settings. `system` follows the operating system.
 
     font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
-    of one in the models folder; None is the demo. model_sampling: what the person set for single
-    models, by their keys. show_statistics: numbers under answers without being asked. load: how models are
-    loaded.
+    of one in the models folder; None is the demo. model_sampling: what the person set for single models, by
+    their keys; prompt_formats: the formats chosen for some, or the paths of templates. show_statistics:
+    numbers under answers without being asked. load: how models are loaded.
     """
 
     language: Literal["system", "zh-CN", "en"] = "system"
@@ -66,6 +67,7 @@ class Settings:
     default_model: str | None = None
     persona: str = "assistant"
     model_sampling: Mapping[str, PartialSampling] = field(default_factory=dict)
+    prompt_formats: Mapping[str, str] = field(default_factory=dict)
     load: LoadOptions = field(default_factory=LoadOptions)
     show_statistics: bool = False
 
@@ -104,6 +106,16 @@ class SettingsStore:
 
         return self._change(change)
 
+    def set_prompt_format(self, model_key: str, chosen: str | None) -> Settings:
+        """Keep a format's name, or a template's path, for one model; None forgets it. Raises as `update`."""
+
+        def change(settings: Settings) -> Settings:
+            others = {key: value for key, value in settings.prompt_formats.items() if key != model_key}
+            formats = others if chosen is None else {**others, model_key: chosen}
+            return replace(settings, prompt_formats=formats)
+
+        return self._change(change)
+
     def reset(self) -> Settings:
         """Go back to the defaults, but for the window and the last conversation. Raises SettingsNotSaved."""
         kept = self.settings
@@ -118,7 +130,7 @@ class SettingsStore:
             if changed == self.settings:
                 return changed
             self.settings = changed
-            self._file.write(_content(changed), whole=("model_sampling",))
+            self._file.write(_content(changed), whole=("model_sampling", "prompt_formats"))
             return changed
 
 
@@ -134,9 +146,12 @@ def _content(settings: Settings) -> dict[str, Any]:
 
 
 def _read(content: Mapping[str, Any]) -> Settings:
-    values: dict[str, Any] = {"model_sampling": _read_model_sampling(content)}
+    values: dict[str, Any] = {
+        "model_sampling": _read_model_sampling(content),
+        "prompt_formats": _read_prompt_formats(content),
+    }
     for item in fields(Settings):
-        if item.name not in content or item.name == "model_sampling":
+        if item.name not in content or item.name in values:
             continue
         try:
             value = field_from_json(Settings, item.name, content[item.name])
@@ -164,6 +179,17 @@ def _read_model_sampling(content: Mapping[str, Any]) -> dict[str, PartialSamplin
         if partial != NOTHING:
             values[key] = partial
     return values
+
+
+def _read_prompt_formats(content: Mapping[str, Any]) -> dict[str, str]:
+    """Those that are the name of a format or an absolute path."""
+    stored = content.get("prompt_formats")
+    formats = stored.items() if isinstance(stored, Mapping) else ()
+    return {
+        key: value
+        for key, value in formats
+        if isinstance(value, str) and (value in PROMPT_FORMATS or Path(value).is_absolute())
+    }
 
 
 def _is_in_range(name: str, value: Any) -> bool:

@@ -12,6 +12,7 @@ from app.i18n import Texts
 from app.models.finding import DEMO_NAME, find_model, open_library
 from app.terminal import Terminal
 from engine.backend import Backend
+from engine.types import ModelInfo
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -24,6 +25,13 @@ def make_backend() -> Backend:
     from engine import backends
 
     return backends.make_backend()
+
+
+def warn_of_context(wanted: int | None, info: ModelInfo, shell: Shell) -> None:
+    """Say it where a person asked for a longer context than the model was trained with."""
+    if wanted is not None and wanted > info.trained_context_tokens:
+        values = {"wanted": wanted, "trained": info.trained_context_tokens}
+        shell.terminal.note(shell.texts.text("context.longer_than_trained", **values))
 
 
 @dataclass(frozen=True)

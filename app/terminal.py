@@ -10,9 +10,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import StringIO, TextIOWrapper
+from threading import Timer
 from typing import TextIO
 
 from app.errors import OutputNotWritable
@@ -20,6 +21,7 @@ from app.errors import OutputNotWritable
 # What a model must never send to a terminal: escape sequences and other controls, but tab and newline.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _N_COLUMNS = 80
+_PATIENCE_S = 3.0
 
 
 class OutputClosed(Exception):  # noqa: N818 - not an error: the reader has all it wanted
@@ -59,6 +61,23 @@ class Terminal:
         """One JSON object on a line; escaped if stdout is not in Unicode. Raises OutputClosed."""
         is_unicode = (self.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
         self.write_raw(json.dumps(document, ensure_ascii=not is_unicode) + "\n")
+
+    def read_piped(self, on_wait: Callable[[], None]) -> str:
+        """All of stdin where it is a file or a pipe, to its end; "" where a person types, or it is closed.
+
+        on_wait: called once, from another thread, where nothing has ended it for some seconds.
+        """
+        if self.stdin.isatty():
+            return ""
+        timer = Timer(_PATIENCE_S, on_wait)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.stdin.read()
+        except OSError:  # not open for reading, so that nobody can have put anything there
+            return ""
+        finally:
+            timer.cancel()
 
     def prompt(self, text: str) -> None:
         """An invitation to type, without a newline."""

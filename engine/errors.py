@@ -7,11 +7,26 @@ EngineError
 │   ├── ModelFileMissing
 │   ├── ModelFileEmpty
 │   ├── NotGguf
+│   ├── LfsPointerFile
+│   ├── WebPageFile
+│   ├── OtherFileFormat
+│   ├── BigEndianGguf
 │   ├── UnsupportedGgufVersion
 │   ├── DamagedHeader
 │   ├── TruncatedModel
 │   ├── UnsupportedArchitecture
-│   └── LoadFailed
+│   ├── LoadFailed
+│   └── NotAChatModel         a sound GGUF of something else
+│       ├── ProjectorFile
+│       ├── AdapterFile
+│       ├── ImportanceMatrixFile
+│       ├── VocabularyFile
+│       ├── EmbeddingModel
+│       ├── EncoderDecoderModel
+│       ├── DiffusionModel
+│       ├── ImageModel
+│       ├── SpeechModel
+│       └── DraftModel
 ├── NotEnoughMemory
 ├── NoModelLoaded
 ├── EngineBusy
@@ -68,6 +83,30 @@ class NotGguf(ModelFileError):
 
 
 @dataclass(eq=False)
+class LfsPointerFile(ModelFileError):
+    """Git left its note of a large file here, not the file, which has `size_bytes` (None: not said)."""
+
+    size_bytes: int | None
+
+
+@dataclass(eq=False)
+class WebPageFile(ModelFileError):
+    """A web page was saved under the model's name."""
+
+
+@dataclass(eq=False)
+class OtherFileFormat(ModelFileError):
+    """The file is of another well-known format, whatever its name says; `format` is that one's name."""
+
+    format: str
+
+
+@dataclass(eq=False)
+class BigEndianGguf(ModelFileError):
+    """A GGUF for processors of the other byte order (IBM Z)."""
+
+
+@dataclass(eq=False)
 class UnsupportedGgufVersion(ModelFileError):
     """The container version is not one this engine reads."""
 
@@ -101,6 +140,61 @@ class LoadFailed(ModelFileError):
     """llama.cpp refused the file; `reason` is its own last error line."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class NotAChatModel(ModelFileError):
+    """The file is sound, and what it holds can't answer questions."""
+
+
+@dataclass(eq=False)
+class ProjectorFile(NotAChatModel):
+    """The part of a multimodal model that sees or hears (mmproj); the model is another file."""
+
+
+@dataclass(eq=False)
+class AdapterFile(NotAChatModel):
+    """A LoRA or a control vector: changes to a model that is another file."""
+
+
+@dataclass(eq=False)
+class ImportanceMatrixFile(NotAChatModel):
+    """Statistics for quantizing a model."""
+
+
+@dataclass(eq=False)
+class VocabularyFile(NotAChatModel):
+    """A vocabulary without weights."""
+
+
+@dataclass(eq=False)
+class EmbeddingModel(NotAChatModel):
+    """An encoder, an embedding model or a reranker: it turns texts into numbers."""
+
+
+@dataclass(eq=False)
+class EncoderDecoderModel(NotAChatModel):
+    """A T5 or another model that reads with one half and writes with the other."""
+
+
+@dataclass(eq=False)
+class DiffusionModel(NotAChatModel):
+    """A language model that writes by diffusion, not token after token."""
+
+
+@dataclass(eq=False)
+class ImageModel(NotAChatModel):
+    """A model that makes images or video."""
+
+
+@dataclass(eq=False)
+class SpeechModel(NotAChatModel):
+    """A model that speaks, or that writes down what is said."""
+
+
+@dataclass(eq=False)
+class DraftModel(NotAChatModel):
+    """A helper that guesses tokens for a larger model."""
 
 
 @dataclass(eq=False)

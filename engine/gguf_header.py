@@ -31,13 +31,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import (
+    BigEndianGguf,
     DamagedHeader,
     ModelFileEmpty,
     ModelFileMissing,
-    NotGguf,
     TruncatedModel,
     UnsupportedGgufVersion,
 )
+from engine.foreign_files import PROBE_BYTES, foreign_file
 
 Value = int | float | bool | str | tuple[int | float | bool, ...]
 
@@ -129,8 +130,9 @@ class GgufHeader:
 def read_gguf_header(path: Path) -> GgufHeader:
     """Read and check the front of the GGUF file at `path`.
 
-    Raises ModelFileMissing, ModelFileEmpty, NotGguf, UnsupportedGgufVersion, DamagedHeader, and
-    TruncatedModel when the file ends before its header or its last tensor does.
+    Raises ModelFileMissing, ModelFileEmpty, what `foreign_file` makes of other files, BigEndianGguf,
+    UnsupportedGgufVersion, DamagedHeader, and TruncatedModel when the file ends before its header or its last
+    tensor does.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -160,6 +162,12 @@ class _Cursor:
         taken = self._buffer[self._at : self._at + n_bytes]
         self._at += n_bytes
         return taken
+
+    def peek(self, n_bytes: int) -> bytes:
+        """The next `n_bytes`, or as many as there are."""
+        n_bytes = min(n_bytes, self.size_bytes - self.position)
+        self._need(n_bytes)
+        return self._buffer[self._at : self._at + n_bytes]
 
     def number(self, layout: struct.Struct) -> int | float | bool:
         self._need(layout.size)
@@ -258,10 +266,13 @@ class _HeaderReader:
     def _read_version(self) -> int:
         if not self._cursor.size_bytes:
             raise ModelFileEmpty(self._path)
-        magic = self._cursor.take(min(4, self._cursor.size_bytes))
-        if magic != b"GGUF":
-            raise NotGguf(self._path, magic.hex(" "))
+        start = self._cursor.peek(PROBE_BYTES)
+        if not start.startswith(b"GGUF"):
+            raise foreign_file(self._path, start)
+        self._cursor.take(4)
         version = self._cursor.integer(_U32)
+        if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
+            raise BigEndianGguf(self._path)
         if version not in _VERSIONS:
             raise UnsupportedGgufVersion(self._path, version)
         return version

@@ -107,6 +107,8 @@ class Model(_Owner):
         self._is_bpe = api.llama_vocab_type(self._vocab) == api.LLAMA_VOCAB_TYPE_BPE
         self.n_parameters = int(api.llama_model_n_params(pointer))
         self.trained_context_tokens = int(api.llama_model_n_ctx_train(pointer))
+        # Of an older llama.cpp all layers are taken to have the large cache.
+        self.sliding_window = int(api.llama_model_n_swa(pointer)) if hasattr(api, "llama_model_n_swa") else 0
         self.end_token = int(api.llama_vocab_eos(self._vocab))
         self.begin_token = int(api.llama_vocab_bos(self._vocab))
         self.wants_begin = bool(api.llama_vocab_get_add_bos(self._vocab)) and self.begin_token >= 0
@@ -120,15 +122,21 @@ class Model(_Owner):
         return name.removeprefix("(guessed) ")
 
     @property
-    def generates_text(self) -> bool:
-        """Whether this is a plain decoder: no encoder, no embedding or diffusion model."""
-        api, pointer = self._api, self.pointer
-        diffusion = hasattr(api, "llama_model_is_diffusion") and api.llama_model_is_diffusion(pointer)
-        return bool(
-            api.llama_model_has_decoder(pointer)
-            and not api.llama_model_has_encoder(pointer)
-            and not diffusion
-        )
+    def has_decoder(self) -> bool:
+        """Whether it writes text, one token after another or by diffusion."""
+        return bool(self._api.llama_model_has_decoder(self.pointer))
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it reads with a part of its own, as T5 does."""
+        return bool(self._api.llama_model_has_encoder(self.pointer))
+
+    @property
+    def is_diffusion(self) -> bool:
+        """Whether it writes by diffusion; an older llama.cpp knows no such models."""
+        api = self._api
+        known = hasattr(api, "llama_model_is_diffusion")
+        return known and bool(api.llama_model_is_diffusion(self.pointer))
 
     @cached_property
     def control_tokens(self) -> tuple[ControlToken, ...]:
@@ -252,6 +260,8 @@ class Context(_Owner):
         parameters.n_ubatch = min(n_micro_batch, n_batch)
         parameters.n_threads = parameters.n_threads_batch = n_threads
         parameters.no_perf = True
+        if binding.has(parameters, "swa_full"):
+            parameters.swa_full = False  # layers with a sliding window keep that and no more, see `truncate`
         if binding.has(parameters, "n_outputs_max"):
             parameters.n_outputs_max = 1  # logits of the last token only, not of the whole micro-batch
         with binding.collected_errors() as lines:
@@ -274,6 +284,11 @@ class Context(_Owner):
         """Number of tokens in the KV cache: the truth after an abort or a failure."""
         return int(self._api.llama_memory_seq_pos_max(self._live_memory(), 0)) + 1
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether there is a cache of earlier tokens: encoders have none."""
+        return bool(self._memory)
+
     def use_threads(self, n_threads: int) -> None:
         """Compute with that many threads from the next evaluation on; costs nothing."""
         if n_threads != self._n_threads:
@@ -291,11 +306,24 @@ class Context(_Owner):
         return code == 0
 
     def truncate(self, n_tokens: int) -> bool:
-        """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't."""
-        if self._api.llama_memory_seq_rm(self._live_memory(), 0, n_tokens, -1):
+        """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't.
+
+        A layer with a sliding window has let go of what lies before it: going back is possible as long as
+        all that the next token sees is still there.
+        """
+        if self._keeps_what_is_seen_at(n_tokens) and self._api.llama_memory_seq_rm(
+            self._live_memory(), 0, n_tokens, -1
+        ):
             return True
         self._api.llama_memory_clear(self._memory, False)
         return False
+
+    def _keeps_what_is_seen_at(self, position: int) -> bool:
+        """Whether everything that a token at `position` sees, and that was ever cached, is cached still."""
+        window = self.model.sliding_window
+        if not window:
+            return True
+        return int(self._api.llama_memory_seq_pos_min(self._live_memory(), 0)) <= max(0, position - window)
 
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits after the last evaluated token, shape (n_vocab,): a view that `evaluate` overwrites."""

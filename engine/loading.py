@@ -12,9 +12,16 @@ from engine.architectures import require_architecture
 from engine.backend import Progress, untold
 from engine.chat_template import TemplateFormat
 from engine.cpu import performance_cores
-from engine.errors import ChatTemplateFailed, UnknownPromptFormat, UnsupportedArchitecture
+from engine.errors import (
+    ChatTemplateFailed,
+    DiffusionModel,
+    EmbeddingModel,
+    EncoderDecoderModel,
+    UnknownPromptFormat,
+)
 from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.llama import Context, Model, can_use_gpu, outputs_kept
+from engine.model_kinds import require_chat_model
 from engine.model_shape import ModelShape, read_model_shape
 from engine.named_templates import NAMED_TEMPLATES, recognise_template
 from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
@@ -70,8 +77,7 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
     plan = _plan(path, options)
     model = Model(path, gpu_layers=plan.gpu_layers, progress=progress)
     try:
-        if not model.generates_text:
-            raise UnsupportedArchitecture(path, plan.header.architecture)
+        _require_decoder(model)
         context = Context(
             model,
             context_tokens=plan.context_tokens,
@@ -79,6 +85,8 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
             n_micro_batch=plan.n_micro_batch,
             n_threads=plan.thread_counts[-1],
         )
+        if not context.has_memory:  # as with any encoder
+            raise EmbeddingModel(path)
         thoughts = _thoughts(plan, model)
         prompt_format = _prompt_format(plan, model, thoughts)
         session = Session(
@@ -100,6 +108,7 @@ def load_model(path: Path, options: LoadOptions, progress: Progress = untold) ->
 
 def _plan(path: Path, options: LoadOptions) -> _Plan:
     header = read_gguf_header(path)
+    require_chat_model(header)
     require_architecture(header)
     shape = read_model_shape(header)
     on_gpu = options.gpu_layers != 0 and can_use_gpu()
@@ -117,6 +126,16 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
         n_outputs = outputs_kept(plan.n_micro_batch)
         memory.require_memory(header, shape, plan.context_tokens, plan.n_micro_batch, n_outputs)
     return plan
+
+
+def _require_decoder(model: Model) -> None:
+    """What only llama.cpp knows: a kind of model that is newer than the rules for headers."""
+    if model.is_diffusion:
+        raise DiffusionModel(model.path)
+    if not model.has_decoder:
+        raise EmbeddingModel(model.path)
+    if model.has_encoder:
+        raise EncoderDecoderModel(model.path)
 
 
 def _thread_counts(options: LoadOptions) -> range:

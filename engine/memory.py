@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def estimate(
     vocabulary = shape.n_vocab * _BYTES_PER_TOKEN + model.n_merges * _BYTES_PER_MERGE
     return MemoryNeed(
         weights=model.weights,
-        kv_cache=context_tokens * shape.kv_width * _F16_BYTES,
+        kv_cache=_cached_elements(shape, context_tokens, n_batch) * _F16_BYTES,
         compute=activations + mask + logits + vocabulary + _FIXED_BYTES,
         repacked=model.repacked,
     )
@@ -137,12 +138,11 @@ def largest_context(
     steps of 256; None where no useful one does.
     """
     trained = model.shape.trained_context_tokens
-    # Beyond one batch the need grows by the same amount with every step.
-    lowest = _whole_steps(n_batch or MICRO_BATCH)
-    first = estimate(model, lowest, n_batch, n_outputs).total
-    step = estimate(model, lowest + _CONTEXT_STEP, n_batch, n_outputs).total - first
-    fitting = lowest + (available - first) // step * _CONTEXT_STEP
-    fitting = min(fitting, trained)
+    contexts = range(_CONTEXT_STEP, _whole_steps(trained) + 1, _CONTEXT_STEP)
+    n_fitting = bisect_right(
+        contexts, available, key=lambda tokens: estimate(model, tokens, n_batch, n_outputs).total
+    )
+    fitting = min(n_fitting * _CONTEXT_STEP, trained)
     return fitting if fitting >= min(_SMALLEST_CONTEXT, trained) else None
 
 
@@ -174,6 +174,13 @@ def require_memory(
         context_tokens=context_tokens,
         smaller_context_tokens=largest_context(model, available, n_batch, n_outputs),
     )
+
+
+def _cached_elements(shape: ModelShape, context_tokens: int, n_batch: int) -> int:
+    """Keys and values: layers with a window keep that and one batch (llama-kv-cache-iswa.cpp)."""
+    n_kept = min(context_tokens, _whole_steps(shape.sliding_window + n_batch))
+    everywhere = shape.kv_width - shape.sliding_kv_width
+    return context_tokens * everywhere + n_kept * shape.sliding_kv_width
 
 
 def _whole_steps(context_tokens: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from engine.errors import DamagedHeader
 from engine.gguf_header import GgufHeader
+from engine.sliding_window import n_layers_with_cache, read_sliding_layers
 
 _MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _MAX_WIDTH = 1 << 20
@@ -30,7 +31,7 @@ _FRACTIONS = (
 @dataclass(frozen=True, slots=True)
 class ModelShape:
     """Dimensions of a transformer; `kv_width` is the number of key and value elements of a token, all
-    layers.
+    layers. sliding_kv_width: those of it in layers that see the last `sliding_window` tokens only.
     """
 
     n_layers: int
@@ -40,12 +41,14 @@ class ModelShape:
     n_vocab: int
     kv_width: int
     trained_context_tokens: int
+    sliding_window: int = 0
+    sliding_kv_width: int = 0
 
 
 def read_model_shape(header: GgufHeader) -> ModelShape:
     """Read the dimensions of the model in `header`. Raises DamagedHeader for values no model has."""
     fields = _Fields(header)
-    if not header.tensors:
+    if not header.tensors and header.metadata.get("split.count", 1) in (0, 1):
         raise DamagedHeader(header.path, "no tensors")
     for name, lowest, highest in _FRACTIONS:
         fields.check_number(name, lowest, highest)
@@ -56,19 +59,37 @@ def read_model_shape(header: GgufHeader) -> ModelShape:
     n_heads = max(heads)
     if n_heads > n_embd:
         raise DamagedHeader(header.path, f"attention.head_count {n_heads} with embedding_length {n_embd}")
-    head_width = fields.integer(
-        "attention.key_length", 1, _MAX_WIDTH, default=max(1, n_embd // max(1, n_heads))
-    )
-    value_width = fields.integer("attention.value_length", 1, _MAX_WIDTH, default=head_width)
+    kv_width, sliding_kv_width, window = _kv_widths(header, fields, kv_heads, n_embd // max(1, n_heads))
     return ModelShape(
         n_layers=n_layers,
         n_embd=n_embd,
         n_ff=max(fields.per_layer("feed_forward_length", n_layers, default=4 * n_embd, maximum=_MAX_WIDTH)),
         n_heads=n_heads,
         n_vocab=_n_vocab(header, fields),
-        kv_width=sum(kv_heads) * (head_width + value_width),
+        kv_width=kv_width,
         trained_context_tokens=fields.integer("context_length", 1, _MAX_CONTEXT, default=2048),
+        sliding_window=window,
+        sliding_kv_width=sliding_kv_width,
     )
+
+
+def _kv_widths(
+    header: GgufHeader, fields: _Fields, kv_heads: tuple[int, ...], n_embd_head: int
+) -> tuple[int, int, int]:
+    """Elements of keys and values in all layers, in those with a window, and the window in tokens."""
+    key = fields.integer("attention.key_length", 1, _MAX_WIDTH, default=max(1, n_embd_head))
+    value = fields.integer("attention.value_length", 1, _MAX_WIDTH, default=key)
+    widths = [n * (key + value) for n in kv_heads[: n_layers_with_cache(header, len(kv_heads))]]
+    sliding = read_sliding_layers(header, len(kv_heads))
+    if sliding is None:
+        return sum(widths), 0, 0
+    key = fields.integer("attention.key_length_swa", 1, _MAX_WIDTH, default=key)
+    value = fields.integer("attention.value_length_swa", 1, _MAX_WIDTH, default=value)
+    for layer, slides in enumerate(sliding.slides[: len(widths)]):
+        if slides:
+            widths[layer] = kv_heads[layer] * (key + value)
+    sliding_width = sum(width for width, slides in zip(widths, sliding.slides, strict=False) if slides)
+    return sum(widths), sliding_width, sliding.window
 
 
 def _n_vocab(header: GgufHeader, fields: _Fields) -> int:

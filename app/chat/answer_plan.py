@@ -20,6 +20,7 @@ from app.settings import SettingsStore
 from convert.i18n import Language, system_language
 from engine.models.model_sampling import ModelSampling, resolve_for
 from engine.partial_sampling import NOTHING, PartialSampling, ResolvedSampling
+from engine.prompt import PROMPT_FORMATS, TEMPLATE
 from engine.types import ModelInfo, Sampling
 
 _log = logging.getLogger(__name__)
@@ -114,4 +115,11 @@ class Planner:
     def _model_sampling(self, choice: ModelChoice) -> ModelSampling:
         if choice.path is None or choice.is_demo:
             return DEMO_SAMPLING
-        return self._values.of_file(choice.path, self._settings.settings.load)
+        settings = self._settings.settings
+        kept = settings.prompt_formats.get(choice.key)
+        load = settings.load
+        if kept is not None:  # what a template of one's own says does not matter for sampling
+            load = replace(
+                load, prompt_format=kept if kept in PROMPT_FORMATS else TEMPLATE, chat_template=None
+            )
+        return self._values.of_file(choice.path, load)

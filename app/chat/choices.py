@@ -56,9 +56,10 @@ def find_choice(key: str | None, home: Home) -> ModelChoice:
 
 
 def find_key(path: Path, home: Home) -> str:
-    """The key of the model at `path`: its name in the library, else the path itself."""
-    known = (choice.key for choice in list_choices(home) if choice.path == path)
-    return next(known, str(path))
+    """The key of the model that the file at `path` belongs to: its name in the library, else its path."""
+    first = find_parts(path).path
+    known = (choice.key for choice in list_choices(home) if choice.path == first)
+    return next(known, str(first))
 
 
 def require_file(choice: ModelChoice, home: Home) -> Path:

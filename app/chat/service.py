@@ -120,6 +120,20 @@ class ChatService:
         """As `choose_model`, by the model's file; None is the demo."""
         self.choose_model(DEMO.key if path is None else find_key(path, self.home))
 
+    def choose_prompt_format(self, path: Path, chosen: str | None) -> None:
+        """Put questions to the model at `path` in another format from now on: a name of
+        `engine.prompt.PROMPT_FORMATS` or the path of a chat template; None is what its file says.
+
+        A model that is loaded is loaded anew. Raises SettingsNotSaved.
+        """
+        self.settings.set_prompt_format(find_key(path, self.home), chosen)
+        if self.state.model is not None and self.state.model.path == path:
+            self._answering.load()
+
+    def prompt_format(self, path: Path) -> str | None:
+        """What was chosen for the model at `path`, see `choose_prompt_format`. May wait for the disk."""
+        return self.settings.settings.prompt_formats.get(find_key(path, self.home))
+
     def load(self, *, ignore_memory: bool = False) -> None:
         """Load the chosen model in the background, so that the first answer comes sooner.
 

@@ -11,7 +11,7 @@ from app.arguments import add_command, add_model_options, load_options, positive
 from app.benchmark import Report, Run, measure
 from app.commands.model_tables import print_table
 from app.i18n import Texts
-from app.shell import EXIT_OK, Shell
+from app.shell import EXIT_OK, Shell, warn_of_context
 from convert.i18n import size_text
 from convert.i18n.arguments import LocalizedParser
 
@@ -56,6 +56,8 @@ def _measure(options: argparse.Namespace, shell: Shell) -> Report:
                 shell.terminal.note(shell.texts.text("bench.running", number=number, total=options.repeat))
             info, measured = measure(backend, model.path, wanted, options.tokens)
             runs.append(measured)
+            if number == 1:
+                warn_of_context(options.ctx, info, shell)
     finally:
         backend.unload()
     return Report(info, runs, worker_peak_rss_bytes(backend) or peak_rss_bytes())

@@ -19,7 +19,7 @@ from app.errors import DataFolderNotWritable
 from app.model_values import ModelValues
 from app.models.finding import DEMO_NAME, open_library
 from app.settings import read_settings
-from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell
+from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell, warn_of_context
 from app.terminal import remove_surrogates
 from convert.i18n.arguments import LocalizedParser
 from engine.models.model_sampling import resolve_for
@@ -51,6 +51,9 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
         load = load_options(options, model.threads)
         info = backend.load(model.path, load)
+        warn_of_context(options.ctx, info, shell)
+        for line in _base_notes(info, shell):
+            shell.terminal.note(line)
         if not model.is_demo:
             open_library(shell.home).note_used(model.path)
         for remark in _thinking_remarks(options, info, shell):
@@ -65,16 +68,28 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
 
 
 def _question(options: argparse.Namespace, shell: Shell) -> str | None:
-    """The PROMPT, from stdin where it is `-`; None for a conversation. Exits with 2 if empty."""
+    """The PROMPT, or stdin where it is `-`, and what was piped besides; None for a conversation.
+
+    Exits with 2 if empty.
+    """
     if options.prompt is None:
         if options.json:
             options.parser.error(shell.texts.text("chat.json_needs_prompt"))
         return None
-    text: str = shell.terminal.stdin.read() if options.prompt == "-" else options.prompt
-    text = remove_surrogates(text).removeprefix("\ufeff").rstrip("\r\n")
-    if not text.strip():
+    is_stdin = options.prompt == "-"
+    asked = _clean(shell.terminal.stdin.read() if is_stdin else options.prompt)
+    if not asked.strip():
         options.parser.error(shell.texts.text("chat.empty_prompt"))
-    return text
+    piped = "" if is_stdin else _clean(shell.terminal.read_piped(lambda: _say_waiting(shell)))
+    return f"{asked}\n\n{piped}" if piped.strip() else asked
+
+
+def _clean(text: str) -> str:
+    return remove_surrogates(text).removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _say_waiting(shell: Shell) -> None:
+    shell.terminal.note(shell.texts.text("chat.waiting_for_stdin"))
 
 
 def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:
@@ -146,6 +161,15 @@ def _greeting(info: ModelInfo, model: ChosenModel, shell: Shell) -> list[str]:
     if model.is_demo:
         lines += [shell.texts.text("chat.demo"), shell.texts.text("chat.better_models")]
     return [*lines, shell.texts.text("chat.hint")]
+
+
+def _base_notes(info: ModelInfo, shell: Shell) -> list[str]:
+    """What to expect of a model that only continues text; nothing of others."""
+    if not info.is_base:
+        return []
+    text = shell.texts.text
+    likely = [text("chat.base.likely", format=info.likely_format)] if info.likely_format else []
+    return [text("chat.base"), *likely]
 
 
 def _name(info: ModelInfo, model: ChosenModel, shell: Shell) -> str:

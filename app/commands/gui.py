@@ -9,6 +9,8 @@ from app.shell import EXIT_OK, Shell
 from convert.i18n.arguments import LocalizedParser, typed_path
 
 NAME = "gui"
+OPTIONS = ("--web", "--port", "--no-browser")
+"""What it takes, also without its name."""
 
 
 def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: LocalizedParser) -> None:
@@ -18,9 +20,10 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
         "path", nargs="?", metavar="PATH", type=typed_path, help=parser.text("gui.path")
     )
     add = parser.options.add_argument
-    add("--web", action="store_true", help=parser.text("gui.web"))
-    add("--port", metavar="N", type=port, default=0, help=parser.text("gui.port"))
-    add("--no-browser", action="store_true", help=parser.text("gui.no_browser"))
+    web, port_option, no_browser = OPTIONS
+    add(web, action="store_true", help=parser.text("gui.web"))
+    add(port_option, metavar="N", type=port, default=0, help=parser.text("gui.port"))
+    add(no_browser, action="store_true", help=parser.text("gui.no_browser"))
     parser.set_defaults(run=run)
 
 

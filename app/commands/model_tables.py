@@ -47,12 +47,12 @@ def local_table(texts: Texts, models: Iterable[Mapping[str, Any]]) -> Table:
     """Models on this disk."""
     table = _table(texts, "name", "size_bytes", "quantization", "fit", "license", "source")
     for model in models:
-        problem = texts.text("models.fit.damaged") if model["problem"] else None
+        kind = model["problem_kind"]
         table.add_row(
             _plain(model["name"]),
             size_text(model["size_bytes"]),
             model["quantization"] or _UNKNOWN,
-            problem or fit_text(texts, model["fit"]),
+            texts.text(f"models.problem.{kind}") if kind else fit_text(texts, model["fit"]),
             _plain(model["license"]),
             _plain(model["source"]),
         )

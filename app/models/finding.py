@@ -16,7 +16,7 @@ from app.errors import AppError, ModelIsFolder, ModelNotFound, ModelNotListed
 from app.home import Home
 from engine.models.catalog import Catalog, parse_catalog
 from engine.models.library import Library
-from engine.models.places import find_hf_cache, strip_suffix
+from engine.models.places import find_hf_cache, find_parts, strip_suffix
 from engine.models.user_entries import UserEntries
 
 DEMO_NAME = "demo"
@@ -43,18 +43,16 @@ def open_entries(home: Home) -> UserEntries:
 def find_model(name: str, home: Home) -> Path:
     """The GGUF that `name` means: an existing path first, then a model of the library.
 
-    There, upper and lower case and the suffix `.gguf` don't matter. Raises ModelNotFound and ModelIsFolder.
+    There, upper and lower case and the suffix `.gguf` don't matter. Any file of a split model leads to its
+    first one. Raises ModelNotFound, ModelIsFolder and PartsMissing.
     """
     path = Path(os.path.expanduser(name))
-    if os.path.isfile(path):
-        return path
-    known = model_paths(home)
-    found = _find_by_name(strip_suffix(name), known)
+    found = path if os.path.isfile(path) else _find_by_name(strip_suffix(name), model_paths(home))
     if found is not None:
-        return found
+        return _first_file(found)
     if os.path.isdir(path):
         raise ModelIsFolder(path)
-    raise ModelNotFound(name, home.models, (DEMO_NAME, *known))
+    raise ModelNotFound(name, home.models, (DEMO_NAME, *list_names(home)))
 
 
 def not_listed(name: str, home: Home, known: Iterable[str]) -> AppError:
@@ -71,6 +69,13 @@ def model_paths(home: Home) -> dict[str, Path]:
 def list_names(home: Home) -> tuple[str, ...]:
     """Names of all models in the library, without suffix, in order."""
     return tuple(model_paths(home))
+
+
+def _first_file(path: Path) -> Path:
+    """What is loaded of the model that the file at `path` belongs to."""
+    model = find_parts(path)
+    model.require_all()
+    return model.path
 
 
 def _find_by_name(wanted: str, known: dict[str, Path]) -> Path | None:

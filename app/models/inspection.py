@@ -188,8 +188,7 @@ def _require(path: Path) -> None:
 
 def _gguf_facts(path: Path, machine: Machine) -> GgufFacts:
     found = find_parts(path.absolute())
-    if found.missing_parts:
-        raise PartsMissing(found.path, found.n_parts, found.missing_parts)
+    found.require_all()
     summary = summarize(found.path, found.parts)
     try:
         size_bytes = sum(part.stat().st_size for part in found.parts)

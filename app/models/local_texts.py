@@ -16,6 +16,11 @@ from app.models.local_shelf import ShelfRow
 from engine.models.header_summary import HeaderSummary
 
 _FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA", "qwen2": "Qwen2", "qwen3": "Qwen3", "baichuan": "Baichuan"}
+_FORMAT_NAMES = {
+    **{"belle": "BELLE", "belle-card": "BELLE-card", "belle-llama": "BELLE-LLaMA", "chatml": "ChatML"},
+    **{"llama3": "Llama 3", "llama2": "Llama 2", "gemma": "Gemma", "phi3": "Phi-3", "mistral": "Mistral"},
+    **{"zephyr": "Zephyr", "deepseek": "DeepSeek"},
+}
 _UNKNOWN_TYPE = "?"
 
 
@@ -69,9 +74,12 @@ def prompt_text(prompt_format: str, texts: Texts) -> str:
     """How questions are put to it."""
     if prompt_format in ("template", "base"):
         return texts.text(f"library.prompt.{prompt_format}")
-    return texts.text(
-        "library.prompt.named", name=prompt_format.replace("belle", "BELLE").replace("llama", "LLaMA")
-    )
+    return texts.text("library.prompt.named", name=format_name(prompt_format))
+
+
+def format_name(prompt_format: str) -> str:
+    """A format as its makers write its name."""
+    return _FORMAT_NAMES.get(prompt_format, prompt_format)
 
 
 def used_text(used_at: float | None, texts: Texts, now: float | None = None) -> str:

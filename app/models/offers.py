@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from convert.recipes import AUTO, DEFAULT_TARGET
-from engine.memory import Footprint
 from engine.models.catalog import Architecture, Catalog, CatalogFile, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, Verdict, choose, judge, judge_best
 from engine.models.machine import Machine
 
-Family = Literal["BLOOM", "LLaMA", "LLaMA-EXT"]
-FAMILIES: tuple[Family, ...] = ("BLOOM", "LLaMA", "LLaMA-EXT")
+Family = Literal["BLOOM", "LLaMA", "LLaMA-EXT", "small"]
+FAMILIES: tuple[Family, ...] = ("BLOOM", "LLaMA", "LLaMA-EXT", "small")
 
 _BITS = re.compile(r"(\d)bit")
 # Bits a weight in the blocks that GPTQ's matrices become, with their scales; all others become q8_0.
@@ -82,7 +81,9 @@ class Offer:
 
     @property
     def family(self) -> Family:
-        """Which of the families people tell apart."""
+        """Which of the families people tell apart; of others than BELLE's, all are one."""
+        if self.model.group == "small":
+            return "small"
         name = self.model.family
         if name.startswith("bloom"):
             return "BLOOM"
@@ -196,8 +197,7 @@ def _published(model: CatalogModel, architecture: Architecture | None, machine: 
             result_bytes, is_estimate = _kept_bytes(architecture, weights), True
         fit = None
         if architecture is not None and result_bytes is not None:
-            footprint = _with_weights(architecture, result_bytes)
-            fit = judge(footprint, machine) if footprint is not None else None
+            fit = judge(architecture.footprint_of(result_bytes), machine)
         options.append(Option(variant, download_bytes, result_bytes, fit, is_estimate))
     running = (option for option in options if option.fit is not None and option.fit.verdict != Verdict.NO)
     chosen = next(running, options[0])
@@ -209,12 +209,7 @@ def _kept_bytes(architecture: Architecture | None, weights: CatalogFile | None) 
     bits = _BITS.search(weights.name) if weights is not None else None
     if architecture is None or bits is None or int(bits[1]) not in _BLOCK_BITS:
         return None
-    n_embeddings = architecture.n_vocab * architecture.n_embd * (2 if architecture.is_gated else 1)
+    is_tied = architecture.is_tied or not architecture.is_gated
+    n_embeddings = architecture.n_vocab * architecture.n_embd * (1 if is_tied else 2)
     n_others = max(0, architecture.n_parameters - n_embeddings)
     return int((n_embeddings * 8.5 + n_others * _BLOCK_BITS[int(bits[1])]) / 8)
-
-
-def _with_weights(architecture: Architecture, size_bytes: int) -> Footprint | None:
-    """A model of these dimensions whose weights take so much."""
-    known = next((architecture.footprint(name) for name in architecture.gguf_bytes), None)
-    return replace(known, weights=size_bytes) if known is not None else None

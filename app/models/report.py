@@ -9,6 +9,7 @@ from app.i18n import Texts
 from app.models.errands import Get
 from app.models.job_records import JobRecord
 from app.models.offers import Option, make_offer
+from app.models.problem_kinds import problem_kind
 from app.models.unfinished import is_at_work, own_name
 from convert.recipes import AUTO
 from engine.models.catalog import Catalog, CatalogModel
@@ -33,7 +34,7 @@ def listing_report(listing: Listing, library: Library, machine: Machine, texts: 
 
 
 def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str, Any]:
-    """A model on this disk; `problem` is a sentence where it can't be used."""
+    """A model on this disk; `problem` is a sentence where it can't be used, `problem_kind` a name for it."""
     summary = model.summary
     return {
         "name": model.name,
@@ -54,6 +55,7 @@ def local_report(model: LocalModel, machine: Machine, texts: Texts) -> dict[str,
         "used_at": model.used_at,
         "moved_from": str(model.moved_from) if model.moved_from else None,
         "problem": texts.error(model.problem) if model.problem else None,
+        "problem_kind": problem_kind(model.problem) if model.problem else None,
         "fit": fit_report(judge(summary.footprint, machine)) if summary and not model.problem else None,
     }
 
@@ -71,6 +73,7 @@ def catalog_report(model: CatalogModel, catalog: Catalog, machine: Machine, text
         "name": model.name,
         "repo": model.repo,
         "family": model.family,
+        "group": model.group,
         "license": model.license,
         "form": model.form,
         "prompt_format": model.prompt_format,

@@ -142,8 +142,16 @@ def _source(wish: Wish) -> str:
 
 def _offered_types(model: CatalogModel) -> tuple[str, ...]:
     """What can be asked for: what it can be converted to, and which of its variants."""
-    variants = () if len(model.variants) < 2 or model.form == "hf" else model.variants
+    variants = model.variants if _has_choice(model) else ()
     return (AUTO, *variants) if model.form == "gguf" else (AUTO, *TARGETS, *variants)
+
+
+def _has_choice(model: CatalogModel) -> bool:
+    """Whether one weight file is taken by its name: of several, and of the GGUF files in a repository, which
+    may hold more than the catalog lists.
+    """
+    is_named = model.form == "gguf" and model.variants != ("",)
+    return model.form != "hf" and (is_named or len(model.variants) > 1)
 
 
 def _known_type(name: str, target: str | None, offered: tuple[str, ...]) -> str | None:
@@ -164,7 +172,7 @@ def _variant(model: CatalogModel, target: str | None) -> str:
 
 def _file(model: CatalogModel, target: str | None) -> str | None:
     """The one weight file to take, where the repository holds several models."""
-    if len(model.variants) < 2 or model.form == "hf":
+    if not _has_choice(model):
         return None
     chosen = model.variant_files(_variant(model, target))
     return next((item.name for item in chosen if item.role == "weights"), None)

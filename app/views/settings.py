@@ -19,6 +19,7 @@ from app.components.settings.settings_section import row, section
 from app.i18n import window_size
 from app.models.candidates import Candidate, read_candidates
 from app.models.fit_texts import fit_word
+from app.models.problem_kinds import problem_kind
 from app.settings import Settings
 from app.views.context import ViewContext
 from engine.models.fit import Verdict
@@ -83,8 +84,8 @@ class SettingsView(ft.Container):
         facts = [t("settings.demo_model") if choice.is_demo else choice.name]
         if choice.size_bytes is not None:
             facts.append(window_size(choice.size_bytes))
-        if not candidate.is_usable:
-            facts.append(t("library.unusable"))
+        if row is not None and row.model.problem is not None:
+            facts.append(t(f"library.problem.{problem_kind(row.model.problem)}"))
         elif row is not None and row.fit is not None and row.fit.verdict is Verdict.NO:
             facts.append(fit_word(row.fit, self._context.texts))
         return ft.DropdownOption(choice.key, text=" · ".join(facts), disabled=not candidate.is_usable)

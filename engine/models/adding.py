@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.models.errors import ModelNotAdded, ModelNotReadable, PartsMissing
+from engine.models.errors import ModelNotAdded, ModelNotReadable
 from engine.models.file_lock import lock_file
 from engine.models.free_names import renamed, unlike_names
 from engine.models.header_summary import summarize
@@ -63,8 +63,7 @@ def add_gguf(
     ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
     """
     found = find_parts(source.absolute())
-    if found.missing_parts:
-        raise PartsMissing(found.path, found.n_parts, found.missing_parts)
+    found.require_all()
     summarize(found.path, found.parts)
     if how == "in-place":
         library.note(found.path, source=str(found.path), in_place=True)

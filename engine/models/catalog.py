@@ -20,6 +20,7 @@ _MAX_TEXT = 4 << 20
 
 Form = Literal["hf", "gptq-pt", "xor-hf", "xor-gptq", "gguf", "private-container"]
 Role = Literal["weights", "tokenizer", "config"]
+Group = Literal["belle", "small"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,10 @@ class Mirrors:
 class Architecture:
     """A model family's dimensions.
 
-    has_merges: byte-level BPE, with about as many merges as tokens. gguf_bytes: the weights' size by
-    quantization, as our converter's recipes make them.
+    n_kv_heads, head_width: of keys and values; None is as many heads as there are for queries, and the
+    embedding's share of each. has_merges: byte-level BPE, with about as many merges as tokens. is_tied: the
+    output is the embedding once more. gguf_bytes: the weights' size by quantization, as our converter's
+    recipes make them; empty where the makers publish GGUF files themselves.
     """
 
     name: str
@@ -84,24 +87,33 @@ class Architecture:
     context_tokens: int
     is_gated: bool
     has_merges: bool
+    n_kv_heads: int | None = None
+    head_width: int | None = None
+    is_tied: bool = False
     gguf_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def footprint(self, quantization: str) -> Footprint | None:
         """For the memory estimate; None for a quantization whose size is not known."""
         size_bytes = self.gguf_bytes.get(quantization)
-        if size_bytes is None:
-            return None
+        return self.footprint_of(size_bytes) if size_bytes is not None else None
+
+    def footprint_of(self, weights_bytes: int) -> Footprint:
+        """For the memory estimate, of weights that take so much."""
         shape = ModelShape(
             n_layers=self.n_layers,
             n_embd=self.n_embd,
             n_ff=self.n_ff,
             n_heads=self.n_heads,
             n_vocab=self.n_vocab,
-            kv_width=2 * self.n_layers * self.n_embd,
+            kv_width=2 * self.n_layers * (self.n_kv_heads or self.n_heads) * self._head_width,
             trained_context_tokens=self.context_tokens,
         )
         n_merges = self.n_vocab if self.has_merges else 0
-        return Footprint(shape, size_bytes, is_gated=self.is_gated, n_merges=n_merges)
+        return Footprint(shape, weights_bytes, is_gated=self.is_gated, n_merges=n_merges)
+
+    @property
+    def _head_width(self) -> int:
+        return self.head_width or self.n_embd // self.n_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,8 @@ class CatalogModel:
     id: what a person types. repo: on the hub. architecture: None where it is not known. prompt_format: one of
     `engine.prompt.PROMPT_FORMATS`; prompt_verified: whether that was seen on the weights or their card.
     files: None where the list is not known. rank: lower is recommended first; None is not recommended.
-    is_set: it is several models, each in a folder of the repository; which ones, the hub tells.
+    is_set: it is several models, each in a folder of the repository; which ones, the hub tells. group: BELLE
+    itself, or the smaller and newer models of others that stand beside it.
     """
 
     id: str
@@ -130,6 +143,7 @@ class CatalogModel:
     mirrors: Mirrors = Mirrors()
     rank: int | None = None
     is_set: bool = False
+    group: Group = "belle"
 
     @property
     def can_be_used(self) -> bool:
@@ -244,6 +258,9 @@ def _architecture(
         context_tokens=numbers.context_tokens,
         is_gated=numbers.is_gated,
         has_merges=numbers.has_merges,
+        n_kv_heads=numbers.n_kv_heads,
+        head_width=numbers.head_width,
+        is_tied=numbers.is_tied,
         gguf_bytes=dict(sizes),
     )
 
@@ -259,9 +276,13 @@ class _Dimensions:
     context_tokens: int
     is_gated: bool
     has_merges: bool
+    n_kv_heads: int | None = None
+    head_width: int | None = None
+    is_tied: bool = False
 
     def __post_init__(self) -> None:
-        counts = (self.n_parameters, self.n_layers, self.n_embd, self.n_ff, self.n_heads, self.n_vocab)
+        counts = [self.n_parameters, self.n_layers, self.n_embd, self.n_ff, self.n_heads, self.n_vocab]
+        counts += [count for count in (self.n_kv_heads, self.head_width) if count is not None]
         if min(*counts, self.context_tokens) < 1:
             raise JsonMismatch("architectures", "positive numbers")
 

@@ -98,10 +98,14 @@ class ModelChanged(LibraryFileError):
 
 @dataclass(eq=False)
 class PartsMissing(LibraryFileError):
-    """Of the `n_parts` files of a split model, those with the numbers `missing` are not there."""
+    """Of the `n_parts` files of a split model, those with the numbers `missing` are not there.
+
+    first_missing: the name of the first of them.
+    """
 
     n_parts: int
     missing: tuple[int, ...]
+    first_missing: str
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.errors import TruncatedModel
 from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.memory import Footprint, footprint
+from engine.model_kinds import require_chat_model
 from engine.model_shape import read_model_shape
 from engine.prompt import detect_format
 
@@ -31,12 +32,16 @@ _TENSOR_TYPES = {
 }
 
 
+EDITION = 1
+"""Which rules a summary follows; one that was kept by older rules is made anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderSummary:
     """A model as its header describes it.
 
     title: `general.name`, "" without one. quantization: as `belle-convert --type` names it, "?" where it is
-    none of them. prompt_format: the one the engine would choose.
+    none of them. prompt_format: the one the engine would choose. edition: see `EDITION`.
     """
 
     title: str
@@ -46,6 +51,7 @@ class HeaderSummary:
     license: str | None
     prompt_format: str
     footprint: Footprint
+    edition: int = 0
 
 
 def summarize(path: Path, parts: tuple[Path, ...] = ()) -> HeaderSummary:
@@ -71,6 +77,7 @@ def summarize(path: Path, parts: tuple[Path, ...] = ()) -> HeaderSummary:
 
 
 def _summarize_one(header: GgufHeader) -> HeaderSummary:
+    require_chat_model(header)
     shape = read_model_shape(header)
     return HeaderSummary(
         title=header.text("general.name") or "",
@@ -80,6 +87,7 @@ def _summarize_one(header: GgufHeader) -> HeaderSummary:
         license=header.text("general.license") or None,
         prompt_format=detect_format(header.architecture, header.text("tokenizer.chat_template")),
         footprint=footprint(header, shape),
+        edition=EDITION,
     )
 
 

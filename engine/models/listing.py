@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.errors import EngineError, ModelFileError
-from engine.models.errors import ModelChanged, PartsMissing
-from engine.models.header_summary import HeaderSummary, summarize
+from engine.models.errors import ModelChanged
+from engine.models.header_summary import EDITION, HeaderSummary, summarize
 from engine.models.places import FoundModel, Place, strip_suffix
 from engine.models.presence import look_at_path
 from engine.models.records import FileState, Record, is_in
@@ -100,11 +100,11 @@ def describe(found: FoundModel, state: FileState, record: Record | None) -> tupl
     """The list's row, and a record worth keeping where the header had to be read."""
     known = record or Record(state.size_bytes, state.mtime_ns)
     is_fresh = known.fits(state)
-    summary = known.summary if is_fresh else None
+    summary = known.summary if is_fresh and known.summary and known.summary.edition == EDITION else None
     problem: EngineError | None = None
     learned = None
-    if found.missing_parts:
-        summary, problem = None, PartsMissing(found.path, found.n_parts, found.missing_parts)
+    if found.gap is not None:
+        summary, problem = None, found.gap
     elif summary is None:
         try:
             summary = summarize(found.path, found.parts)

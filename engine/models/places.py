@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.models.parts import PART, joined_hash
+from engine.models.errors import PartsMissing
+from engine.models.parts import PART, joined_hash, part_names
 from engine.models.presence import look_at_path
 
 Place = Literal["models", "folder", "in-place", "hf-cache"]
@@ -56,6 +57,19 @@ class FoundModel:
             return ()
         there = {_part_number(path) for path in self.parts}
         return tuple(number for number in range(1, self.n_parts + 1) if number not in there)
+
+    @property
+    def gap(self) -> PartsMissing | None:
+        """The error for it where files are missing."""
+        missing = self.missing_parts
+        if not missing:
+            return None
+        return PartsMissing(self.path, self.n_parts, missing, part_names(self.path.name)[missing[0] - 1])
+
+    def require_all(self) -> None:
+        """Raise PartsMissing unless all of its files are there."""
+        if (gap := self.gap) is not None:
+            raise gap
 
 
 def scan_folder(folder: Path, place: Place) -> tuple[FoundModel, ...]:

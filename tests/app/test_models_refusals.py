@@ -289,10 +289,13 @@ def test_what_is_empty_is_called_empty(chatbelle: Run, tmp_path: Path) -> None:
 
 def test_a_command_that_is_advised_can_be_copied(chatbelle: Run, tmp_path: Path) -> None:
     file = tmp_path / "no model.gguf"
-    file.write_bytes(b"PK\x03\x04")
+    file.write_bytes(b"none")
+    archive = tmp_path / "an archive.gguf"
+    archive.write_bytes(b"PK\x03\x04")
 
-    for path in (file, tmp_path):
-        advice = sentence(chatbelle("chat", "--model", str(path), "hello")).partition("first: ")[2]
+    for path in (file, archive, tmp_path):
+        said = sentence(chatbelle("chat", "--model", str(path), "hello"))
+        advice = said[said.index("belle-convert") :]
         assert shlex.split(advice)[:3] == ["belle-convert", "to-gguf", str(path)]
 
 

@@ -55,15 +55,48 @@ def test_less_memory_leads_to_a_smaller_type() -> None:
     assert offer.fit.need.total <= 4.8 * GB
 
 
+@pytest.mark.parametrize(
+    ("total_gb", "available_gb", "expected"),
+    [
+        (8, 4, "qwen3-4b"),
+        (4, 3, "qwen3-4b"),
+        (4, 2.5, "qwen3-1.7b"),
+        (4, 1.8, "minicpm5-1b"),
+        (2, 1, "minicpm5-1b"),
+        (1, 0.6, "qwen2.5-0.5b"),
+    ],
+)
+def test_where_belle_does_not_fit_a_smaller_model_is_recommended(
+    total_gb: float, available_gb: float, expected: str
+) -> None:
+    offer = recommend(_offers(total_gb, available_gb).values())
+
+    assert offer is not None
+    assert offer.model.id == expected
+    assert offer.model.license == "apache-2.0"
+    assert offer.fit is not None
+    assert offer.fit.need.total <= available_gb * GB
+    assert offer.chosen.download_bytes == offer.chosen.result_bytes
+    assert offer.chosen_type == offer.chosen.name
+
+
+def test_a_model_whose_size_is_not_known_has_no_verdict_and_can_be_had() -> None:
+    offer = _offers()["granite-4.0-micro"]
+    unknown = offer.option("q8_0")
+
+    assert (unknown.download_bytes, unknown.fit) == (None, None)
+    assert offer.chosen.name == "q4_k_m"
+
+
 def test_nothing_is_recommended_that_does_not_fit_and_the_lightest_says_what_is_missing() -> None:
-    offers = _offers(4, 2).values()
+    offers = _offers(1, 0.3).values()
 
     assert recommend(offers) is None
     offer = lightest(offers)
     assert offer is not None
     text = none_fits_text(offer, Texts("en"))
     assert offer.model.name in text
-    assert "2.00 GB are available" in text
+    assert "300 MB are available" in text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -139,6 +172,9 @@ def test_families_are_those_that_people_tell_apart() -> None:
     assert offers["belle-llama2-13b-chat-gguf"].family == "LLaMA"
     assert offers["belle-llama-ext-7b"].family == "LLaMA-EXT"
     assert offers["belle-on-open-datasets"].family == "LLaMA-EXT"
+    small = {offer.model.id for offer in offers.values() if offer.family == "small"}
+    assert small == {model.id for model in CATALOG.models if model.group == "small"}
+    assert len(small) >= 6
 
 
 def test_filters_leave_out_what_is_not_asked_for() -> None:

@@ -119,9 +119,13 @@ def test_every_type_that_is_shown_can_be_asked_for(
         for name in (report["chosen"], *report["outputs"]):
             assert _plan(library, machine, _folder(model), target=name)
         if model.form == "gguf":
-            assert list(report["outputs"]) == ["q4_0", "f16"]
+            assert list(report["outputs"]) == list(model.variants)
             with pytest.raises(TypeNotOffered):
                 _plan(library, machine, model.id, target="q4_k_s")
+            for name in model.variants:  # a repository may hold more files than the catalog lists
+                wish = _plan(library, machine, model.id, target=name).wish
+                assert wish is not None
+                assert wish.file in [item.name for item in model.variant_files(name)]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,10 @@ _SAMPLES: dict[str, Any] = {
 
 
 # Languages are named in their own, and some settings only have an English name.
-NAMES = {"settings.zh-CN", "settings.en", "settings.top_k", "settings.top_p", "settings.min_p"}
+NAMES = {
+    *("settings.zh-CN", "settings.en", "settings.top_k", "settings.top_p", "settings.min_p"),
+    "get.group.belle",
+}
 
 
 def _errors(base: type[Any]) -> Iterator[type[Any]]:

@@ -79,13 +79,14 @@ def byte_vocabulary(
 
 @dataclass(frozen=True)
 class Shape:
-    """Dimensions of a tiny model."""
+    """Dimensions of a tiny model; window: in tokens, of sliding layers (Gemma 3's)."""
 
     n_embd: int = 32
     n_heads: int = 4
     n_layers: int = 2
     n_ff: int = 64
     context: int = 512
+    window: int = 0
 
 
 def write_model(
@@ -115,17 +116,18 @@ def write_model(
     writer.add_block_count(shape.n_layers)
     writer.add_head_count(shape.n_heads)
     writer.add_head_count_kv(shape.n_heads)
-    if architecture == "llama":
+    if architecture == "bloom":
+        writer.add_layer_norm_eps(1e-5)
+    else:
         writer.add_layer_norm_rms_eps(1e-5)
         writer.add_rope_dimension_count(shape.n_embd // shape.n_heads)
-    else:
-        writer.add_layer_norm_eps(1e-5)
+    if shape.window:
+        writer.add_sliding_window(shape.window)
     _add_vocabulary(writer, vocabulary, pre_tokenizer, control)
     _add_keys(writer, keys or {})
     if chat_template is not None:
         writer.add_chat_template(chat_template)
-    build = _llama_tensors if architecture == "llama" else _bloom_tensors
-    made = build(shape, len(vocabulary.tokens), np.random.default_rng(seed))
+    made = _BUILDERS[architecture](shape, len(vocabulary.tokens), np.random.default_rng(seed))
     for name, values in {**made, **(tensors or {})}.items():
         writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
     writer.write_header_to_file()
@@ -298,6 +300,22 @@ def _llama_tensors(
         for name in ("attn_norm", "ffn_norm"):
             made[f"blk.{layer}.{name}.weight"] = np.ones(n, np.float32)
     return made
+
+
+def _gemma3_tensors(
+    shape: Shape, n_vocab: int, random: np.random.Generator
+) -> dict[str, npt.NDArray[np.float32]]:
+    made = _llama_tensors(shape, n_vocab, random)
+    del made["output.weight"]  # tied to the embedding
+    for layer in range(shape.n_layers):
+        for name in ("attn_q_norm", "attn_k_norm"):
+            made[f"blk.{layer}.{name}.weight"] = np.ones(shape.n_embd // shape.n_heads, np.float32)
+        for name in ("post_attention_norm", "post_ffw_norm"):
+            made[f"blk.{layer}.{name}.weight"] = np.ones(shape.n_embd, np.float32)
+    return made
+
+
+_BUILDERS = {"bloom": _bloom_tensors, "llama": _llama_tensors, "gemma3": _gemma3_tensors}
 
 
 def _normal(random: np.random.Generator, size: tuple[int, ...]) -> npt.NDArray[np.float32]:

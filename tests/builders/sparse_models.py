@@ -32,6 +32,7 @@ class SparseShape:
     n_kv_heads: int | None = None
     n_merges: int = 0
     context: int = 2048
+    window: int = 0
 
 
 def write_sparse_model(path: Path, shape: SparseShape) -> Path:
@@ -89,11 +90,13 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: SparseShape) -> None:
     writer.add_block_count(shape.n_layers)
     writer.add_head_count(shape.n_heads)
     writer.add_head_count_kv(shape.n_kv_heads or shape.n_heads)
-    if shape.architecture == "llama":
+    if shape.architecture == "bloom":
+        writer.add_layer_norm_eps(1e-5)
+    else:
         writer.add_layer_norm_rms_eps(1e-5)
         writer.add_rope_dimension_count(shape.n_embd // shape.n_heads)
-    else:
-        writer.add_layer_norm_eps(1e-5)
+    if shape.window:
+        writer.add_sliding_window(shape.window)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -109,12 +112,15 @@ def _tensors(shape: SparseShape) -> Iterator[tuple[str, tuple[int, ...], gguf.GG
     n, ff = shape.n_embd, shape.n_ff
     yield "token_embd.weight", (shape.n_vocab, n), matrix
     for layer in range(shape.n_layers):
-        sizes = _llama_layer(shape) if shape.architecture == "llama" else _bloom_layer(n, ff)
+        sizes = _bloom_layer(n, ff) if shape.architecture == "bloom" else _llama_layer(shape)
+        if shape.architecture == "gemma3":
+            sizes |= _gemma3_norms(shape)
         for name, dims in sizes.items():
             yield f"blk.{layer}.{name}", dims, matrix if len(dims) > 1 else plain
     yield "output_norm.weight", (n,), plain
     if shape.architecture == "llama":
         yield "output.weight", (shape.n_vocab, n), matrix
+    if shape.architecture != "bloom":
         return
     for name in ("output_norm.bias", "token_embd_norm.weight", "token_embd_norm.bias"):
         yield name, (n,), plain
@@ -133,6 +139,16 @@ def _llama_layer(shape: SparseShape) -> dict[str, tuple[int, ...]]:
         "ffn_gate.weight": (ff, n),
         "ffn_up.weight": (ff, n),
         "ffn_down.weight": (n, ff),
+    }
+
+
+def _gemma3_norms(shape: SparseShape) -> dict[str, tuple[int, ...]]:
+    head = (shape.n_embd // shape.n_heads,)
+    return {
+        "attn_q_norm.weight": head,
+        "attn_k_norm.weight": head,
+        "post_attention_norm.weight": (shape.n_embd,),
+        "post_ffw_norm.weight": (shape.n_embd,),
     }
 
 

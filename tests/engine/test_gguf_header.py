@@ -76,7 +76,7 @@ def test_the_fingerprint_follows_the_token_list(tmp_path: Path) -> None:
     assert len(first) == 32
 
 
-@pytest.mark.parametrize("content", [b"GG", b"PK\x03\x04 zip", b"ggjt" + bytes(100)])
+@pytest.mark.parametrize("content", [b"GG", b"PK", b"ggjt" + bytes(100)])
 def test_other_files_are_not_gguf(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(NotGguf) as caught:
@@ -90,7 +90,7 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
         read_gguf_header(tmp_path / "x")
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, 0x03000000])
+@pytest.mark.parametrize("version", [0, 1, 4, 0x01000000])
 def test_other_versions_are_refused(tmp_path: Path, version: int) -> None:
     (tmp_path / "x").write_bytes(gguf_file(version=version))
     with pytest.raises(UnsupportedGgufVersion) as caught:

@@ -27,6 +27,7 @@ from engine.errors import (
     NativeLibraryMissing,
     NotEnoughMemory,
     NotGguf,
+    OtherFileFormat,
     TruncatedModel,
     UnsupportedArchitecture,
     UnsupportedGgufVersion,
@@ -115,7 +116,8 @@ def test_bad_files_are_refused_and_leave_nothing_loaded(backend: InProcessBacken
     data = good.read_bytes()
     bad: dict[str, tuple[bytes | None, type[ModelFileError]]] = {
         "missing": (None, ModelFileMissing),
-        "zip": (b"PK\x03\x04" + data[4:], NotGguf),
+        "zip": (b"PK\x03\x04" + data[4:], OtherFileFormat),
+        "other": (b"ggjt" + data[4:], NotGguf),
         "version": (data[:4] + struct.pack("<I", 9) + data[8:], UnsupportedGgufVersion),
         "damaged": (data[:8] + struct.pack("<Q", 2**50) + data[16:], DamagedHeader),
         "cut": (data[:-1000], TruncatedModel),

@@ -29,6 +29,8 @@ def status_text(state: EngineState, texts: Texts, conversation_id: int | None) -
             return texts.text("chat.status.elsewhere")
         doing = "reading" if state.reading_prompt else "thinking" if state.thinking else "answering"
         return texts.text(f"chat.status.{doing}")
+    if state.phase == "ready" and state.info is not None and state.info.is_base:
+        return texts.text("chat.status.ready_base", model=name)
     return texts.text(f"chat.status.{state.phase}", model=name)
 
 

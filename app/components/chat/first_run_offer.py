@@ -126,7 +126,9 @@ class FirstRunOffer(ft.Container):
         else:
             sizes = {"download": chosen.download_bytes, "kept": chosen.result_bytes}
             memory = offer.fit.need.total
-            sentence = texts.text("first_run.sentence", name=name, memory=memory, **sizes)
+            is_same = chosen.download_bytes == chosen.result_bytes
+            key = "first_run.sentence_same" if is_same else "first_run.sentence"
+            sentence = texts.text(key, name=name, memory=memory, **sizes)
         if is_disk_short(chosen, stock.free_bytes):
             sentence = two_sentences(sentence, disk_sentence(chosen, stock.free_bytes, texts), texts)
         if stock.why_offline is not None:

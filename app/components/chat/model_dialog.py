@@ -13,8 +13,8 @@ from app.components.models.fit_badge import fit_badge, unusable_badge
 from app.i18n import window_size
 from app.models.candidates import Candidate, read_candidates
 from app.models.in_use import chosen_model
-from app.models.local_texts import problem_text
 from app.views.context import ModelsSection, ViewContext
+from engine.prompt import BASE
 
 if TYPE_CHECKING:
     from app.chat.choices import ModelChoice
@@ -82,8 +82,8 @@ def _about(context: ViewContext, candidate: Candidate) -> ft.Control | None:
     size = window_size(choice.size_bytes) if choice.size_bytes is not None else ""
     if row is None:
         return _line(size) if size else None
-    problem = problem_text(row, context.texts)
-    mark = fit_badge(context, row.fit) if problem is None else unusable_badge(context)
+    problem = row.model.problem
+    mark = fit_badge(context, row.fit) if problem is None else unusable_badge(context, problem)
     facts = ft.Row(
         [mark, muted_text(size)],
         wrap=True,
@@ -93,7 +93,9 @@ def _about(context: ViewContext, candidate: Candidate) -> ft.Control | None:
     )
     lines: list[ft.Control] = [facts]
     if problem is not None:
-        lines.append(muted_text(problem))
+        lines.append(muted_text(context.texts.error(problem)))
+    elif row.model.prompt_format == BASE.name:
+        lines.append(muted_text(context.t("library.prompt.base.about")))
     return ft.Container(ft.Column(lines, spacing=4, tight=True), padding=ft.Padding.only(top=4))
 
 

@@ -1,8 +1,8 @@
-"""All models of the catalog, with chips and a field that leave some of them out."""
+"""All models of the catalog in their groups, with chips and a field that leave some of them out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import flet as ft
@@ -14,8 +14,9 @@ from app.components.models.catalog_row import CatalogRow
 from app.models.offers import FAMILIES, CatalogFilter, Family, Offer
 from app.models.stock import Stock
 from app.views.context import ViewContext
+from engine.models.catalog import Group
 
-_SHOWN_AT_FIRST = 6
+_SHOWN_AT_FIRST: dict[Group, int] = {"belle": 6, "small": 4}
 
 
 class CatalogList(ft.Column):
@@ -26,9 +27,11 @@ class CatalogList(ft.Column):
         self._on_get = on_get
         self._stock: Stock | None = None
         self._filter = CatalogFilter()
-        self._shows_all = False
+        self._shown_whole: set[Group] = set()
         self._chips = ft.Row(wrap=True, spacing=UNIT, run_spacing=UNIT)
-        self._rows = ft.Column(spacing=0, tight=True)
+        self._groups = ft.Column(
+            spacing=2 * UNIT, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH
+        )
         self._text = ft.TextField(
             hint_text=context.t("get.filter.text"),
             prefix_icon=ft.Icons.SEARCH,
@@ -39,12 +42,7 @@ class CatalogList(ft.Column):
             [
                 identified(self._text, "catalog-text"),
                 self._chips,
-                ft.Container(
-                    self._rows,
-                    padding=ft.Padding.symmetric(horizontal=20, vertical=UNIT),
-                    border_radius=16,
-                    bgcolor=ft.Colors.SURFACE_CONTAINER_LOW,
-                ),
+                self._groups,
             ],
             spacing=12,
             tight=True,
@@ -61,22 +59,46 @@ class CatalogList(ft.Column):
             return
         self._chips.controls = list(self._filter_chips())
         found = self._filter.apply(self._stock.offers, self._context.models.catalog)
-        shown = found if self._shows_all or not self._filter.is_all else found[:_SHOWN_AT_FIRST]
+        groups: list[ft.Control] = []
+        for group in _SHOWN_AT_FIRST:
+            offers = [offer for offer in found if offer.model.group == group]
+            if offers:
+                groups.append(self._group(group, offers, self._stock))
+        if not groups:
+            groups.append(_card([ft.Container(muted_text(self._context.t("get.filter.none")), padding=UNIT)]))
+        self._groups.controls = groups
+
+    def _group(self, group: Group, offers: Sequence[Offer], stock: Stock) -> ft.Control:
+        """One group under its name; a long one begins short."""
+        t = self._context.t
+        is_whole = group in self._shown_whole or not self._filter.is_all
+        shown = offers if is_whole else offers[: _SHOWN_AT_FIRST[group]]
         rows: list[ft.Control] = []
         for offer in shown:
             if rows:
                 rows.append(ft.Divider(height=1, color=ft.Colors.OUTLINE_VARIANT))
-            rows.append(self._row(offer, self._stock))
-        if not found:
-            rows.append(ft.Container(muted_text(self._context.t("get.filter.none")), padding=UNIT))
-        if len(shown) < len(found):
+            rows.append(self._row(offer, stock))
+        if len(shown) < len(offers):
             more = ft.TextButton(
-                self._context.t("get.filter.more", n=len(found)),
+                t("get.filter.more", n=len(offers)),
                 icon=ft.Icons.EXPAND_MORE,
-                on_click=self._context.guard(self._show_all),
+                on_click=self._context.guard(lambda: self._show_whole(group)),
             )
-            rows.append(ft.Row([identified(more, "catalog-all")]))
-        self._rows.controls = rows
+            rows.append(ft.Row([identified(more, f"catalog-all-{group}")]))
+        heading = ft.Column(
+            [
+                ft.Text(t(f"get.group.{group}"), theme_style=ft.TextThemeStyle.TITLE_MEDIUM),
+                muted_text(t(f"get.group.{group}.about")),
+            ],
+            spacing=2,
+            tight=True,
+        )
+        return ft.Column(
+            [ft.Container(heading, padding=ft.Padding.symmetric(horizontal=4)), _card(rows)],
+            spacing=UNIT,
+            tight=True,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+        )
 
     def _row(self, offer: Offer, stock: Stock) -> ft.Control:
         row = CatalogRow(self._context, offer, stock.standing(offer.model), lambda: self._on_get(offer))
@@ -98,7 +120,8 @@ class CatalogList(ft.Column):
         for family in FAMILIES:
             is_in = family in shown.families
             wanted = replace(shown, families=_toggled(shown.families, family))
-            chips.append(self._chip(family.lower(), family, is_in, wanted))
+            name = t("get.group.small") if family == "small" else family
+            chips.append(self._chip(family.lower(), name, is_in, wanted))
         return chips
 
     def _chip(self, name: str, text: str, selected: bool, wanted: CatalogFilter) -> ft.Control:
@@ -117,12 +140,21 @@ class CatalogList(ft.Column):
     def _typed(self) -> None:
         self._filter = replace(self._filter, text=(self._text.value or "").strip())
         self._fill()
-        refresh(self._chips, self._rows)
+        refresh(self._chips, self._groups)
 
-    def _show_all(self) -> None:
-        self._shows_all = True
+    def _show_whole(self, group: Group) -> None:
+        self._shown_whole.add(group)
         self._fill()
-        refresh(self._rows)
+        refresh(self._groups)
+
+
+def _card(rows: list[ft.Control]) -> ft.Control:
+    return ft.Container(
+        ft.Column(rows, spacing=0, tight=True),
+        padding=ft.Padding.symmetric(horizontal=20, vertical=UNIT),
+        border_radius=16,
+        bgcolor=ft.Colors.SURFACE_CONTAINER_LOW,
+    )
 
 
 def _toggled(families: tuple[Family, ...], family: Family) -> tuple[Family, ...]:

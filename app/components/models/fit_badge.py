@@ -6,7 +6,9 @@ import flet as ft
 
 from app.components.basics.look import UNIT
 from app.models.fit_texts import fit_sentence, fit_word
+from app.models.problem_kinds import problem_kind
 from app.views.context import ViewContext
+from engine.errors import EngineError
 from engine.models.fit import Fit, Verdict
 
 __all__ = ["badge", "fit_badge", "fit_sentence", "unusable_badge"]
@@ -33,10 +35,10 @@ def fit_badge(context: ViewContext, fit: Fit | None) -> ft.Control:
     return badge(fit_word(fit, context.texts), icon, background, foreground, fit_sentence(fit, context.texts))
 
 
-def unusable_badge(context: ViewContext) -> ft.Control:
-    """Something is wrong with the file."""
+def unusable_badge(context: ViewContext, problem: EngineError) -> ft.Control:
+    """Why the file can't be used, in two or three words."""
     return badge(
-        context.t("library.unusable"),
+        context.t(f"library.problem.{problem_kind(problem)}"),
         ft.Icons.BROKEN_IMAGE_OUTLINED,
         ft.Colors.ERROR_CONTAINER,
         ft.Colors.ON_ERROR_CONTAINER,

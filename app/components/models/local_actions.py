@@ -15,6 +15,7 @@ import flet as ft
 from app.components.basics.dialogs import ask_confirmation
 from app.components.models.local_model_details import show_details
 from app.components.models.local_row import RowAction
+from app.components.models.prompt_format_dialog import choose_prompt_format
 from app.models.in_use import chosen_model, is_in_use, refusal
 from app.models.local_shelf import ShelfRow
 from app.reveal import reveal
@@ -52,6 +53,14 @@ class LocalActions:
         if model.problem is None or isinstance(model.problem, ModelChanged):  # it may be whole again
             entries.append(
                 RowAction("library.action.verify", ft.Icons.VERIFIED_OUTLINED, lambda: self._verify(model))
+            )
+        if model.problem is None:
+            entries.append(
+                RowAction(
+                    "library.action.prompt_format",
+                    ft.Icons.FORUM_OUTLINED,
+                    lambda: choose_prompt_format(context, row),
+                )
             )
         if row.is_in_place:
             entries.append(

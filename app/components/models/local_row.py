@@ -70,7 +70,8 @@ class LocalRow(ft.Container):
 
     def _facts(self, texts: Texts) -> ft.Control:
         row, context = self._row, self._context
-        mark = unusable_badge(context) if row.model.problem is not None else fit_badge(context, row.fit)
+        problem = row.model.problem
+        mark = unusable_badge(context, problem) if problem is not None else fit_badge(context, row.fit)
         return ft.Row(
             [mark, muted_text(" · ".join(facts(row, texts)))],
             wrap=True,

@@ -6,24 +6,31 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from app.chat.choices import ModelChoice
+from app.chat.events import EngineState
 from app.chat.service import ChatService
+from app.components.chat.engine_status import status_text
 from app.components.chat.model_dialog import choose_model
 from app.history.store import HistoryStore
 from app.home import Home
+from app.i18n import Texts
 from app.models.candidates import read_candidates
 from app.models.service import ModelService
 from app.personas import PersonaStore
 from app.settings import SettingsStore
 from app.views.context import ViewContext
 from app.views.settings import SettingsView
-from builders.fake_backend import FakeBackend
+from builders.fake_backend import INFO, FakeBackend
 from builders.gguf_models import write_model
+from builders.other_ggufs import other_ggufs
 from builders.sparse_models import SparseShape, write_sparse_model
+from convert.i18n import LANGUAGES, Language
 from engine.models.endpoints import Endpoints
 from engine.models.machine import Machine
 from fakes.view_context import FakeViewContext, find_control, words_of
@@ -88,11 +95,39 @@ def test_the_picker_says_what_speaks_against_a_model(chat: ChatService, models: 
         assert [tile.on_click is not None for tile in tiles] == [True, True, False, False, True]
         assert [tile.selected for tile in tiles] == [True, False, False, False, False]
         assert "Runs well" in words_of(tiles[1])
-        assert "Can't be used" in words_of(tiles[2])
-        assert "Can't be used" in words_of(tiles[3])
+        assert "Incomplete" in words_of(tiles[2])
+        assert "Incomplete" in words_of(tiles[3])
         assert "Does not fit" in words_of(tiles[4])
 
     asyncio.run(look())
+
+
+def test_the_picker_tells_a_base_model_and_what_is_none(chat: ChatService, models: ModelService) -> None:
+    write_model(chat.home.models / "base.gguf", architecture="llama")
+    other_ggufs()["ProjectorFile"](chat.home.models / "e-mmproj.gguf")
+
+    async def look() -> None:
+        context = context_of(chat, models)
+        await choose_model(cast(ViewContext, context))
+        (dialog,) = context.dialogs
+        names = [each.choice.name for each in read_candidates(chat, models)]
+        said = {name: words_of(find_control(dialog, f"model-{n}")) for n, name in enumerate(names)}
+
+        assert "Base model: only continues what you write" in said["base"]
+        assert "Base model" not in said["a-sound"]
+        assert "Not a chat model" in said["e-mmproj"]
+        assert "is the part of a multimodal model" in said["e-mmproj"]
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_line_under_the_prompt_tells_a_base_model(language: Language) -> None:
+    model = ModelChoice("base", "base", Path("base.gguf"), 1, is_demo=False)
+    base, other = (EngineState("ready", model, replace(INFO, is_base=is_base)) for is_base in (True, False))
+    said = status_text(base, Texts(language), None)
+    assert said.startswith(status_text(other, Texts(language), None))
+    assert {"en": "base model", "zh-CN": "基座模型"}[language] in said
 
 
 def test_the_settings_show_the_chosen_model_before_it_is_loaded(
@@ -121,7 +156,7 @@ def test_the_settings_show_the_chosen_model_before_it_is_loaded(
         assert dropdown.value == "a-sound"
         assert [option.disabled for option in dropdown.options] == [False, False, True, True, False]
         assert [option.key for option in dropdown.options][:2] == ["demo", "a-sound"]
-        assert dropdown.options[2].text.endswith("Can't be used")
+        assert dropdown.options[2].text.endswith("Incomplete")
 
     asyncio.run(look())
     assert asked_on

@@ -17,6 +17,7 @@ from engine.models.user_entries import UserEntries, parse_source
 from engine.native.kernels import row_size
 from engine.prompt import PROMPT_FORMATS
 
+GROUPS = ("belle", "small")
 TEXT = files("assets").joinpath("catalog.json").read_text(encoding="utf-8")
 
 
@@ -50,14 +51,17 @@ def matrices(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 def test_every_published_repository_is_there_once(catalog: Catalog) -> None:
     repos = [model.repo for model in catalog.models]
 
-    assert len(repos) == len(set(repos)) == 16
+    assert len(repos) == len(set(repos)) == 24
+    assert sum(model.group == "belle" for model in catalog.models) == 16
     assert catalog.models[0].id == "belle-7b-2m"
     assert all(model.prompt_format in PROMPT_FORMATS for model in catalog.models)
 
 
 def test_sizes_and_parameters_are_those_of_our_recipes(catalog: Catalog) -> None:
     """The numbers in the file are computed, not copied from somewhere."""
-    for architecture in catalog.architectures.values():
+    of_belle = [each for each in catalog.architectures.values() if each.gguf_bytes]
+    assert len(of_belle) == 6
+    for architecture in of_belle:
         kind = "llama" if architecture.is_gated else "bloom"
         tensors = matrices(architecture)
         keys: dict[str, object] = {
@@ -71,6 +75,58 @@ def test_sizes_and_parameters_are_those_of_our_recipes(catalog: Catalog) -> None
             types = {name: choose_type(TARGETS[target], name, tensors[name], traits) for name in tensors}
             rows = [prod(tensors[name][:-1]) * row_size(types[name], tensors[name][-1]) for name in tensors]
             assert size_bytes == sum(rows), (architecture.name, target)
+
+
+def test_smaller_models_have_the_parameters_that_their_dimensions_make(catalog: Catalog) -> None:
+    """Computed from what their config.json says; each has been published with just so many."""
+    for model in catalog.models:
+        if model.group != "small":
+            continue
+        shape = catalog.architecture(model)
+        assert shape is not None, model.id
+        assert shape.n_kv_heads is not None
+        assert shape.head_width is not None
+        n, ff, head = shape.n_embd, shape.n_ff, shape.head_width
+        queries, keys = shape.n_heads * head, shape.n_kv_heads * head
+        layer = 2 * n * queries + 2 * n * keys + 3 * n * ff + 2 * n
+        if shape.name.startswith("qwen3"):
+            layer += 2 * head  # norms of queries and keys
+        if shape.name.startswith("qwen2.5"):
+            layer += queries + 2 * keys  # biases
+        n_embeddings = shape.n_vocab * n * (1 if shape.is_tied else 2)
+        assert shape.n_parameters == shape.n_layers * layer + n_embeddings + n, model.id
+
+
+def test_smaller_models_are_open_known_by_their_makers_and_of_four_billion_at_most(catalog: Catalog) -> None:
+    small = [model for model in catalog.models if model.group == "small"]
+
+    assert len(small) >= 6
+    for model in small:
+        shape = catalog.architecture(model)
+        assert shape is not None
+        assert 0.45e9 < shape.n_parameters < 4.1e9
+        assert (model.form, model.license, model.prompt_format) == ("gguf", "apache-2.0", "template")
+        assert model.repo.partition("/")[0] in ("Qwen", "mistralai", "ibm-granite", "openbmb")
+        assert not model.needs
+        for item in model.files or ():
+            assert item.name.lower().endswith(f"{item.variant}.gguf")
+            # Bits for each weight; of a small model much is its embedding, which is kept finer, or twice.
+            least, most = {"q4_k_m": (4.8, 8.0), "q8_0": (8.5, 8.6)}[item.variant]
+            if item.about_bytes is not None:
+                assert least <= item.about_bytes * 8 / shape.n_parameters <= most, item.name
+    ranks = {group: [model.rank for model in catalog.models if model.group == group] for group in GROUPS}
+    last_of_belle = max(rank for rank in ranks["belle"] if rank is not None)
+    assert all(rank is not None and rank > last_of_belle for rank in ranks["small"])
+
+
+def test_grouped_queries_keep_fewer_keys_and_values(catalog: Catalog) -> None:
+    shape = catalog.architectures["qwen3-1.7b"]
+
+    assert shape.footprint("q4_k_m") is None
+    footprint = shape.footprint_of(1_830_000_000)
+    assert footprint.weights == 1_830_000_000
+    assert footprint.shape.kv_width == 2 * 28 * 8 * 128
+    assert catalog.architectures["llama-7b"].footprint_of(1).shape.kv_width == 2 * 32 * 4096
 
 
 def test_what_was_not_seen_is_not_known(catalog: Catalog) -> None:

@@ -28,6 +28,8 @@ LOADS = {
     "llama": (SparseShape("llama", 1024, 16, 8, 2816, 32_000, "Q4_K"), 2048),
     "grouped": (SparseShape("llama", 1024, 16, 4, 2816, 32_000, "F16", n_kv_heads=4), 8192),
     "grouped at 512": (SparseShape("llama", 1024, 16, 4, 2816, 32_000, "F16", n_kv_heads=4), 512),
+    "sliding": (SparseShape("gemma3", 1024, 16, 12, 2816, 32_000, "Q4_K", window=512), 8192),
+    "sliding at 512": (SparseShape("gemma3", 1024, 16, 12, 2816, 32_000, "Q4_K", window=512), 512),
 }
 
 

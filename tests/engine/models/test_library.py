@@ -15,7 +15,7 @@ import pytest
 
 from builders.gguf_models import write_model, write_split
 from builders.processes import python_environment
-from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, TruncatedModel
+from engine.errors import DamagedHeader, ModelFileEmpty, NotGguf, OtherFileFormat, TruncatedModel
 from engine.models import library as library_module
 from engine.models.adding import Added, Adding, How, add_gguf, discard_copy, partial_path
 from engine.models.errors import (
@@ -157,7 +157,7 @@ def test_damaged_files_are_listed_with_the_reason(library: Library, tiny: Path, 
 
     assert problems == {
         "cut": TruncatedModel,
-        "zip": NotGguf,
+        "zip": OtherFileFormat,
         "empty": ModelFileEmpty,
         "count": DamagedHeader,
     }
