@@ -6,8 +6,8 @@
     Human: ...\\nAssistant: ...                                                      BELLE's text
 
 What `/save` writes in the terminal is of the second form, with `text` for `content`. A thought is read where
-it has a field of its own, `thought` (ours) or `reasoning_content` (DeepSeek's, llama-server's); tags within a
-text stay text, which may be about them.
+it has a field of its own, `thought` (ours) or `reasoning_content` (DeepSeek's, llama-server's), and where an
+answer begins with it in `<think>` tags, of which it has no others; elsewhere tags stay text.
 
 Conversations of these forms have no uid, so one is made from what is in them: the same conversation gets the
 same one again. Knows no database and no file.
@@ -47,6 +47,7 @@ _ROLES: dict[str, Role] = {
     "system": "system",
 }
 _MARKER = re.compile(r"^[ \t]*(Human|Assistant)[ \t]*[:：]", re.MULTILINE)
+_TAGGED = re.compile(r"\s*<think>(.*)</think>\s*(.*)", re.DOTALL)
 _MAX_TITLE_CHARACTERS = 500
 TEXT_HEADING = re.compile(r"^===== (.*) =====$", re.MULTILINE)
 
@@ -164,8 +165,16 @@ def _conversation(uid: str, title: str, turns: list[Turn], now: int) -> Exchange
 
 def _chain(uid: str, turns: list[Turn], now: int) -> Iterator[ExchangeMessage]:
     parent = None
-    for index, turn in enumerate(turns):
+    for index, turn in enumerate(map(_without_tags, turns)):
         name = f"{uid}.{index}"
         message = ExchangeMessage(name, parent, turn.role, turn.text, created_at=now, thought=turn.thought)
         yield message
         parent = message.uid
+
+
+def _without_tags(turn: Turn) -> Turn:
+    """The turn with its thought apart, where it is certain that it is one."""
+    tagged = _TAGGED.fullmatch(turn.text) if turn.role == "assistant" and not turn.thought else None
+    if tagged is None or "think>" in tagged[1] or "think>" in tagged[2]:
+        return turn
+    return Turn(turn.role, tagged[2], tagged[1].strip())

@@ -82,7 +82,7 @@ class AnswerRow(ft.Container):
     @property
     def n_growing_chars(self) -> int:
         """How much one `render` sends again, about."""
-        return self._text.n_growing_chars if self._text.text else self._thought.n_growing_chars
+        return self._text.n_growing_chars or self._thought.n_growing_chars
 
     def grow(self, piece: str, offset: int) -> bool:
         """Add a piece that belongs at `offset`, as far as it is not there; `render` shows it.
@@ -104,8 +104,7 @@ class AnswerRow(ft.Container):
         """Bring what was added to the screen."""
         if self._activity.visible and self.has_begun:
             self.set_activity(None)
-        if not self._thought.is_blank:
-            self._thought.render()
+        self._thought.render()
         self._text.render()
 
     def show(self, entry: PathMessage) -> None:

@@ -55,6 +55,7 @@ class ThoughtView(ft.Column):
         self._pieces: list[str] = []
         self._n_chars = 0
         self._is_blank = True
+        self._is_stale = False  # there is something that `render` has to show
         self._is_open = is_open
         self._is_running = False
         self._before_s = 0.0
@@ -106,9 +107,10 @@ class ThoughtView(ft.Column):
         """
         if offset > self._n_chars:
             return False
-        self._append(piece[self._n_chars - offset :])
-        if not self._is_running:
-            self._run(self._before_s)
+        if new := piece[self._n_chars - offset :]:
+            self._append(new)
+            if not self._is_running:
+                self._run(self._before_s)
         return True
 
     def end(self) -> None:
@@ -116,12 +118,16 @@ class ThoughtView(ft.Column):
         if self._is_running:
             self._before_s = self._seconds
             self._is_running = False
+            self._is_stale = True
             self._cancel_tick()
             if self._text is not None:
                 self._text.set_text(self.text, is_growing=False)
 
     def render(self) -> None:
         """Bring what was added to the screen: of a closed thought, that it is there and how long it takes."""
+        if not self._is_stale or self._is_blank:
+            return
+        self._is_stale = False
         was_visible = self.visible
         self._fill()
         if self._text is not None and was_visible:
@@ -208,6 +214,7 @@ class ThoughtView(ft.Column):
         self._pieces.append(piece)
         self._n_chars += len(piece)
         self._is_blank = self._is_blank and not piece.strip()
+        self._is_stale = True
         if self._text is not None:
             self._text.append(piece)
 

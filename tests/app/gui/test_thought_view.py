@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import flet as ft
@@ -147,6 +148,7 @@ def test_the_clock_runs_until_the_first_word_of_the_answer(
         assert row.grow_thought("hm", 0)
         row.render()
         now[0] = 103.5
+        assert row.grow_thought(" so", 2)
         row.render()
         assert "Thinking … 3 s" in words_of(row)
         assert row.grow("Four", 0)
@@ -155,6 +157,42 @@ def test_the_clock_runs_until_the_first_word_of_the_answer(
         assert "Thought for 4 s" in words_of(row)
         row.show(answer("Four.", "hm", seconds=3.2))
         assert "Thought for 3 s" in words_of(row)
+
+    on_page(test, tmp_path)
+
+
+def test_the_seconds_go_up_by_themselves_until_the_view_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    planned: list[tuple[float, Callable[[], None]]] = []
+    sent: list[ft.Control] = []
+    loop = SimpleNamespace(
+        call_later=lambda wait_s, call: (
+            planned.append((wait_s, call)) or SimpleNamespace(cancel=planned.clear)
+        )
+    )
+
+    def test(page: Page) -> None:
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(module.asyncio, "get_running_loop", lambda: loop)
+        monkeypatch.setattr(module, "is_on_screen", lambda _: True)
+        monkeypatch.setattr(module, "refresh", sent.append)
+        view = page.view()
+        view.show("hm", 2.25, is_running=True)
+        for expected in (3, 4):
+            wait_s, tick = planned.pop()
+            now[0] += wait_s
+            tick()
+            assert f"Thinking … {expected} s" in words_of(view)
+        assert all(isinstance(control, ft.Semantics) for control in sent), "the line alone is sent again"
+        view.will_unmount()
+        assert planned == []
+        view.did_mount()
+        assert len(planned) == 1
+        view.end()
+        assert planned == []
+        monkeypatch.undo()
 
     on_page(test, tmp_path)
 
@@ -183,6 +221,16 @@ def test_pieces_of_a_thought_have_their_places(tmp_path: Path) -> None:
         row.show(answer("", "one two", status=Status.STREAMING))  # what was on disk a moment ago
         click(row, "Thinking … 0 s")
         assert rendered(row).startswith("one two three")
+
+    on_page(test, tmp_path)
+
+
+def test_a_piece_that_comes_late_starts_no_clock(tmp_path: Path) -> None:
+    def test(page: Page) -> None:
+        row = page.row(answer("four", "one two", seconds=2.0, status=Status.STREAMING))
+        assert row.grow_thought("two", 4)
+        row.render()
+        assert "Thought for 2 s" in words_of(row)
 
     on_page(test, tmp_path)
 

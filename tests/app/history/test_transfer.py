@@ -220,19 +220,31 @@ def test_what_the_terminal_saves_can_be_imported(history: HistoryStore, tmp_path
     assert history.conversations.get(added).overrides.system == "简短"
 
 
-def test_a_thought_in_a_field_of_its_own_is_read_and_tags_stay_text(
+def test_thoughts_of_other_programs_are_read_where_it_is_certain_that_they_are(
     history: HistoryStore, tmp_path: Path
 ) -> None:
     answers = [
         {"role": "assistant", "content": "a", "reasoning_content": "r"},
         {"role": "assistant", "content": "b", "reasoning_content": None},
-        {"role": "assistant", "content": "<think>t</think>c"},
+        {"role": "assistant", "content": "<think>\nt\n\nu\n</think>\n\nc"},
+        {"role": "assistant", "content": "<think>t"},
+        {"role": "assistant", "content": "Say <think>t</think>c"},
+        {"role": "assistant", "content": "<think>t</think> and <think>u</think>c"},
+        {"role": "user", "content": "<think>t</think>c"},
     ]
     (tmp_path / "in.json").write_text(json.dumps({"messages": answers}))
     (added,) = history.transfer.import_file(tmp_path / "in.json").added
 
     found = [(entry.message.thought, entry.message.text) for entry in history.messages.path(added)]
-    assert found == [("r", "a"), ("", "b"), ("", "<think>t</think>c")]
+    assert found == [
+        ("r", "a"),
+        ("", "b"),
+        ("t\n\nu", "c"),
+        ("", "<think>t"),
+        ("", "Say <think>t</think>c"),
+        ("", "<think>t</think> and <think>u</think>c"),
+        ("", "<think>t</think>c"),
+    ]
 
 
 def test_a_conversation_without_thoughts_keeps_the_uid_it_always_got(
