@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.interrupts import cancelling_on_interrupt
+from app.model_values import ModelValues
 from engine.backend import Backend
 from engine.errors import PromptTooLong
+from engine.models.model_sampling import resolve_for
 from engine.types import Finished, FinishReason, LoadOptions, Message, ModelInfo, Sampling, Statistics
 
 _QUESTION = "请用一段话介绍一下你自己，再说说你能帮我做什么。"
@@ -73,8 +75,10 @@ def measure(backend: Backend, path: Path, options: LoadOptions, n_tokens: int) -
     started_s = time.perf_counter()
     info = backend.load(path, options)
     load_s = time.perf_counter() - started_s
-    prompt = _read_prompt(backend)
-    answer = _answer(backend, _QUESTION, n_tokens)
+    # As it answers when nobody sets anything: a greedy choice, without penalties, would cost less.
+    sampling = replace(resolve_for(ModelValues().of_file(path, options)).sampling, seed=_SEED)
+    prompt = _read_prompt(backend, sampling)
+    answer = _answer(backend, _QUESTION, replace(sampling, max_tokens=n_tokens))
     n_generated = answer.generated_tokens
     return info, Run(
         load_s=load_s,
@@ -87,21 +91,19 @@ def measure(backend: Backend, path: Path, options: LoadOptions, n_tokens: int) -
     )
 
 
-def _read_prompt(backend: Backend) -> Statistics:
+def _read_prompt(backend: Backend, sampling: Sampling) -> Statistics:
     """Read a long prompt, shortened until the context takes it."""
     n_paragraphs = _N_PARAGRAPHS
     while True:
         try:
-            return _answer(backend, _PARAGRAPH * n_paragraphs, 1)
+            return _answer(backend, _PARAGRAPH * n_paragraphs, replace(sampling, max_tokens=1))
         except PromptTooLong:
             if n_paragraphs == 1:
                 raise
             n_paragraphs //= 2
 
 
-def _answer(backend: Backend, question: str, n_tokens: int) -> Statistics:
-    """Answer with the sampling people use by default: a greedy choice would cost less."""
-    sampling = replace(Sampling(), seed=_SEED, max_tokens=n_tokens)
+def _answer(backend: Backend, question: str, sampling: Sampling) -> Statistics:
     with cancelling_on_interrupt(backend.cancel):
         events = backend.chat([Message("user", question)], sampling)
         finished = next(event for event in events if isinstance(event, Finished))

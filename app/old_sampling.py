@@ -45,7 +45,7 @@ _NEW_KEY = "sequence"
 
 
 def with_partial_sampling(entry: Any, preset: str | None = None) -> Any:
-    """A stored object whose `sampling`, if it is a complete set, is replaced by what was chosen of it.
+    """A stored object with what was chosen of its `sampling`, {} for nothing, if that is a complete set.
 
     preset: the id of the shipped persona that the set was made from; None takes the set that is nearest.
     """

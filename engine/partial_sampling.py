@@ -92,13 +92,3 @@ def check_partial(partial: PartialSampling) -> None:
 def without(partial: PartialSampling, name: str) -> PartialSampling:
     """The same, saying nothing about the value `name`."""
     return replace(partial, **{name: None})
-
-
-def differences(sampling: Sampling, usual: Sampling) -> PartialSampling:
-    """What `sampling` says that is not `usual`."""
-    changed: dict[str, Any] = {}
-    for item in fields(PartialSampling):
-        value = getattr(sampling, item.name)
-        if value != getattr(usual, item.name):
-            changed[item.name] = NO_LIMIT if value is None and item.name in _LIMITS else value
-    return PartialSampling(**changed)

@@ -13,7 +13,7 @@ from app.components.chat.sampling_sheet import Adjustment
 from app.history.records import Conversation, Overrides, PathMessage
 from app.personas import Persona
 from convert.i18n import Language
-from engine.partial_sampling import ResolvedSampling
+from engine.partial_sampling import NOTHING, ResolvedSampling
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
@@ -92,8 +92,9 @@ class Behaviour:
 
     @property
     def adjustment(self) -> Adjustment:
-        """What differs from the persona."""
-        return Adjustment(self.overrides.system, self.overrides.sampling)
+        """What the conversation sets for itself; values that say nothing set nothing."""
+        sampling = self.overrides.sampling
+        return Adjustment(self.overrides.system, None if sampling == NOTHING else sampling)
 
     @property
     def is_adjusted(self) -> bool:

@@ -85,7 +85,7 @@ def add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
         writer.add_token_scores(list(vocabulary.scores))
     if vocabulary.merges is not None:
         writer.add_token_merges(list(vocabulary.merges))
-    for name in ("bos", "eos", "unk", "pad"):
+    for name in ("bos", "eos", "eot", "eom", "unk", "pad"):
         token = getattr(vocabulary, f"{name}_id")
         if token is not None:
             getattr(writer, f"add_{name}_token_id")(token)

@@ -6,8 +6,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from engine.errors import InvalidSampling
 from engine.partial_sampling import (
@@ -16,7 +14,6 @@ from engine.partial_sampling import (
     PartialSampling,
     Source,
     check_partial,
-    differences,
     resolve,
     without,
 )
@@ -79,16 +76,6 @@ def test_no_limit_wins_over_a_limit_and_nothing_said_does_not() -> None:
     assert (lifted.sampling.max_tokens, lifted.sources["max_tokens"]) == (None, Source.OWN)
     assert (lifted.sampling.thought_budget, lifted.sources["thought_budget"]) == (None, Source.OWN)
     assert resolve([(Source.OWN, NOTHING), belle]).sampling.max_tokens == 512
-
-
-@given(st.fixed_dictionaries({}, optional={name: st.sampled_from(pair) for name, pair in VALUES.items()}))
-def test_differences_are_what_makes_the_one_from_the_other(chosen: dict[str, Any]) -> None:
-    sampling = replace(Sampling(), **chosen)
-    usual = replace(Sampling(), max_tokens=9, temperature=0.1)
-    changed = differences(sampling, usual)
-
-    layers = [(Source.OWN, changed), (Source.BELLE, PartialSampling(max_tokens=9, temperature=0.1))]
-    assert resolve(layers).sampling == sampling
 
 
 def test_one_value_is_forgotten() -> None:

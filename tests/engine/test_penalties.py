@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.chats import GREEDY, ask, user
+from builders.gguf_files import write_gguf
 from builders.gguf_models import byte_vocabulary, chain, write_scripted_model
+from convert.tokenizers.vocabulary import TokenType, Vocabulary
 from engine.abort import Cancellation
 from engine.conversation import read_conversation
 from engine.in_process import InProcessBackend
@@ -133,6 +135,19 @@ def test_without_penalties_the_answer_differs(models: Path, backend: InProcessBa
     )
     free = ask(backend, [user("hello")], dataclasses.replace(GREEDY, max_tokens=100))
     assert penalized.message.text != free.message.text
+
+
+def test_what_a_template_writes_is_spared_and_words_are_not(tmp_path: Path) -> None:
+    texts = ["<unk>", "<s>", "</s>", "a", "<|channel|>", "ab", "<b>", "<|end_of_turn|>"]
+    kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, TokenType.NORMAL]
+    kinds += [TokenType.USER_DEFINED, TokenType.USER_DEFINED, TokenType.NORMAL, TokenType.NORMAL]
+    vocabulary = Vocabulary("llama", None, texts, kinds, [0.0] * 8, bos_id=1, eos_id=2, unk_id=0)
+    path = tmp_path / "v.gguf"
+    write_gguf(path, dataclasses.replace(vocabulary, eot_id=7))
+    with Model(path, vocabulary_only=True) as model:
+        spared = [model.marks_turn(token) for token in range(8)]
+
+    assert spared == [False, True, True, False, True, False, False, True]
 
 
 REPEATING = Sampling(temperature=0, repetition_penalty=1.0, presence_penalty=50.0, max_tokens=20)

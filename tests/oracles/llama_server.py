@@ -57,6 +57,11 @@ class LlamaServer:
             return None
         return (answer.get("reasoning_content") or "").strip(), (answer["content"] or "").strip()
 
+    def sample(self, prompt: str, n_tokens: int, seed: int) -> tuple[int, ...]:
+        """The ids that it generates after a prompt, with the sampling that the model's file asks for."""
+        body = {"prompt": prompt, "n_predict": n_tokens, "seed": seed, "return_tokens": True}
+        return tuple(self._post("completion", body)["tokens"])
+
     def _post(self, path: str, body: object) -> Any:
         request = urllib.request.Request(
             f"{self._address}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -158,7 +158,7 @@ def test_no_limit_is_the_last_step_and_wins_over_a_limit_below(
         knobs = SamplingKnobs(context, NOTHING, below, Source.OWN, chosen.append)
         row = knob(knobs, "max_tokens")
         assert "512" in words_of(row)
-        assert "From BELLE’s model card" in words_of(row)
+        assert "From the model card of BELLE" in words_of(row)
 
         (limit,) = [each for each in KNOBS if each.field == "max_tokens"]
         drag(row, limit.highest)

@@ -23,7 +23,7 @@ from app.history.errors import (
     ImportUnreadable,
     TransferError,
 )
-from app.history.exchange import ExchangeConversation, ExchangeMessage
+from app.history.exchange import ExchangeConversation, ExchangeMessage, read_conversations
 from app.history.records import Origin, Overrides, Status
 from app.history.store import HistoryStore
 from app.history.transcript import Labels
@@ -56,6 +56,23 @@ OVERRIDES = st.builds(
 )
 TOKENS = st.builds(TokenIds, TEXT, st.lists(st.integers(0, 2**32 - 1), max_size=5).map(tuple))
 AT_REST = st.sampled_from([status for status in Status if status is not Status.STREAMING])
+
+
+def test_sampling_of_an_older_export_is_what_was_chosen() -> None:
+    usual = {
+        **{"temperature": 0.35, "top_k": 30, "top_p": 0.85, "min_p": 0.0, "repetition_penalty": 1.2},
+        **{"presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": None, "max_tokens": 512, "stop": []},
+    }
+    answer = {"uid": "b", "parent": None, "role": "assistant", "text": "x"}
+    answer |= {"origin": {"model": "BELLE", "sampling": usual}}
+    value = {"uid": "a", "overrides": {"sampling": {**usual, "top_k": 7}}, "messages": [answer]}
+    (conversation,) = read_conversations([value])
+
+    assert conversation.overrides.sampling == PartialSampling(top_k=7)
+    origin = conversation.messages[0].origin
+    assert origin is not None
+    assert origin.sampling is not None  # what made an answer stays as it was
+    assert (origin.sampling.repetition_penalty, origin.sampling.max_tokens) == (1.2, 512)
 
 
 @st.composite
