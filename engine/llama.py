@@ -29,6 +29,9 @@ from engine.types import Sampler, Sampling
 
 _ALL_LAYERS = -1
 _ABORTED = 2  # return value of llama_decode
+_WINDOW_ONLY = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+
+WindowCopy = ctypes.Array[ctypes.c_uint8]
 _MIROSTAT_CANDIDATES = 100  # llama.cpp's `m`, how many tokens its first version estimates from
 _XTC_MIN_KEEP = 1
 
@@ -261,7 +264,7 @@ class Context(_Owner):
         parameters.n_threads = parameters.n_threads_batch = n_threads
         parameters.no_perf = True
         if binding.has(parameters, "swa_full"):
-            parameters.swa_full = False  # layers with a sliding window keep that and no more, see `truncate`
+            parameters.swa_full = False  # layers with a sliding window keep that and no more
         if binding.has(parameters, "n_outputs_max"):
             parameters.n_outputs_max = 1  # logits of the last token only, not of the whole micro-batch
         with binding.collected_errors() as lines:
@@ -277,6 +280,7 @@ class Context(_Owner):
         self._no_abort = api.ggml_abort_callback()
         self._n_threads = n_threads
         self.n_batch = n_batch
+        self._n_micro_batch = parameters.n_ubatch
         self.context_tokens = int(api.llama_n_ctx(pointer))
 
     @property
@@ -308,22 +312,36 @@ class Context(_Owner):
     def truncate(self, n_tokens: int) -> bool:
         """Keep the first `n_tokens` of the cache; False, and an empty cache, if this model can't.
 
-        A layer with a sliding window has let go of what lies before it: going back is possible as long as
-        all that the next token sees is still there.
+        Layers with a sliding window may have let go of what the next token sees there, see `first_cached`.
         """
-        if self._keeps_what_is_seen_at(n_tokens) and self._api.llama_memory_seq_rm(
-            self._live_memory(), 0, n_tokens, -1
-        ):
+        if self._api.llama_memory_seq_rm(self._live_memory(), 0, n_tokens, -1):
             return True
         self._api.llama_memory_clear(self._memory, False)
         return False
 
-    def _keeps_what_is_seen_at(self, position: int) -> bool:
-        """Whether everything that a token at `position` sees, and that was ever cached, is cached still."""
-        window = self.model.sliding_window
-        if not window:
-            return True
-        return int(self._api.llama_memory_seq_pos_min(self._live_memory(), 0)) <= max(0, position - window)
+    @property
+    def first_cached(self) -> int:
+        """The first position that all layers still hold; -1 where the cache is empty."""
+        return int(self._api.llama_memory_seq_pos_min(self._live_memory(), 0))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the layers with a sliding window have no room for the whole context, and can be copied."""
+        seen = self.model.sliding_window + self._n_micro_batch  # llama-kv-cache-iswa.cpp
+        can_copy = hasattr(self._api, "llama_state_seq_get_data_ext")
+        return bool(self.model.sliding_window) and can_copy and seen < self.context_tokens
+
+    def copy_window(self) -> WindowCopy:
+        """What the layers with a sliding window hold that a token after the last one sees."""
+        size = int(self._api.llama_state_seq_get_size_ext(self.pointer, 0, _WINDOW_ONLY))
+        copy = (ctypes.c_uint8 * size)()
+        self._api.llama_state_seq_get_data_ext(self.pointer, copy, size, 0, _WINDOW_ONLY)
+        return copy
+
+    def put_window_back(self, copy: WindowCopy) -> bool:
+        """Have the layers with a sliding window hold `copy` again; False if llama.cpp can't take it."""
+        size = len(copy)
+        return int(self._api.llama_state_seq_set_data_ext(self.pointer, copy, size, 0, _WINDOW_ONLY)) > 0
 
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits after the last evaluated token, shape (n_vocab,): a view that `evaluate` overwrites."""

@@ -177,10 +177,13 @@ def require_memory(
 
 
 def _cached_elements(shape: ModelShape, context_tokens: int, n_batch: int) -> int:
-    """Keys and values: layers with a window keep that and one batch (llama-kv-cache-iswa.cpp)."""
+    """Keys and values. Layers with a window keep that and one batch (llama-kv-cache-iswa.cpp), and a copy is
+    made of what they see (`engine.going_back`), unless they keep everything.
+    """
     n_kept = min(context_tokens, _whole_steps(shape.sliding_window + n_batch))
+    n_copied = shape.sliding_window if shape.sliding_window + n_batch < context_tokens else 0
     everywhere = shape.kv_width - shape.sliding_kv_width
-    return context_tokens * everywhere + n_kept * shape.sliding_kv_width
+    return context_tokens * everywhere + (n_kept + n_copied) * shape.sliding_kv_width
 
 
 def _whole_steps(context_tokens: int) -> int:

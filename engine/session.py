@@ -13,6 +13,7 @@ from types import TracebackType
 from engine.abort import AbortPoll, Cancellation
 from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
+from engine.going_back import WayBack
 from engine.llama import Context, Model, SamplerChain
 from engine.penalties import Penalties, none_spared
 from engine.prompt import BELLE_FORMATS, PromptFormat
@@ -55,6 +56,7 @@ class Session:
         self._vocabulary = vocabulary
         self._context_tokens = min(context_tokens, context.context_tokens)
         self._window = ContextWindow(model, prompt_format, vocabulary, self._context_tokens)
+        self._way_back = WayBack(context)
         self._cached: list[int] = []  # ids at positions 0, 1, … of the cache; may run ahead of it, see _reuse
 
     def answer(
@@ -80,6 +82,7 @@ class Session:
         )
         reason = FinishReason.CANCELLED
         if is_read:
+            self._way_back.begin_answer()
             penalties = Penalties(sampling, prompt.tokens, self._is_spared)
             with _TokenChooser(self._context, sampling, seed, penalties) as chooser:
                 room = self._context_tokens - len(prompt.tokens)
@@ -93,8 +96,8 @@ class Session:
         """Shorten the cache to what it shares with `tokens`, less the last one, whose logits are needed."""
         del self._cached[self._context.n_cached :]
         n_shared = _common_prefix(self._cached, tokens[:-1])
-        if n_shared < len(self._cached) and not self._context.truncate(n_shared):
-            n_shared = 0
+        if n_shared < len(self._cached):
+            n_shared = self._way_back.shorten(n_shared)
         del self._cached[n_shared:]
         return n_shared
 

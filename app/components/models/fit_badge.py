@@ -36,12 +36,13 @@ def fit_badge(context: ViewContext, fit: Fit | None) -> ft.Control:
 
 
 def unusable_badge(context: ViewContext, problem: EngineError) -> ft.Control:
-    """Why the file can't be used, in two or three words."""
+    """Why the file can't be used, in two or three words; of a sound one, without alarm."""
+    kind = problem_kind(problem)
+    text = context.t(f"library.problem.{kind}")
+    if kind == "other_kind":
+        return badge(text, ft.Icons.BLOCK, *_UNKNOWN[1:])
     return badge(
-        context.t(f"library.problem.{problem_kind(problem)}"),
-        ft.Icons.BROKEN_IMAGE_OUTLINED,
-        ft.Colors.ERROR_CONTAINER,
-        ft.Colors.ON_ERROR_CONTAINER,
+        text, ft.Icons.BROKEN_IMAGE_OUTLINED, ft.Colors.ERROR_CONTAINER, ft.Colors.ON_ERROR_CONTAINER
     )
 
 

@@ -16,6 +16,7 @@ from app.i18n import Texts, window_size
 from app.models.local_shelf import ShelfRow
 from app.models.local_texts import about_text, facts, problem_text
 from app.views.context import ViewContext
+from engine.errors import NotAChatModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class LocalRow(ft.Container):
         if sentence := about_text(row, texts):
             about.append(ft.Text(sentence, theme_style=ft.TextThemeStyle.BODY_MEDIUM))
         if problem := problem_text(row, texts):
-            about.append(_sign(problem, ft.Icons.ERROR_OUTLINE, ft.Colors.ERROR))
+            about.append(_sign(problem, *_problem_look(row)))
         if moved_from is not None:
             moved = context.t("library.moved", path=str(moved_from))
             about.append(_sign(moved, ft.Icons.DRIVE_FILE_MOVE_OUTLINE, ft.Colors.ON_SURFACE_VARIANT))
@@ -174,6 +175,13 @@ def _name(text: str) -> ft.Text:
     return ft.Text(
         text, theme_style=ft.TextThemeStyle.TITLE_MEDIUM, max_lines=2, overflow=ft.TextOverflow.ELLIPSIS
     )
+
+
+def _problem_look(row: ShelfRow) -> tuple[ft.IconData, ft.ColorValue]:
+    """Something sound that is no chat model is no error."""
+    if isinstance(row.model.problem, NotAChatModel):
+        return ft.Icons.INFO_OUTLINE, ft.Colors.ON_SURFACE_VARIANT
+    return ft.Icons.ERROR_OUTLINE, ft.Colors.ERROR
 
 
 def _sign(text: str, icon: ft.IconData, color: ft.ColorValue) -> ft.Control:
