@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,26 +16,20 @@ from app.chat.events import EngineState
 from app.chat.service import ChatService
 from app.components.chat.engine_status import status_text
 from app.components.chat.model_dialog import choose_model
-from app.history.store import HistoryStore
 from app.home import Home
 from app.i18n import Texts
 from app.models.candidates import read_candidates
 from app.models.service import ModelService
-from app.personas import PersonaStore
-from app.settings import SettingsStore
 from app.views.context import ViewContext
 from app.views.settings import SettingsView
-from builders.fake_backend import INFO, FakeBackend
+from builders.fake_backend import INFO
 from builders.gguf_models import write_model
 from builders.other_ggufs import other_ggufs
 from builders.sparse_models import SparseShape, write_sparse_model
 from convert.i18n import LANGUAGES, Language
-from engine.models.endpoints import Endpoints
-from engine.models.machine import Machine
 from fakes.view_context import FakeViewContext, find_control, words_of
 
 HUGE = SparseShape("llama", 8192, 64, 40, 28672, 1000, "Q8_0")
-MACHINE = Machine(16 << 30, 8 << 30, 8, None, 35_000_000_000)
 
 
 @pytest.fixture
@@ -50,27 +43,6 @@ def home(tmp_path: Path) -> Home:
     os.truncate(cut, 200)
     write_sparse_model(models / "d-huge.gguf", HUGE)
     return home
-
-
-@pytest.fixture
-def chat(home: Home) -> Iterator[ChatService]:
-    service = ChatService(
-        home=home,
-        settings=SettingsStore(home.root),
-        personas=PersonaStore(home.root),
-        history=HistoryStore.open(home.make(home.history)),
-        make_backend=FakeBackend,
-        language="en",
-    )
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def models(home: Home) -> Iterator[ModelService]:
-    service = ModelService(home, endpoints=lambda: Endpoints(()), machine=lambda: MACHINE)
-    yield service
-    service.close()
 
 
 def context_of(chat: ChatService, models: ModelService) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,21 +11,15 @@ import pytest
 
 from app.chat.service import ChatService
 from app.components.models.prompt_format_dialog import choose_prompt_format
-from app.history.store import HistoryStore
 from app.home import Home
 from app.models.local_shelf import read_shelf
 from app.models.service import ModelService
-from app.personas import PersonaStore
 from app.settings import SettingsStore
 from app.views.context import ViewContext
 from builders.fake_backend import INFO, FakeBackend
 from builders.gguf_models import write_model
-from engine.models.endpoints import Endpoints
-from engine.models.machine import Machine
 from engine.types import LoadOptions
 from fakes.view_context import FakeViewContext, find_control, until, words_of
-
-MACHINE = Machine(16 << 30, 8 << 30, 8, None, 35_000_000_000)
 
 
 @pytest.fixture
@@ -34,27 +27,6 @@ def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "数据")
     write_model(home.make(home.models) / "base.gguf", architecture="llama")
     return home
-
-
-@pytest.fixture
-def chat(home: Home) -> Iterator[ChatService]:
-    service = ChatService(
-        home=home,
-        settings=SettingsStore(home.root),
-        personas=PersonaStore(home.root),
-        history=HistoryStore.open(home.make(home.history)),
-        make_backend=FakeBackend,
-        language="en",
-    )
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def models(home: Home) -> Iterator[ModelService]:
-    service = ModelService(home, endpoints=lambda: Endpoints(()), machine=lambda: MACHINE)
-    yield service
-    service.close()
 
 
 async def open_dialog(chat: ChatService, models: ModelService) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,16 +16,12 @@ from app.components.settings.model_sampling import ModelSamplingSection
 from app.components.settings.personas_section import PersonasSection
 from app.components.settings.sampling_knobs import KNOBS, SamplingKnobs
 from app.history.records import Overrides
-from app.history.store import HistoryStore
 from app.home import Home
 from app.models.service import ModelService
-from app.personas import PersonaStore
 from app.settings import SettingsStore
 from app.views.chat_reading import sampling_below
 from app.views.context import ViewContext
-from builders.fake_backend import FakeBackend
 from builders.gguf_models import write_model
-from engine.models.endpoints import Endpoints
 from engine.partial_sampling import NO_LIMIT, NOTHING, PartialSampling, Source, resolve
 from fakes.view_context import FakeViewContext, find_control, seen_of, until, words_of
 
@@ -37,30 +32,8 @@ def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "数据")
     keys = {"general.sampling.temp": 0.25, "general.sampling.top_k": 12}
     write_model(home.make(home.models) / "m.gguf", chat_template="{{ messages }}", keys=keys)
+    SettingsStore(home.root).update(default_model="m")
     return home
-
-
-@pytest.fixture
-def chat(home: Home) -> Iterator[ChatService]:
-    settings = SettingsStore(home.root)
-    settings.update(default_model="m")
-    service = ChatService(
-        home=home,
-        settings=settings,
-        personas=PersonaStore(home.root),
-        history=HistoryStore.open(home.make(home.history)),
-        make_backend=FakeBackend,
-        language="en",
-    )
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def models(home: Home) -> Iterator[ModelService]:
-    service = ModelService(home, endpoints=lambda: Endpoints(()))
-    yield service
-    service.close()
 
 
 def context_of(chat: ChatService, models: ModelService) -> Any:
