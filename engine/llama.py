@@ -1,4 +1,4 @@
-"""Owning classes over llama.cpp's low-level API: Model, Context, Batch and SamplerChain.
+"""Owning classes over llama.cpp's low-level API: Model, Context and Batch.
 
 Each native object is freed exactly once: by `close`, by leaving a `with` block, or when its owner is
 collected. A context keeps its model alive. What the tokens mean, and which of them are in the cache, is not
@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,42 +24,13 @@ from engine.backend import Progress, untold
 from engine.errors import GenerationFailed, LoadFailed
 from engine.long_runs import cut_long_runs
 from engine.native import binding
-from engine.types import Sampler, Sampling
+from engine.native.owner import Owner
 
 _ALL_LAYERS = -1
 _ABORTED = 2  # return value of llama_decode
 _WINDOW_ONLY = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 
 WindowCopy = ctypes.Array[ctypes.c_uint8]
-_MIROSTAT_CANDIDATES = 100  # llama.cpp's `m`, how many tokens its first version estimates from
-_XTC_MIN_KEEP = 1
-
-
-class _Owner:
-    """Frees one native object once; afterwards `pointer` raises ValueError."""
-
-    def __init__(self, pointer: Any, free: Any) -> None:
-        self._pointer = pointer
-        self._release = weakref.finalize(self, free, pointer)
-
-    @property
-    def pointer(self) -> Any:
-        """The native object. Raises ValueError once it is freed."""
-        if not self._release.alive:
-            raise ValueError(f"{type(self).__name__} is closed")
-        return self._pointer
-
-    def close(self) -> None:
-        """Free the native object now; harmless the second time."""
-        self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +43,7 @@ class ControlToken:
     strips_right: bool
 
 
-class Model(_Owner):
+class Model(Owner):
     """A loaded model with its vocabulary. `close` also closes contexts that were made from it."""
 
     def __init__(
@@ -249,7 +219,7 @@ class Batch:
         return self._native
 
 
-class Context(_Owner):
+class Context(Owner):
     """The state of one conversation: KV cache and the logits of the last evaluation."""
 
     def __init__(
@@ -372,62 +342,6 @@ def can_use_gpu() -> bool:
 def outputs_kept(n_micro_batch: int) -> int:
     """For how many tokens of a micro-batch the installed llama.cpp allocates logits."""
     return 1 if binding.has(binding.api().llama_context_default_params(), "n_outputs_max") else n_micro_batch
-
-
-class SamplerChain(_Owner):
-    """Chooses a token from a context's logits: the samplers in their order, then by chance; or the best.
-
-    Penalties come before it, see `engine.penalties`. Source: common/sampling.cpp of llama.cpp.
-    """
-
-    def __init__(self, sampling: Sampling, seed: int, n_vocab: int) -> None:
-        api = binding.api()
-        super().__init__(
-            api.llama_sampler_chain_init(api.llama_sampler_chain_default_params()), api.llama_sampler_free
-        )
-        self._api = api
-        self._is_greedy = sampling.temperature == 0 and not sampling.mirostat
-        if self._is_greedy:
-            return
-        for sampler in self._samplers(sampling, seed, n_vocab):
-            api.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it from here on
-
-    def sample(self, context: Context) -> int:
-        """Choose the token that follows the last evaluated one."""
-        if self._is_greedy:  # llama.cpp would first make candidates of the whole vocabulary
-            return int(context.logits().argmax())
-        return int(self._api.llama_sampler_sample(self.pointer, context.pointer, -1))
-
-    def _samplers(self, sampling: Sampling, seed: int, n_vocab: int) -> Iterator[Any]:
-        api, tau, eta = self._api, sampling.mirostat_tau, sampling.mirostat_eta
-        if sampling.mirostat:
-            yield api.llama_sampler_init_temp(sampling.temperature)
-            if sampling.mirostat == 1:
-                yield api.llama_sampler_init_mirostat(n_vocab, seed, tau, eta, _MIROSTAT_CANDIDATES)
-            else:
-                yield api.llama_sampler_init_mirostat_v2(seed, tau, eta)
-            return
-        for name in sampling.sequence:
-            if (sampler := self._sampler(name, sampling, seed)) is not None:
-                yield sampler
-        yield api.llama_sampler_init_dist(seed)
-
-    def _sampler(self, name: Sampler, sampling: Sampling, seed: int) -> Any | None:
-        """The native sampler of this name; None for one that changes nothing."""
-        api = self._api
-        if name == "temperature" and sampling.temperature != 1:
-            return api.llama_sampler_init_temp(sampling.temperature)
-        if name == "top_k" and sampling.top_k > 0:
-            return api.llama_sampler_init_top_k(sampling.top_k)
-        if name == "top_p" and sampling.top_p < 1:
-            return api.llama_sampler_init_top_p(sampling.top_p, 1)
-        if name == "min_p" and sampling.min_p > 0:
-            return api.llama_sampler_init_min_p(sampling.min_p, 1)
-        if name == "xtc" and sampling.xtc_probability > 0:
-            return api.llama_sampler_init_xtc(
-                sampling.xtc_probability, sampling.xtc_threshold, _XTC_MIN_KEEP, seed
-            )
-        return None
 
 
 def _in_steps(progress: Progress) -> Callable[[float, Any], bool]:

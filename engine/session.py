@@ -14,9 +14,10 @@ from engine.abort import AbortPoll, Cancellation
 from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
 from engine.going_back import WayBack
-from engine.llama import Context, Model, SamplerChain
+from engine.llama import Context, Model
 from engine.penalties import Penalties, none_spared
 from engine.prompt import BELLE_FORMATS, PromptFormat
+from engine.sampler_chain import SamplerChain
 from engine.thought_tokens import Thoughts
 from engine.threads import Threads, ThreadTuner
 from engine.types import Event, Finished, FinishReason, Sampling, Statistics

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.llama import Context, Model, SamplerChain
+from engine.llama import Context, Model
+from engine.sampler_chain import SamplerChain
 from engine.types import Sampling
 
 OFF = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)

@@ -13,10 +13,11 @@ import pytest
 
 from builders.gguf_models import write_model
 from engine.gguf_header import read_gguf_header
-from engine.llama import Context, Model, SamplerChain
+from engine.llama import Context, Model
 from engine.models.model_sampling import read_model_sampling, resolve_for
 from engine.models.published_sampling import PublishedSampling
 from engine.penalties import Penalties
+from engine.sampler_chain import SamplerChain
 from oracles.llama_server import serving
 
 SERVER = os.environ.get("CHATBELLE_LLAMA_SERVER", "")
