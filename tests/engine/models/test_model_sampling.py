@@ -108,6 +108,10 @@ def test_values_beyond_the_range_turn_off_what_llama_cpp_turns_off(tmp_path: Pat
         {"penalty_repeat": 0.0},
         {"penalty_last_n": -2},
         {"sequence": ""},
+        {"sequence": ";"},
+        {"sequence": "foo"},
+        {"sequence": "foo;bar"},
+        {"sequence": "k t"},
         {"sequence": 3},
         {"top_k": 1e30},
     ],
@@ -120,6 +124,24 @@ def test_samplers_go_by_all_their_names_and_unknown_ones_are_left_out(tmp_path: 
     read = file_values(tmp_path, sequence="Penalties;dry;top-k;nucleus;typ_p;min_p;minp;XTC;temp;infill")
 
     assert read.sequence == ("penalties", "top_k", "top_p", "min_p", "xtc", "temperature")
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("edskypmxt", ("penalties", "top_k", "top_p", "min_p", "xtc", "temperature")),
+        ("tkk", ("temperature", "top_k")),
+        ("temp", ("temperature",)),  # a name, though its letters name samplers, too
+        ("foo;top_k", ("top_k",)),
+        # llama.cpp runs these alone, which change nothing at its defaults:
+        ("dry;typ_p;top-n-sigma", ()),
+        ("dys", ()),
+    ],
+)
+def test_samplers_go_by_llama_cpps_letters_too(
+    tmp_path: Path, sequence: str, expected: tuple[str, ...]
+) -> None:
+    assert file_values(tmp_path, sequence=sequence).sequence == expected
 
 
 # --- BELLE ----------------------------------------------------------------------------------------------
