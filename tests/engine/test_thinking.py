@@ -271,6 +271,21 @@ def test_a_budget_of_nothing_closes_at_once_what_the_prompt_opened(
     assert finished.statistics.thought_tokens == 3  # "\n", "</think>", "\n"
 
 
+@pytest.mark.parametrize(
+    "vocabulary", [AS_TEXT, AS_USER_DEFINED, AS_CONTROL], ids=["text", "user", "control"]
+)
+def test_a_closed_thought_that_the_model_closes_too_leaves_no_tag(
+    backend: InProcessBackend, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    tag = [token for token in (b"</think>",) if token in vocabulary.ids]
+    said = tag or [bytes([byte]) for byte in b"</think>"]
+    load(backend, tmp_path, OPENED, vocabulary, *said, b"4", b"!", start=b"\n")
+    thought, answer, finished = ask(backend, sampling=dataclasses.replace(SAMPLING, thought_budget=0))
+    assert (thought, answer, finished.message.text) == ("", "4!", "4!")
+    assert finished.message.tokens is not None
+    assert finished.message.tokens.ids == ids(vocabulary, b"4", b"!")
+
+
 def test_a_thought_within_its_budget_is_left_alone(backend: InProcessBackend, tmp_path: Path) -> None:
     said = (b"<think>", b"H", b"</think>", b"4", b"5", b"6", b"7")
     load(backend, tmp_path, THINKS, AS_CONTROL, *said)
