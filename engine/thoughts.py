@@ -253,7 +253,7 @@ class ThoughtSplitter:
     def _state_after(self, opening: str) -> _State:
         """What the last tag of a prompt says, and whether words of a thought follow it."""
         opening = opening[max(0, opening.find(self._format.message_start)) :]
-        data = opening.encode()
+        data = opening.encode("utf-8", "replace")  # as `Model` does: half a surrogate pair has no bytes
         kinds = (
             (self._openings, _State.THOUGHT),
             (self._closings, _State.BETWEEN),

@@ -378,6 +378,12 @@ def test_the_budget_holds_for_a_thought_that_goes_on(backend: InProcessBackend, 
     assert answer.startswith("abc")  # the closing ends with a newline, after which the script begins anew
 
 
+def test_a_thought_with_half_a_surrogate_pair_goes_on(backend: InProcessBackend, tmp_path: Path) -> None:
+    load(backend, tmp_path, THINKS, AS_CONTROL, *LETTERS[1:], b"</think>", b"4", b"5", start=b"a")
+    begun = Message("assistant", "", None, "\ud800a")
+    assert ask(backend, [*QUESTION, begun])[:2] == ("abcdefgh"[1:], "45")
+
+
 # --- in a process of its own ------------------------------------------------------------------------
 
 
