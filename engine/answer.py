@@ -32,6 +32,8 @@ class Answer:
         begun: Message | None = None,
     ) -> None:
         self.tokens: list[int] = []
+        self.n_chosen_tokens = 0
+        """Without those that closed a thought from outside."""
         self.n_thought_tokens = 0
         self._piece = piece
         self._stop_strings = tuple(stop_strings)
@@ -69,6 +71,7 @@ class Answer:
         """Take a generated token; yield what is certain now, often nothing."""
         data = self._bytes(token)
         self._add(token, data)
+        self.n_chosen_tokens += 1
         split = [(Part.ANSWER, data)] if self._splitter is None else self._splitter.push(data)
         yield from self._chunks(split)
         if self.is_thinking:

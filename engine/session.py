@@ -143,9 +143,10 @@ class Session:
                 return FinishReason.END
             if answer.stopped:
                 return FinishReason.STOP
-            reason = _limit(len(answer.tokens), sampling.max_tokens, room)
-            if reason is not None:
-                return reason
+            if answer.n_chosen_tokens == sampling.max_tokens:
+                return FinishReason.LENGTH
+            if len(answer.tokens) >= room:
+                return FinishReason.CONTEXT
             if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
 
@@ -161,9 +162,8 @@ class Session:
         closing = answer.closing(sampling.thought_budget)
         if not closing:
             return None
-        reason = _limit(len(answer.tokens) + len(closing), sampling.max_tokens, room)
-        if reason is not None:
-            return reason
+        if len(answer.tokens) + len(closing) >= room:
+            return FinishReason.CONTEXT
         answer.close(closing)
         chooser.accept(closing)
         return None if self._read(closing, cancellation) else FinishReason.CANCELLED
@@ -263,13 +263,6 @@ def _told(chunks: Iterable[Chunk], watch: _Stopwatch) -> Generator[Event, None, 
         waiting_since = perf_counter()
         yield chunk
         watch.leave_out(perf_counter() - waiting_since)
-
-
-def _limit(n_tokens: int, max_tokens: int | None, room: int) -> FinishReason | None:
-    """Which limit so many tokens of an answer have reached."""
-    if max_tokens is not None and n_tokens >= max_tokens:
-        return FinishReason.LENGTH
-    return FinishReason.CONTEXT if n_tokens >= room else None
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -312,12 +312,48 @@ def test_channels_change_when_the_budget_is_used_up(backend: InProcessBackend, t
     assert finished.statistics.thought_tokens == 3 + 6  # <|end|><|start|>assistant<|channel|>final<|message|>
 
 
-def test_without_room_to_close_it_the_answer_ends(backend: InProcessBackend, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("budget", "max_tokens"), [(4, 7), (4, 5), (1, 2)])
+def test_max_tokens_leave_out_what_closes_the_thought(
+    backend: InProcessBackend, tmp_path: Path, budget: int, max_tokens: int
+) -> None:
+    load(backend, tmp_path, THINKS, AS_CONTROL, b"<think>", *LETTERS, more=FORCED | {b"!": b"5", b"5": b"6"})
+    sampling = dataclasses.replace(SAMPLING, thought_budget=budget, max_tokens=max_tokens)
+    thought, answer, finished = ask(backend, sampling=sampling)
+    assert (thought, answer) == ("abc"[: budget - 1], "4!56"[: max_tokens - budget])
+    assert finished.reason is FinishReason.LENGTH
+    assert finished.statistics.generated_tokens == max_tokens + 3  # "\n", "</think>", "\n"
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2])
+def test_a_budget_of_nothing_leaves_an_answer_within_any_limit(
+    backend: InProcessBackend, tmp_path: Path, max_tokens: int
+) -> None:
+    load(backend, tmp_path, OPENED, AS_CONTROL, b"4", b"!", b"5", start=b"\n")
+    sampling = dataclasses.replace(SAMPLING, thought_budget=0, max_tokens=max_tokens)
+    thought, answer, finished = ask(backend, sampling=sampling)
+    assert (thought, answer, finished.reason) == ("", "4!"[:max_tokens], FinishReason.LENGTH)
+
+
+def test_a_thought_that_ends_at_the_limit_is_not_closed(backend: InProcessBackend, tmp_path: Path) -> None:
     load(backend, tmp_path, THINKS, AS_CONTROL, b"<think>", *LETTERS, more=FORCED)
-    sampling = dataclasses.replace(SAMPLING, thought_budget=4, max_tokens=7)
+    sampling = dataclasses.replace(SAMPLING, thought_budget=4, max_tokens=4)
     thought, answer, finished = ask(backend, sampling=sampling)
     assert (thought, answer, finished.reason) == ("abc", "", FinishReason.LENGTH)
     assert finished.statistics.generated_tokens == 4
+
+
+def test_without_room_in_the_context_to_close_it_the_answer_ends(
+    backend: InProcessBackend, tmp_path: Path
+) -> None:
+    load(backend, tmp_path, OPENED, AS_CONTROL, *LETTERS, start=b"\n", more={b"h": b"a"})
+    unlimited = dataclasses.replace(SAMPLING, max_tokens=None)
+    statistics = ask(backend, sampling=unlimited)[2].statistics
+    room = statistics.context_tokens - statistics.prompt_tokens
+    for budget, is_closed in ((room - 4, True), (room - 3, False)):
+        sampling = dataclasses.replace(unlimited, thought_budget=budget)
+        thought, answer, finished = ask(backend, sampling=sampling)
+        assert (len(thought), answer != "", finished.reason) == (budget, is_closed, FinishReason.CONTEXT)
+        assert finished.statistics.generated_tokens == (room if is_closed else budget)
 
 
 @pytest.mark.parametrize("budget", [-1, 2**31])
