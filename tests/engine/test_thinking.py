@@ -14,7 +14,7 @@ import pytest
 from builders.chats import user
 from builders.gguf_models import WORDS, Vocabulary, byte_vocabulary, chain, write_scripted_model
 from engine.backend import Backend
-from engine.errors import InvalidSampling
+from engine.errors import AnswerFillsContext, InvalidSampling
 from engine.in_process import InProcessBackend
 from engine.types import (
     Event,
@@ -418,6 +418,25 @@ def test_a_thought_with_half_a_surrogate_pair_goes_on(backend: InProcessBackend,
     load(backend, tmp_path, THINKS, AS_CONTROL, *LETTERS[1:], b"</think>", b"4", b"5", start=b"a")
     begun = Message("assistant", "", None, "\ud800a")
     assert ask(backend, [*QUESTION, begun])[:2] == ("abcdefgh"[1:], "45")
+
+
+@pytest.mark.parametrize("thinks", [True, False], ids=["thought", "answer"])
+def test_a_thought_that_fills_the_context_ends_like_an_answer_that_does(
+    backend: InProcessBackend, tmp_path: Path, thinks: bool
+) -> None:
+    template, start = (OPENED, b"\n") if thinks else (PLAIN, b":")
+    load(backend, tmp_path, template, AS_CONTROL, *LETTERS, start=start, more={b"h": b"a"})
+    unlimited = dataclasses.replace(SAMPLING, max_tokens=None)
+    thought, answer, finished = ask(backend, sampling=unlimited)
+    assert finished.reason is FinishReason.CONTEXT
+    assert (len(thought) > len(answer)) is thinks
+    n_context = finished.statistics.context_tokens
+    with pytest.raises(AnswerFillsContext) as caught:
+        ask(backend, [*QUESTION, finished.message], unlimited)
+    error = caught.value
+    assert (error.prompt_tokens, error.context_tokens) == (n_context, n_context)
+    assert error.available_tokens == n_context - n_context // 4
+    assert ask(backend)[2].reason is FinishReason.LENGTH  # a new question has room again
 
 
 # --- in a process of its own ------------------------------------------------------------------------
