@@ -13,7 +13,6 @@ from types import TracebackType
 from engine.abort import AbortPoll, Cancellation
 from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
-from engine.errors import AnswerFillsContext, PromptTooLong
 from engine.going_back import WayBack
 from engine.llama import Context, Model
 from engine.penalties import Penalties, none_spared
@@ -72,7 +71,7 @@ class Session:
         the iterator was closed early.
         """
         watch = _Stopwatch()
-        prompt = self._fit(conversation, sampling)
+        prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
         n_reused = self._reuse(prompt.tokens)
         is_read = self._read(prompt.tokens[n_reused:], cancellation)
         watch.prompt_s = watch.seconds
@@ -95,16 +94,6 @@ class Session:
         yield from answer.finish(reason)
         statistics = self._statistics(prompt, n_reused, answer, seed, watch)
         yield Finished(reason, answer.message(self._vocabulary), statistics)
-
-    def _fit(self, conversation: Conversation, sampling: Sampling) -> Prompt:
-        try:
-            return self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
-        except PromptTooLong as error:
-            if conversation.turns[-1].answer is None:
-                raise
-            raise AnswerFillsContext(
-                error.message_tokens, error.available_tokens, error.context_tokens
-            ) from error
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Shorten the cache to what it shares with `tokens`, less the last one, whose logits are needed."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.conversation import Conversation
-from engine.errors import ChatTemplateFailed, InvalidConversation, PromptTooLong
+from engine.errors import AnswerFillsContext, ChatTemplateFailed, InvalidConversation, PromptTooLong
 from engine.llama import Model
 from engine.prompt import AnswerSegment, PromptFormat, RenderedText, Segment
 from engine.prompt_tokens import PromptTokenizer
@@ -54,7 +54,8 @@ class ContextWindow:
         quarter of the context.
 
         Raises PromptTooLong when the last message alone, with the system text, does not fit;
-        ChatTemplateFailed; InvalidConversation if it has no tokens.
+        AnswerFillsContext when it is the beginning of an answer that leaves no room to go on;
+        ChatTemplateFailed; InvalidConversation if there are no tokens.
         """
         quarter = self._context_tokens // 4
         room = self._context_tokens - (quarter if max_tokens is None else min(max_tokens, quarter))
@@ -65,8 +66,12 @@ class ContextWindow:
         else:
             self._too_long = _texts(conversation, len(conversation.turns))
             prompt = self._newest_half(conversation, thinking)
+        is_continued = conversation.turns[-1].answer is not None
+        if is_continued:  # what there is of it can't be shortened, and any room is better than none
+            room = self._context_tokens - 1
         if len(prompt.tokens) > room:
-            raise PromptTooLong(len(prompt.tokens), room, self._context_tokens)
+            too_long = AnswerFillsContext if is_continued else PromptTooLong
+            raise too_long(len(prompt.tokens), room, self._context_tokens)
         if not prompt.tokens:
             raise InvalidConversation("the prompt has no tokens")
         self._forgotten = _texts(conversation, prompt.forgotten_turns)

@@ -435,7 +435,7 @@ def test_a_thought_that_fills_the_context_ends_like_an_answer_that_does(
         ask(backend, [*QUESTION, finished.message], unlimited)
     error = caught.value
     assert (error.prompt_tokens, error.context_tokens) == (n_context, n_context)
-    assert error.available_tokens == n_context - n_context // 4
+    assert error.available_tokens == n_context - 1
     assert ask(backend)[2].reason is FinishReason.LENGTH  # a new question has room again
 
 
