@@ -49,7 +49,8 @@ class Session:
         self._context = context
         self._threads = threads
         self._n_read = min(n_read, context.n_batch)
-        self._turns = prompt_format.stop_strings
+        self._turns = prompt_format.turn_starts
+        self._stop_strings = prompt_format.stop_strings
         self._thoughts = thoughts
         # BELLE's card has transformers' `generate` penalize all of the context, its end tokens too.
         is_belle = prompt_format.name in BELLE_FORMATS
@@ -75,7 +76,7 @@ class Session:
         watch.prompt_s = watch.seconds
         answer = Answer(
             self._model.piece,
-            sampling.stop,
+            (*self._stop_strings, *sampling.stop),
             turns=self._turns,
             thoughts=self._thoughts,
             opening=prompt.opening,
