@@ -139,7 +139,7 @@ def test_no_limit_is_the_last_step_and_wins_over_a_limit_below(
         (limit,) = [each for each in KNOBS if each.field == "max_tokens"]
         drag(row, limit.highest)
         assert "no limit" in words_of(row)
-        assert "Set by you for this model" in words_of(row)
+        assert "Set by you in Settings" in words_of(row)
         go_back(row, "max_tokens")
         assert chosen == [PartialSampling(max_tokens=NO_LIMIT), NOTHING]
 
@@ -201,7 +201,7 @@ def test_a_persona_says_only_what_was_chosen_for_it(chat: ChatService, models: M
         (add,) = [each for each in seen_of(section) if isinstance(each, ft.TextButton)]
         await cast(Any, add.on_click)()
         (dialog,) = context.dialogs
-        assert "Set by you for this model" in words_of(knob(dialog, "top_p"))
+        assert "Set by you in Settings" in words_of(knob(dialog, "top_p"))
         assert "From the model file" in words_of(knob(dialog, "temperature"))
 
         drag(knob(dialog, "min_p"), 0.1)
