@@ -35,6 +35,7 @@ EngineError
 ├── UnknownPromptFormat
 ├── ChatTemplateFailed
 ├── PromptTooLong
+├── AnswerFillsContext
 ├── GenerationFailed
 ├── NativeLibraryMissing
 ├── EngineStopped
@@ -254,6 +255,15 @@ class PromptTooLong(EngineError):
     """A single message can't fit the context together with room for the answer (tokens)."""
 
     message_tokens: int
+    available_tokens: int
+    context_tokens: int
+
+
+@dataclass(eq=False)
+class AnswerFillsContext(EngineError):
+    """A question and the beginning of its answer leave no room to continue it (tokens of both)."""
+
+    prompt_tokens: int
     available_tokens: int
     context_tokens: int
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from engine.abort import AbortPoll, Cancellation
 from engine.answer import Answer, Chunk
 from engine.conversation import Conversation
+from engine.errors import AnswerFillsContext, PromptTooLong
 from engine.going_back import WayBack
 from engine.llama import Context, Model
 from engine.penalties import Penalties, none_spared
@@ -66,11 +67,12 @@ class Session:
     ) -> Generator[Event, None, None]:
         """Answer the last question, or continue its answer: chunks of text, then Finished.
 
-        Raises PromptTooLong, ChatTemplateFailed, InvalidConversation and GenerationFailed. The session can be
-        used again after any of them, and after the iterator was closed early.
+        Raises PromptTooLong, of an answer to continue AnswerFillsContext, ChatTemplateFailed,
+        InvalidConversation and GenerationFailed. The session can be used again after any of them, and after
+        the iterator was closed early.
         """
         watch = _Stopwatch()
-        prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
+        prompt = self._fit(conversation, sampling)
         n_reused = self._reuse(prompt.tokens)
         is_read = self._read(prompt.tokens[n_reused:], cancellation)
         watch.prompt_s = watch.seconds
@@ -93,6 +95,16 @@ class Session:
         yield from answer.finish(reason)
         statistics = self._statistics(prompt, n_reused, answer, seed, watch)
         yield Finished(reason, answer.message(self._vocabulary), statistics)
+
+    def _fit(self, conversation: Conversation, sampling: Sampling) -> Prompt:
+        try:
+            return self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
+        except PromptTooLong as error:
+            if conversation.turns[-1].answer is None:
+                raise
+            raise AnswerFillsContext(
+                error.message_tokens, error.available_tokens, error.context_tokens
+            ) from error
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Shorten the cache to what it shares with `tokens`, less the last one, whose logits are needed."""
@@ -144,9 +156,10 @@ class Session:
                 return FinishReason.END
             if answer.stopped:
                 return FinishReason.STOP
-            reason = _limit(len(answer.tokens), sampling.max_tokens, room)
-            if reason is not None:
-                return reason
+            if answer.n_chosen_tokens == sampling.max_tokens:
+                return FinishReason.LENGTH
+            if len(answer.tokens) >= room:
+                return FinishReason.CONTEXT
             if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
 
@@ -162,9 +175,8 @@ class Session:
         closing = answer.closing(sampling.thought_budget)
         if not closing:
             return None
-        reason = _limit(len(answer.tokens) + len(closing), sampling.max_tokens, room)
-        if reason is not None:
-            return reason
+        if len(answer.tokens) + len(closing) >= room:
+            return FinishReason.CONTEXT
         answer.close(closing)
         chooser.accept(closing)
         return None if self._read(closing, cancellation) else FinishReason.CANCELLED
@@ -264,13 +276,6 @@ def _told(chunks: Iterable[Chunk], watch: _Stopwatch) -> Generator[Event, None, 
         waiting_since = perf_counter()
         yield chunk
         watch.leave_out(perf_counter() - waiting_since)
-
-
-def _limit(n_tokens: int, max_tokens: int | None, room: int) -> FinishReason | None:
-    """Which limit so many tokens of an answer have reached."""
-    if max_tokens is not None and n_tokens >= max_tokens:
-        return FinishReason.LENGTH
-    return FinishReason.CONTEXT if n_tokens >= room else None
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
