@@ -35,6 +35,7 @@ EngineError
 ├── UnknownPromptFormat
 ├── ChatTemplateFailed
 ├── PromptTooLong
+├── AnswerTooLong
 ├── GenerationFailed
 ├── NativeLibraryMissing
 ├── EngineStopped
@@ -254,6 +255,18 @@ class PromptTooLong(EngineError):
     """A single message can't fit the context together with room for the answer (tokens)."""
 
     message_tokens: int
+    available_tokens: int
+    context_tokens: int
+
+
+@dataclass(eq=False)
+class AnswerTooLong(EngineError):
+    """An answer to continue can't fit the context together with its question and room to go on (tokens).
+
+    prompt_tokens: of the system text, the question and the answer so far.
+    """
+
+    prompt_tokens: int
     available_tokens: int
     context_tokens: int
 

@@ -65,8 +65,8 @@ class Session:
     ) -> Generator[Event, None, None]:
         """Answer the last question, or continue its answer: chunks of text, then Finished.
 
-        Raises PromptTooLong, ChatTemplateFailed, InvalidConversation and GenerationFailed. The session can be
-        used again after any of them, and after the iterator was closed early.
+        Raises PromptTooLong, AnswerTooLong, ChatTemplateFailed, InvalidConversation and GenerationFailed. The
+        session can be used again after any of them, and after the iterator was closed early.
         """
         watch = _Stopwatch()
         prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)

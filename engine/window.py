@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.conversation import Conversation
-from engine.errors import InvalidConversation, PromptTooLong
+from engine.errors import AnswerTooLong, InvalidConversation, PromptTooLong
 from engine.llama import Model
 from engine.prompt import AnswerSegment, PromptFormat, RenderedText, Segment
 from engine.prompt_tokens import PromptTokenizer
@@ -51,8 +51,9 @@ class ContextWindow:
         """The prompt for `conversation` with room for an answer of `max_tokens`, at most (and for None) a
         quarter of the context.
 
-        Raises PromptTooLong when the last message alone, with the system text, does not fit;
-        ChatTemplateFailed; InvalidConversation if it has no tokens.
+        Raises PromptTooLong when the last message alone, with the system text, does not fit, AnswerTooLong
+        when that is an answer to continue, with its question; ChatTemplateFailed; InvalidConversation if it
+        has no tokens.
         """
         quarter = self._context_tokens // 4
         room = self._context_tokens - (quarter if max_tokens is None else min(max_tokens, quarter))
@@ -63,7 +64,9 @@ class ContextWindow:
         else:
             prompt = self._newest_half(conversation, thinking)
         if len(prompt.tokens) > room:
-            raise PromptTooLong(len(prompt.tokens), room, self._context_tokens)
+            is_question = conversation.turns[-1].answer is None
+            too_long = PromptTooLong if is_question else AnswerTooLong
+            raise too_long(len(prompt.tokens), room, self._context_tokens)
         if not prompt.tokens:
             raise InvalidConversation("the prompt has no tokens")
         self._forgotten = _texts(conversation, prompt.forgotten_turns)
