@@ -58,7 +58,7 @@ def test_what_cannot_be_imported_is_refused_with_its_reason(
         assert find_control(dialog, "way-copy") is None
         await field.on_submit()  # Enter asks no button
         assert dialog.open
-        assert service.jobs.all() == ()
+        assert service.jobs.all == ()
 
         field.value = str(write_model(tmp_path / "good.gguf"))
         await field.on_change()
@@ -82,7 +82,7 @@ def test_enter_before_the_look_refuses_as_well(tmp_path: Path) -> None:
 
         assert dialog.open
         assert "is a web page" in words_of(dialog)
-        assert service.jobs.all() == ()
+        assert service.jobs.all == ()
 
     asyncio.run(run())
     service.close()
