@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import flet as ft
@@ -22,13 +23,15 @@ _WIDTH = 480
 _AS_FILE, _OTHER_TEMPLATE = "as-file", "other-template"
 
 
-async def choose_prompt_format(context: ViewContext, row: ShelfRow) -> None:
-    """Ask, and keep the answer for this model."""
+async def choose_prompt_format(
+    context: ViewContext, row: ShelfRow, on_chosen: Callable[[], object] = lambda: None
+) -> None:
+    """Ask, and keep the answer for this model; on_chosen is called when it is kept."""
     chosen = await context.in_thread(context.service.prompt_format, row.model.path)
     state = context.service.state
     is_loaded = state.model is not None and state.model.path == row.model.path
     likely = state.info.likely_format if is_loaded and state.info is not None else None
-    context.open_dialog(PromptFormatDialog(context, row, chosen, likely))
+    context.open_dialog(PromptFormatDialog(context, row, chosen, likely, on_chosen))
 
 
 class PromptFormatDialog(ft.AlertDialog):
@@ -37,11 +40,17 @@ class PromptFormatDialog(ft.AlertDialog):
     """
 
     def __init__(
-        self, context: ViewContext, row: ShelfRow, chosen: str | None, likely: str | None = None
+        self,
+        context: ViewContext,
+        row: ShelfRow,
+        chosen: str | None,
+        likely: str | None = None,
+        on_chosen: Callable[[], object] = lambda: None,
     ) -> None:
         self._context = context
         self._row = row
         self._likely = likely
+        self._on_chosen = on_chosen
         is_template = chosen is not None and chosen not in PROMPT_FORMATS
         self._path = Path(chosen) if chosen is not None and is_template else None
         self._field = SourceField(
@@ -110,6 +119,7 @@ class PromptFormatDialog(ft.AlertDialog):
             chosen = str(self._path)
         context.close_dialog(self)
         await context.in_thread(context.service.choose_prompt_format, self._row.model.path, chosen)
+        self._on_chosen()
 
     def _problem(self) -> str | None:
         """Why the template can't be taken."""
