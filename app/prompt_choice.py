@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
 from engine.conversation import read_conversation
+from engine.errors import ChatTemplateFailed
 from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions, Message
 
@@ -30,8 +31,12 @@ def as_prompt_format(kept: str) -> str | Path:
 def try_template(template: str) -> None:
     """Put a question with it. Raises ChatTemplateFailed."""
     from engine.chat_template import TemplateFormat  # Jinja2 is not needed before
+    from engine.template_sandbox import TemplateBudgetSpent
 
-    TemplateFormat(template).render(read_conversation([Message("user", "?")]))
+    try:
+        TemplateFormat(template).render(read_conversation([Message("user", "?")]))
+    except TemplateBudgetSpent as error:
+        raise ChatTemplateFailed(str(error)) from error
 
 
 def read_template(path: Path) -> str:

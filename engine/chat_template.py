@@ -73,7 +73,7 @@ class TemplateFormat:
         return self._find_switch() is not None
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
-        """Segments up to where the answer begins. Raises ChatTemplateFailed.
+        """Segments up to where the answer begins. Raises ChatTemplateFailed and TemplateBudgetSpent.
 
         Earlier answers keep their token ids where the template left their text whole. White space around
         them counts as part of them, although many templates strip it: their tokens are in the cache as they
@@ -85,8 +85,6 @@ class TemplateFormat:
         for arranged in self._arrangements(messages):
             try:
                 rendered = self._rendered(arranged, variables)
-            except TemplateBudgetSpent:
-                raise
             except ChatTemplateFailed as error:
                 failures.append(error)
                 continue
@@ -172,7 +170,7 @@ class TemplateFormat:
         if not self._switch_is_known:
             try:
                 self._switch = next((item for item in self._read_switches() if self._changes(item)), None)
-            except ChatTemplateFailed:  # `render` says so, to whom it concerns
+            except (ChatTemplateFailed, TemplateBudgetSpent):  # `render` says so, to whom it concerns
                 self._switch = None
             self._switch_is_known = True
         return self._switch

@@ -9,6 +9,7 @@ EngineError
 │   ├── NotGguf
 │   ├── LfsPointerFile
 │   ├── WebPageFile
+│   ├── ErrorReplyFile
 │   ├── OtherFileFormat
 │   ├── BigEndianGguf
 │   ├── UnsupportedGgufVersion
@@ -93,6 +94,11 @@ class LfsPointerFile(ModelFileError):
 @dataclass(eq=False)
 class WebPageFile(ModelFileError):
     """A web page was saved under the model's name."""
+
+
+@dataclass(eq=False)
+class ErrorReplyFile(ModelFileError):
+    """A server's report of an error, in JSON, was saved under the model's name."""
 
 
 @dataclass(eq=False)

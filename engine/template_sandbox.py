@@ -50,12 +50,14 @@ _FAILURES = (
 )
 
 
-class TemplateBudgetSpent(ChatTemplateFailed):
-    """The template was still at work after as many steps or as much time as it may take."""
+class TemplateBudgetSpent(Exception):
+    """The template was still at work after as many steps or as much time as it may take.
 
+    No error for a person: with fewer messages it may come to an end.
+    """
 
-class _BudgetSpent(Exception):
-    pass
+    def __init__(self) -> None:
+        super().__init__("the template does not come to an end")
 
 
 class BoundedTemplate:
@@ -86,8 +88,6 @@ class BoundedTemplate:
         try:
             self._environment.begin()
             return _joined(compiled.generate(**variables))
-        except _BudgetSpent as error:
-            raise TemplateBudgetSpent("the template does not come to an end") from error
         except _FAILURES as error:
             raise ChatTemplateFailed(_reason(error)) from error
 
@@ -203,7 +203,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _step(self) -> None:
         self._n_steps += 1
         if self._n_steps > _MAX_STEPS or monotonic() > self._end_s:
-            raise _BudgetSpent
+            raise TemplateBudgetSpent
 
 
 def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:

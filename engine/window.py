@@ -100,7 +100,7 @@ class ContextWindow:
                 low = middle + 1
         newest = self._prompt(conversation, max(0, high), thinking)
         if newest is None:
-            raise ChatTemplateFailed("the template does not come to an end")
+            raise ChatTemplateFailed(str(TemplateBudgetSpent()))
         return newest
 
     def _prompt(self, conversation: Conversation, n_forgotten: int, thinking: Thinking) -> Prompt | None:

@@ -81,6 +81,7 @@ class AnswerRun:
         self.message_id: int | None = None
         self.stop_requested = False
         self._is_interrupted = False
+        self._has_ended = False
         self._history = history
         self._host = host
         self._emit = emit
@@ -93,6 +94,11 @@ class AnswerRun:
         """The answer as far as it is made."""
         with self._lock:
             return Made(str(self._text), str(self._thought), self._thinking.seconds)
+
+    @property
+    def is_continuing(self) -> bool:
+        """Whether an answer that had ended is under way again; on disk it may still be what it was."""
+        return self.request.kind == "continue" and self._writer is not None and not self._has_ended
 
     def stop(self) -> None:
         """End the answer, now or before it begins; what is made of it is kept as stopped."""
@@ -124,7 +130,8 @@ class AnswerRun:
     def follow(self, path: tuple[PathMessage, ...], plan: AnswerPlan) -> None:
         """Have the engine answer the last message of `path`, or continue it, until that is on disk.
 
-        Raises EngineError and HistoryError; what was made until then is kept as unfinished.
+        Raises EngineError and HistoryError; what was made until then is kept as unfinished. An answer that
+        gets nothing new stays what it was.
         """
         self._host.change(message_id=self.message_id, reading_prompt=True)
         self._emit(PathChanged(self.request.conversation_id))
@@ -176,6 +183,9 @@ class AnswerRun:
 
     def _finish(self, finished: Finished) -> None:
         assert self._writer is not None
+        if finished.reason is FinishReason.CANCELLED and self._writer.has_nothing_new:
+            self._save(self._writer.abandon)
+            return
         status = Status.of(finished.reason)
         if self._is_interrupted and finished.reason is FinishReason.CANCELLED:
             status = Status.UNFINISHED
@@ -192,11 +202,12 @@ class AnswerRun:
         )
 
     def _end_early(self) -> None:
-        """Keep what there is after a failure; an answer of neither words nor thoughts is taken away again."""
+        """Keep what there is after a failure; a new answer of neither words nor thoughts is taken away."""
         assert self._writer is not None
         self._save(self._writer.abandon)
         made = self.made
-        if not made.text and not made.thought.strip() and self.message_id is not None:
+        is_empty = not made.text and not made.thought.strip()
+        if is_empty and self.request.kind == "answer" and self.message_id is not None:
             self._history.messages.delete(self.message_id)
             self._emit(PathChanged(self.request.conversation_id))
 
@@ -214,4 +225,5 @@ class AnswerRun:
                     raise
                 self._emit(Problem(self.request.conversation_id, error))
                 threading.Event().wait(pause_s)
+        self._has_ended = True
         self._emit(AnswerEnded(self.request.conversation_id, self.message_id))

@@ -1,4 +1,5 @@
-"""What follows from the messages of a path: which of them the model remembers, and how full its context is.
+"""What follows from the messages of a path: which of them the model remembers, how full its context is, and
+whether that leaves room to go on.
 
 Pure functions; nothing here reads the disk.
 """
@@ -24,6 +25,16 @@ def context_use(path: Sequence[PathMessage]) -> tuple[int, int] | None:
     """Tokens used and available after the newest answer; None before the first."""
     _, statistics = _newest_statistics(path)
     return None if statistics is None else (statistics.context_used, statistics.context_tokens)
+
+
+def can_go_on(path: Sequence[PathMessage], context_tokens: int | None) -> bool:
+    """Whether the newest answer can be continued: the context has room for more, or gets some when earlier
+    turns are forgotten. context_tokens: of the model that would go on, None where it is not known.
+    """
+    index, statistics = _newest_statistics(path)
+    if statistics is None or statistics.context_used < max(statistics.context_tokens, context_tokens or 0):
+        return True
+    return statistics.forgotten_turns + 1 < len(_turn_starts(path[: index + 1]))
 
 
 def _newest_statistics(path: Sequence[PathMessage]) -> tuple[int, Statistics | None]:

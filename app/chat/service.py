@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.chat.answer_plan import AnswerPlan, Planner
-from app.chat.answer_run import Made
+from app.chat.answer_run import AnswerRun
 from app.chat.answering import Answering
 from app.chat.choices import DEMO, ModelChoice, find_choice, find_key, list_choices
 from app.chat.engine_host import EngineHost
@@ -166,8 +166,7 @@ class ChatService:
         run = self._answering.run
         if run is None or run.message_id is None:
             return path
-        made = run.made
-        return tuple(_as_made(entry, made) if entry.message.id == run.message_id else entry for entry in path)
+        return tuple(_as_made(entry, run) if entry.message.id == run.message_id else entry for entry in path)
 
     def remembered_from(self, conversation_id: int) -> int | None:
         """From which message on the model remembers; None while it remembers all."""
@@ -281,10 +280,12 @@ class ChatService:
         self.history.conversations.purge(empty)
 
 
-def _as_made(entry: PathMessage, made: Made) -> PathMessage:
+def _as_made(entry: PathMessage, run: AnswerRun) -> PathMessage:
     """With what is made of an answer that is not on disk whole."""
-    stored = entry.message
-    if stored.status is not Status.STREAMING:
+    stored, made = entry.message, run.made
+    if stored.status is not Status.STREAMING and not run.is_continuing:
         return entry
-    message = replace(stored, text=made.text, thought=made.thought, thought_s=made.thought_s)
+    message = replace(
+        stored, status=Status.STREAMING, text=made.text, thought=made.thought, thought_s=made.thought_s
+    )
     return replace(entry, message=message)

@@ -1,7 +1,9 @@
 """Answers while they are made: on disk at least twice a second, marked unfinished until their end.
 
 A flush adds one row with the new text and thought to `answer_tails`, so it costs what is new and not what the
-answer has become; the end folds the rows into the message. Knows nothing of models.
+answer has become; the end folds the rows into the message. An answer that is resumed stays on disk as it was
+until there is something new to write, so that nothing has to be undone where nothing comes. Knows nothing of
+models.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class AnswerWriter:
     brings text to disk.
 
     message_id: the answer's row, there from the beginning. failure: why the last flush failed (a full disk),
-    None when it did not; the text is kept in memory and tried again.
+    None when it did not; the text is kept in memory and tried again. is_resumed: it goes on with an answer
+    that had ended.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class AnswerWriter:
         now_ms: Callable[[], int],
         ended: Callable[[AnswerWriter], None],
         flush_interval_s: float,
+        *,
+        is_resumed: bool = False,
     ) -> None:
         self.message_id = message_id
         self.failure: HistoryError | None = None
@@ -56,11 +61,19 @@ class AnswerWriter:
         self._interval_s = flush_interval_s
         self._pending: list[Tail] = []
         self._n_flushed = 0
+        self._is_as_before = is_resumed  # on disk
+        self._has_grown = False
         self._ended = False
         self._changed = threading.Condition()
         self._flushing = threading.Lock()
         self._thread = threading.Thread(target=self._flush_often, name=f"answer-{message_id}", daemon=True)
         self._thread.start()
+
+    @property
+    def has_nothing_new(self) -> bool:
+        """Whether it is a resumed answer to which nothing was added yet."""
+        with self._changed:
+            return self._is_as_before and not self._has_grown
 
     def append(self, text: str) -> None:
         """Add to the answer, without waiting for the disk. Raises AnswerEnded."""
@@ -96,6 +109,7 @@ class AnswerWriter:
             self._check_running()
             pending = _joined(self._pending)
             with self._database.write() as connection:
+                self._go_on(connection)
                 end_answer(connection, self.message_id, status, tail=pending, text=text, thought=thought)
                 connection.execute(
                     "UPDATE messages SET vocabulary = ?, token_ids = ?, statistics = ?,"
@@ -111,18 +125,41 @@ class AnswerWriter:
                 touch(connection, row["conversation_id"], self._now_ms())
                 message = message_from(connection, row)
             self._pending.clear()
+            self._is_as_before = False
         self._when_ended(self)
         return message
 
     def abandon(self) -> StoredMessage:
-        """End the answer as unfinished: the engine died, or the application closes."""
-        return self.finish(Status.UNFINISHED)
+        """End the answer as unfinished: the engine died, or the application closes. A resumed one that got
+        nothing new stays in every way as it was.
+        """
+        self._stop()
+        if not self.has_nothing_new:
+            return self.finish(Status.UNFINISHED)
+        with self._flushing:
+            self._check_running()
+            self._is_as_before = False
+        self._when_ended(self)
+        with self._database.read() as connection:
+            return message_from(connection, message_row(connection, self.message_id, deleted=True))
+
+    def _go_on(self, connection: sqlite3.Connection) -> None:
+        """Make a resumed answer one that grows, with the first write that changes it."""
+        if not self._is_as_before:
+            return
+        row = message_row(connection, self.message_id, deleted=True)
+        remove_message(connection, self.message_id, row["text"], row["thought"])
+        connection.execute(
+            "UPDATE messages SET status = 'streaming', vocabulary = NULL, token_ids = NULL WHERE id = ?",
+            (self.message_id,),
+        )
 
     def _append(self, piece: Tail) -> None:
         with self._changed:
             if self._ended:
                 raise AnswerEnded(self.message_id)
             self._pending.append(piece)
+            self._has_grown = True
             self._changed.notify_all()
 
     def _check_running(self) -> None:
@@ -132,7 +169,7 @@ class AnswerWriter:
         except MessageMissing:  # purged while it was being written
             self._when_ended(self)
             raise
-        if row["status"] != Status.STREAMING:
+        if row["status"] != Status.STREAMING and not self._is_as_before:
             raise AnswerEnded(self.message_id)
 
     def _stop(self) -> None:
@@ -163,6 +200,7 @@ class AnswerWriter:
         try:
             with self._database.write() as connection:
                 message_row(connection, self.message_id, deleted=True)
+                self._go_on(connection)
                 connection.execute(
                     "INSERT INTO answer_tails (message_id, number, text, thought) VALUES (?, ?, ?, ?)",
                     (self.message_id, self._n_flushed, new.text, new.thought),
@@ -172,6 +210,7 @@ class AnswerWriter:
                 self._pending.insert(0, new)
             raise
         self._n_flushed += 1
+        self._is_as_before = False
         self.failure = None
 
 
@@ -205,18 +244,14 @@ class Answers:
     def resume(self, message_id: int) -> AnswerWriter:
         """Go on with an answer that was cut off, stopped or interrupted; what is appended follows its text.
 
-        Raises MessageMissing, and AnswerEnded for a question or an answer that is running.
+        It is STREAMING from the first flush on. Raises MessageMissing, and AnswerEnded for a question or an
+        answer that is running.
         """
-        with self._database.write() as connection:
+        with self._database.read() as connection:
             row = message_row(connection, message_id)
-            if row["role"] != "assistant" or row["status"] == Status.STREAMING:
-                raise AnswerEnded(message_id)
-            remove_message(connection, message_id, row["text"], row["thought"])
-            connection.execute(
-                "UPDATE messages SET status = 'streaming', vocabulary = NULL, token_ids = NULL WHERE id = ?",
-                (message_id,),
-            )
-        return self._run(message_id)
+        if row["role"] != "assistant" or self._is_running(message_id):
+            raise AnswerEnded(message_id)
+        return self._run(message_id, is_resumed=True)
 
     def abandon_all(self) -> None:
         """End every running answer as unfinished; raises the first HistoryError after trying all."""
@@ -233,8 +268,14 @@ class Answers:
         if failures:
             raise failures[0]
 
-    def _run(self, message_id: int) -> AnswerWriter:
-        writer = AnswerWriter(self._database, message_id, self._now_ms, self._forget, self._interval_s)
+    def _is_running(self, message_id: int) -> bool:
+        with self._lock:
+            return any(writer.message_id == message_id for writer in self._running)
+
+    def _run(self, message_id: int, *, is_resumed: bool = False) -> AnswerWriter:
+        writer = AnswerWriter(
+            self._database, message_id, self._now_ms, self._forget, self._interval_s, is_resumed=is_resumed
+        )
         with self._lock:
             self._running.add(writer)
         return writer

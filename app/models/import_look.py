@@ -1,6 +1,6 @@
 """What is at a path that a person wants to import, as far as it decides what to ask.
 
-Reads a few bytes and sizes; what a checkpoint is, is recognised elsewhere.
+Reads headers and sizes; what a checkpoint is, is recognised elsewhere.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.models.importing import is_gguf
+from engine.errors import EngineError
 from engine.models.adding import How
+from engine.models.header_summary import summarize
 from engine.models.library import Library
-from engine.models.places import find_parts, nearest_folder
+from engine.models.places import FoundModel, find_parts, nearest_folder
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLook:
     """size_bytes: of all files of a GGUF. can_copy: the models folder's disk has room for it, as far as is
     known. can_link: it is on that disk, so that a second name is possible. is_known: it is among the models
-    already. free_bytes: of that disk; too restless to make one look another.
+    already. free_bytes: of that disk; too restless to make one look another. problem: why what is or calls
+    itself a GGUF can't be imported.
     """
 
     path: Path
@@ -30,6 +33,7 @@ class ImportLook:
     can_link: bool = False
     is_known: bool = False
     free_bytes: int | None = field(default=None, compare=False)
+    problem: EngineError | None = None
 
     def can(self, way: How) -> bool:
         """Whether a GGUF can be added in this way."""
@@ -47,9 +51,12 @@ def look_at_import(path: Path, library: Library) -> ImportLook:
         return ImportLook(path)
     if not os.path.isfile(path) or not is_gguf(path):
         return ImportLook(path, exists=True)
-    parts = find_parts(path).parts
+    found = find_parts(path)
+    problem = _problem(found)
+    if problem is not None:
+        return ImportLook(path, exists=True, is_gguf=True, problem=problem)
     try:
-        states = [os.stat(part) for part in parts]
+        states = [os.stat(part) for part in found.parts]
         device = os.stat(nearest_folder(models)).st_dev
     except OSError:
         return ImportLook(path, exists=True, is_gguf=True)
@@ -59,3 +66,13 @@ def look_at_import(path: Path, library: Library) -> ImportLook:
     can_copy = free_bytes is None or size_bytes <= free_bytes
     is_known = library.look().of_file(path) is not None
     return ImportLook(path, True, True, size_bytes, can_copy, can_link, is_known, free_bytes)
+
+
+def _problem(found: FoundModel) -> EngineError | None:
+    """Why the files can't be used, as the import would find out."""
+    try:
+        found.require_all()
+        summarize(found.path, found.parts)
+    except EngineError as error:
+        return error
+    return None

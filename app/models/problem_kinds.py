@@ -7,6 +7,7 @@ from typing import Literal
 from engine.errors import (
     BigEndianGguf,
     EngineError,
+    ErrorReplyFile,
     LfsPointerFile,
     ModelFileMissing,
     NotAChatModel,
@@ -23,7 +24,7 @@ ProblemKind = Literal["other_kind", "no_model", "incomplete", "unreadable", "dam
 
 _KINDS: tuple[tuple[ProblemKind, tuple[type[EngineError], ...]], ...] = (
     ("other_kind", (NotAChatModel,)),
-    ("no_model", (NotGguf, LfsPointerFile, WebPageFile, OtherFileFormat)),
+    ("no_model", (NotGguf, LfsPointerFile, WebPageFile, ErrorReplyFile, OtherFileFormat)),
     ("incomplete", (TruncatedModel, PartsMissing)),
     (
         "unreadable",

@@ -22,6 +22,7 @@ from app.chat.events import (
 )
 from app.components.basics.look import UNIT, centred, muted_text
 from app.components.basics.refresh import is_on_screen, refresh
+from app.components.chat.base_model_notice import BaseModelNotice
 from app.components.chat.chat_header import ChatHeader
 from app.components.chat.composer import Composer
 from app.components.chat.empty_state import EmptyState
@@ -74,6 +75,7 @@ class ChatView(ft.Container):
             on_smaller_context=self._use_smaller_context,
             on_anyway=lambda: self._service.load(ignore_memory=True),
         )
+        self._base_notice = BaseModelNotice(context)
         self._composer = Composer(
             context,
             on_send=self._send,
@@ -86,7 +88,17 @@ class ChatView(ft.Container):
         self._hint = muted_text(context.t("chat.composer.keys"))
         self._body = ft.Container(expand=True)  # until it is known what to show
         super().__init__(
-            ft.Column([self._header, self._body, self._failure, self._composer, self._footer()], spacing=0),
+            ft.Column(
+                [
+                    self._header,
+                    self._body,
+                    self._failure,
+                    self._base_notice,
+                    self._composer,
+                    self._footer(),
+                ],
+                spacing=0,
+            ),
             expand=True,
             on_size_change=context.guard(self._on_size),
             size_change_interval=100,
@@ -309,10 +321,11 @@ class ChatView(ft.Container):
         error = state.error if state.phase == "failed" else None
         offers_demo = state.model is None or not state.model.is_demo
         self._failure.show(error, offers_demo=offers_demo)
+        self._base_notice.show(state, has_begun=len(self._reading.path) > 2)
         self._messages.set_activity(state.message_id if self._is_answering else None, self._activity())
         self._messages.mark_unanswered(self._unanswered())
         self._empty.show(state)
-        refresh(self._header.model_picker, self._status, self._failure, self._empty)
+        refresh(self._header.model_picker, self._status, self._failure, self._base_notice, self._empty)
 
     def _unanswered(self) -> int | None:
         """A last question that nothing works on: after a crash, or a failed load."""

@@ -22,7 +22,7 @@ from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
 from convert.errors import ConvertError, NotEnoughDisk, OutputExists, SourceMissing
 from convert.i18n import LANGUAGES, Language
-from engine.errors import EngineError, NotEnoughMemory
+from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
 from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
 
 _SAMPLES: dict[str, Any] = {
@@ -136,6 +136,19 @@ def test_every_error_class_is_drawn_in_its_tree() -> None:
             if member.__module__ == module.__name__
         }
         assert classes <= drawn, module.__name__
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("texts", [Texts, WindowTexts])
+def test_sizes_that_round_alike_are_told_in_bytes(texts: type[Texts], language: Language) -> None:
+    alike = texts(language).error(TruncatedModel(Path("a.gguf"), 5_004, 4_996))
+    assert "5,004" in alike
+    assert "4,996" in alike
+    assert "kB" not in alike
+
+    apart = texts(language).error(TruncatedModel(Path("a.gguf"), 4_680_000_000, 1_200_000_000))
+    assert window_size(4_680_000_000) in apart.replace(" ", "\u00a0")
+    assert "4,680" not in apart
 
 
 def test_sizes_are_in_human_units() -> None:

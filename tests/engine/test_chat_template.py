@@ -16,6 +16,7 @@ from engine.conversation import read_conversation
 from engine.errors import ChatTemplateFailed, UnknownPromptFormat
 from engine.in_process import InProcessBackend
 from engine.prompt import Control, RenderedText, Segment
+from engine.template_sandbox import TemplateBudgetSpent
 from engine.types import LoadOptions, Message, TokenIds
 
 CHATML = (
@@ -151,9 +152,9 @@ def test_marks_in_a_message_are_not_believed() -> None:
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(template: str) -> None:
-    with pytest.raises(ChatTemplateFailed) as caught:
+    with pytest.raises((ChatTemplateFailed, TemplateBudgetSpent)) as caught:
         render(template, [user("hello")])
-    assert caught.value.detail
+    assert str(caught.value)
 
 
 def test_helpers_that_other_programs_offer_are_there() -> None:
@@ -183,7 +184,7 @@ def test_formats_that_cannot_be_had_are_refused(backend: InProcessBackend, model
 def test_a_template_that_is_slow_in_few_rounds_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine.template_sandbox, "_MAX_RENDER_S", 0.2)
     slow = "{% for i in range(20000) %}{% set x = range(100000) | list %}{% endfor %}{{ enable_thinking }}"
-    with pytest.raises(ChatTemplateFailed, match="come to an end"):
+    with pytest.raises(TemplateBudgetSpent):
         render(slow, [user("hello")])
     assert not TemplateFormat(slow).can_switch_thinking
 

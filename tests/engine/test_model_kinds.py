@@ -18,6 +18,7 @@ from engine.architectures import is_known_architecture
 from engine.errors import (
     BigEndianGguf,
     DamagedHeader,
+    ErrorReplyFile,
     LfsPointerFile,
     ModelFileError,
     NotGguf,
@@ -146,7 +147,11 @@ POINTER = (
         (b"<html>", WebPageFile, None),
         (_zip(), OtherFileFormat, "ZIP"),
         (_safetensors(), OtherFileFormat, "safetensors"),
-        (b'{"error":"Repository not found"}', OtherFileFormat, "JSON"),
+        (b'{"error":"Repository not found"}', ErrorReplyFile, None),
+        (b'\xef\xbb\xbf\n{ "code" : 404, "message": "not found"}', ErrorReplyFile, None),
+        (b'{"architectures": ["BloomForCausalLM"], "error": 1}', OtherFileFormat, "JSON"),
+        (b'{"metadata": {"total_size": 1}, "weight_map": {}}', OtherFileFormat, "JSON"),
+        (b'[{"error": 1}]', OtherFileFormat, "JSON"),
         (b"\x80\x02}q\x00", OtherFileFormat, "pickle"),
         (b"%PDF-1.7", OtherFileFormat, "PDF"),
         (b"hello, world", NotGguf, "68 65 6c 6c"),
@@ -163,7 +168,7 @@ def test_other_files_are_told_by_their_beginning(
     assert type(caught.value) is expected
     told = vars(caught.value)
     assert [told.get(name) for name in ("size_bytes", "format", "found") if name in told] == (
-        [] if expected is WebPageFile else [said]
+        [] if expected in (WebPageFile, ErrorReplyFile) else [said]
     )
 
 

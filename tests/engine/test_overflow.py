@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from builders.chats import GREEDY, ask, user
-from engine.errors import PromptTooLong
+from engine.errors import AnswerFillsContext, PromptTooLong
 from engine.in_process import InProcessBackend
-from engine.types import Finished, LoadOptions, Message
+from engine.types import Finished, FinishReason, LoadOptions, Message
 
 CONTEXT = 256
 SHORT = dataclasses.replace(GREEDY, max_tokens=16)
+UNLIMITED = dataclasses.replace(GREEDY, max_tokens=None)
 SYSTEM = Message("system", "Be brief.")
 
 
@@ -95,7 +96,7 @@ def test_the_answer_gets_at_most_a_quarter_reserved(small: InProcessBackend) -> 
     greedy_for_more = dataclasses.replace(GREEDY, max_tokens=10_000)
     with pytest.raises(PromptTooLong) as caught:
         ask(small, [user("word " * 300)], greedy_for_more)
-    assert caught.value.available_tokens == CONTEXT - CONTEXT // 4
+    assert caught.value.available_tokens == CONTEXT - 1
 
 
 def test_a_message_over_half_the_context_is_answered_alone(small: InProcessBackend) -> None:
@@ -103,3 +104,32 @@ def test_a_message_over_half_the_context_is_answered_alone(small: InProcessBacke
     finished = ask(small, [*messages, user("x" * 180)], SHORT)
     assert finished.statistics.forgotten_turns == 3
     assert finished.statistics.prompt_tokens > CONTEXT // 2
+
+
+def fill(backend: InProcessBackend, messages: list[Message]) -> list[Message]:
+    """The messages with an answer that ends where the context does."""
+    finished = ask(backend, messages, UNLIMITED)
+    assert finished.reason is FinishReason.CONTEXT
+    assert finished.statistics.context_used == CONTEXT
+    return [*messages, finished.message]
+
+
+def test_an_answer_that_fills_the_context_by_itself_cannot_go_on(small: InProcessBackend) -> None:
+    messages = fill(small, [user("count")])
+    with pytest.raises(AnswerFillsContext) as caught:
+        ask(small, messages, UNLIMITED)
+    assert caught.value.prompt_tokens == CONTEXT
+    assert caught.value.available_tokens == CONTEXT - 1
+    assert caught.value.context_tokens == CONTEXT
+
+
+def test_an_answer_that_fills_the_context_goes_on_when_earlier_turns_are_forgotten(
+    small: InProcessBackend,
+) -> None:
+    begun = [user("a long first question " * 4), Message("assistant", "yes")]
+    messages = fill(small, [*begun, user("count")])
+    going_on = ask(small, messages, UNLIMITED)
+
+    assert going_on.statistics.forgotten_turns == 1
+    assert going_on.statistics.generated_tokens > 0
+    assert len(going_on.message.text) > len(messages[-1].text)

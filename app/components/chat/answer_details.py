@@ -83,8 +83,11 @@ def sampling_text(sampling: Sampling, texts: Texts) -> str:
     return ", ".join(f"{texts.text(f'settings.{name}')} {getattr(sampling, name):g}" for name in shown)
 
 
-def cut_off_text(message: StoredMessage, texts: Texts) -> str:
-    """Why an answer ends before its end, and for the two limits which of them it was."""
+def cut_off_text(message: StoredMessage, texts: Texts, *, can_go_on: bool = True) -> str:
+    """Why an answer ends before its end, and for the two limits which of them it was; what to do instead
+    where it can't go on."""
+    if not can_go_on:
+        return texts.text("chat.answer.full")
     statistics = message.statistics
     is_full = statistics is not None and statistics.context_used >= statistics.context_tokens
     if message.status is Status.LENGTH and is_full:

@@ -30,6 +30,7 @@ class AnswerRow(ft.Container):
         self._context = context
         self._commands = commands
         self._is_last = False
+        self._can_go_on = True
         self._has_branch_ids = False
         self._shows_details = False
         self.entry = entry
@@ -120,10 +121,13 @@ class AnswerRow(ft.Container):
             self._activity.visible = False
         self._fill()
 
-    def set_last(self, is_last: bool, has_branch_ids: bool) -> None:
-        """Whether this is the newest answer, and its branch switch the newest one; the caller updates."""
-        if (is_last, has_branch_ids) != (self._is_last, self._has_branch_ids):
-            self._is_last, self._has_branch_ids = is_last, has_branch_ids
+    def set_last(self, is_last: bool, has_branch_ids: bool, *, can_go_on: bool = True) -> None:
+        """Whether this is the newest answer, and its branch switch the newest one; can_go_on: whether the
+        context lets it be continued. The caller updates.
+        """
+        new = (is_last, has_branch_ids, can_go_on)
+        if new != (self._is_last, self._has_branch_ids, self._can_go_on):
+            self._is_last, self._has_branch_ids, self._can_go_on = new
             self._fill()
 
     def set_activity(self, text: str | None) -> None:
@@ -163,7 +167,8 @@ class AnswerRow(ft.Container):
         if not self._mark.visible:
             self._mark.content = None
             return
-        can_continue = self._is_last
+        can_continue = self._is_last and self._can_go_on
+        reason = cut_off_text(self.entry.message, self._context.texts, can_go_on=self._can_go_on)
         resume = ft.TextButton(
             self._context.t("chat.answer.continue"),
             icon=ft.Icons.PLAY_ARROW,
@@ -172,7 +177,7 @@ class AnswerRow(ft.Container):
         self._mark.content = ft.Row(
             [
                 ft.Icon(ft.Icons.PAUSE_CIRCLE_OUTLINE, size=16, color=ft.Colors.ON_SURFACE_VARIANT),
-                muted_text(cut_off_text(self.entry.message, self._context.texts)),
+                muted_text(reason),
                 *([identified(resume, "continue")] if can_continue else []),
             ],
             spacing=UNIT,

@@ -13,6 +13,7 @@ from functools import partial
 
 import flet as ft
 
+from app.chat.paths import can_go_on
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, centred, muted_text, text_size
 from app.components.basics.refresh import refresh
@@ -250,9 +251,14 @@ class MessageList(ft.Stack):
                 last[entry.message.role] = entry.message.id
             if len(entry.sibling_ids) > 1:
                 branch_id = entry.message.id
+        info = self._context.service.state.info
+        goes_on = can_go_on(self._entries, info.context_tokens if info is not None else None)
         for message_id, row in self._rows.items():
-            is_last = message_id == last["user" if isinstance(row, QuestionRow) else "assistant"]
-            row.set_last(is_last, message_id == branch_id)
+            if isinstance(row, QuestionRow):
+                row.set_last(message_id == last["user"], message_id == branch_id)
+            else:
+                is_last = message_id == last["assistant"]
+                row.set_last(is_last, message_id == branch_id, can_go_on=goes_on or not is_last)
 
     # --- scrolling ---
 

@@ -15,6 +15,7 @@ from app.components.models.adding_ways import AddingWays
 from app.models.import_look import ImportLook, look_at_import
 from app.models.importing import ImportWish
 from app.views.context import ViewContext
+from engine.errors import EngineError
 
 _WIDTH = 460
 
@@ -38,6 +39,14 @@ class _ImportDialog(ft.AlertDialog):
             on_submit=self._accept,
         )
         self._note = muted_text(t("library.import.note"))
+        self._problem = identified(
+            ft.Text("", theme_style=ft.TextThemeStyle.BODY_SMALL, color=ft.Colors.ERROR),
+            "import-problem",
+            "",
+            exclude_semantics=True,
+            live_region=True,
+            visible=False,
+        )
         self._ways = AddingWays(context, "copy")
         self._ways.visible = False
         self._button = ft.FilledButton(t("library.import.next"), on_click=context.guard(self._accept))
@@ -47,7 +56,7 @@ class _ImportDialog(ft.AlertDialog):
             inset_padding=DIALOG_INSET,
             content=ft.Container(
                 ft.Column(
-                    [self._path, self._note, self._ways],
+                    [self._path, self._note, self._problem, self._ways],
                     tight=True,
                     spacing=2 * UNIT,
                     horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
@@ -61,7 +70,7 @@ class _ImportDialog(ft.AlertDialog):
         )
 
     async def _changed(self) -> None:
-        """Look at what is there, and show the ways where it is a GGUF."""
+        """Look at what is there, and show the ways where it is a GGUF, or why it can't be one's model."""
         path = self._path.path
         look = await self._look_at(path) if path is not None else None
         if path != self._path.path:
@@ -72,7 +81,9 @@ class _ImportDialog(ft.AlertDialog):
 
     def _show(self) -> None:
         t, look = self._context.t, self._look
-        is_gguf = look is not None and look.is_gguf
+        problem = look.problem if look is not None else None
+        is_gguf = look is not None and look.is_gguf and problem is None
+        self._show_problem(problem)
         self._note.value = t("library.import.note")
         if look is not None and look.exists:
             self._note.value = (
@@ -83,8 +94,18 @@ class _ImportDialog(ft.AlertDialog):
         self._ways.visible = is_gguf
         if look is not None and is_gguf:
             self._ways.show(look)
+        self._button.disabled = problem is not None
         self._button.content = t("library.import.start" if is_gguf else "library.import.next")
         refresh(self)
+
+    def _show_problem(self, problem: EngineError | None) -> None:
+        text, sentence = self._problem.content, ""
+        if problem is not None:
+            sentence = self._context.texts.error(problem)
+        assert isinstance(text, ft.Text)
+        text.value = self._problem.label = sentence
+        self._problem.visible = problem is not None
+        self._note.visible = problem is None
 
     async def _accept(self) -> None:
         context, path = self._context, self._path.path
@@ -97,6 +118,9 @@ class _ImportDialog(ft.AlertDialog):
         elif not look.is_gguf:
             context.close_dialog(self)
             context.open_convert(look.path)
+        elif look.problem is not None:
+            self._look = look
+            self._show()
         elif look.is_known:
             self._path.show_error(context.t("library.import.known"))
         elif look != self._look:

@@ -23,7 +23,7 @@ from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
 from builders.gguf_models import write_model
 from engine.backend import Progress, untold
-from engine.errors import EngineStopped, NotEnoughMemory, PromptTooLong
+from engine.errors import AnswerFillsContext, EngineStopped, NotEnoughMemory, PromptTooLong
 from engine.models.model_sampling import resolve_for
 from engine.partial_sampling import PartialSampling, Source
 from engine.types import FinishReason, LoadOptions, Message, ModelInfo
@@ -138,6 +138,42 @@ def test_stop_keeps_what_there_is_and_continue_goes_on(make_service: MakeService
     recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
     assert fake.asked[1][0][-1].text == stopped.text
     assert service.path(conversation)[-1].message.id == stopped.id
+
+
+def test_a_continuation_that_fails_leaves_the_answer_as_it_was(make_service: MakeService) -> None:
+    error = AnswerFillsContext(160, 120, 160)
+    service = make_service(lambda: FakeBackend([["one", " two"], error], reason=FinishReason.CONTEXT))
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    answer_id = ask(service, recorder, conversation, "count")
+    before = service.path(conversation)[-1].message
+    assert before.status is Status.LENGTH
+    service.continue_answer(answer_id)
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+
+    assert Problem(conversation, error) in recorder.events
+    assert service.path(conversation)[-1].message == before
+    assert service.context_use(conversation) == (14, 1024)
+
+
+def test_a_continuation_stopped_before_its_first_word_leaves_the_answer_as_it_was(
+    make_service: MakeService,
+) -> None:
+    fake = FakeBackend([["one"], ["more"]], reason=FinishReason.LENGTH)
+    service = make_service(lambda: fake)
+    recorder = Recorder(service)
+    conversation = service.new_conversation()
+    answer_id = ask(service, recorder, conversation, "count")
+    before = service.path(conversation)[-1].message
+    fake._delay_s = 60.0  # noqa: SLF001 - until it is cancelled
+    service.continue_answer(answer_id)
+    recorder.wait(lambda: len(fake.asked) == 2)
+    going_on = service.path(conversation)[-1].message
+    assert (going_on.status, going_on.text) == (Status.STREAMING, "one")
+    service.stop()
+    recorder.wait(lambda: len(recorder.of(AnswerEnded)) == 2 and idle(service))
+
+    assert service.path(conversation)[-1].message == before
 
 
 def test_regenerating_keeps_the_other_answer(service: ChatService, recorder: Recorder) -> None:

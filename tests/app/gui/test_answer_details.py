@@ -1,15 +1,26 @@
-"""What is said of an answer under it: which limit ended it, and the settings that made it."""
+"""What is said of an answer under it: which limit ended it, whether it can go on, and what made it."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 
+from app.chat.paths import can_go_on
 from app.components.chat.answer_details import cut_off_text, sampling_text
-from app.history.records import Status, StoredMessage
+from app.components.chat.message_commands import MessageCommands
+from app.components.chat.message_list import MessageList
+from app.history.records import PathMessage, Status, StoredMessage
+from app.home import Home
 from app.i18n import WindowTexts
-from engine.types import Sampling, Statistics
+from app.models.service import ModelService
+from app.views.context import ViewContext
+from engine.models.endpoints import Endpoints
+from engine.types import Role, Sampling, Statistics
+from fakes.view_context import FakeViewContext, words_of
 
 TEXTS = WindowTexts("en")
 
@@ -30,6 +41,51 @@ def answer(status: Status, context_used: int) -> StoredMessage:
 )
 def test_an_answer_says_which_limit_ended_it(status: Status, context_used: int, said: str) -> None:
     assert said in cut_off_text(answer(status, context_used), TEXTS)
+
+
+def turns(n: int, *, context_used: int = 2048, forgotten_turns: int = 0) -> list[PathMessage]:
+    statistics = Statistics(10, 4, 20, 0.5, 2.0, 0.6, context_used, 2048, forgotten_turns, 42)
+    path = []
+    for index in range(2 * n):
+        role: Role = "assistant" if index % 2 else "user"
+        parent_id = index or None
+        message = StoredMessage(index + 1, "u", 1, parent_id, role, "a", Status.LENGTH, 0)
+        path.append(PathMessage(message, (message.id,)))
+    return [*path[:-1], replace(path[-1], message=replace(path[-1].message, statistics=statistics))]
+
+
+@pytest.mark.parametrize(
+    ("path", "context_tokens", "expected"),
+    [
+        (turns(1), 2048, False),
+        (turns(1), None, False),
+        (turns(1), 4096, True),  # a model with more room was chosen meanwhile
+        (turns(1, context_used=700), 2048, True),
+        (turns(3), 2048, True),
+        (turns(3, forgotten_turns=1), 2048, True),
+        (turns(3, forgotten_turns=2), 2048, False),
+    ],
+)
+def test_a_full_context_goes_on_only_where_turns_can_be_forgotten(
+    path: list[PathMessage], context_tokens: int | None, expected: bool
+) -> None:
+    assert can_go_on(path, context_tokens) == expected
+
+
+@pytest.mark.parametrize(("n_turns", "is_offered"), [(1, False), (2, True)])
+def test_going_on_is_offered_where_it_can_work(tmp_path: Path, n_turns: int, is_offered: bool) -> None:
+    async def look() -> None:
+        models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
+        rows = MessageList(
+            cast(ViewContext, FakeViewContext(models)), MessageCommands(*([lambda *_: None] * 5))
+        )
+        rows.show(turns(n_turns), None)
+        words = words_of(rows)
+        assert ("Continue" in words) == is_offered
+        assert ("Ask for less at a time" in words) != is_offered
+        models.close()
+
+    asyncio.run(look())
 
 
 def test_an_answer_that_nobody_measured_says_what_is_known() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.history.errors import AnswerEnded, HistoryDiskFull, HistoryNotWritable, MessageMissing
-from app.history.records import Origin, Status
+from app.history.records import Origin, Status, StoredMessage
 from app.history.rows import pack_ids, unpack_ids
 from app.history.store import HistoryStore
 from engine.types import FinishReason, Sampling, Statistics, TokenIds
@@ -120,6 +120,51 @@ def test_a_continuation_that_dies_keeps_both_halves(
         stored = later.messages.get(first.id)
         assert (stored.text, stored.status, stored.tokens) == ("前半后半", Status.UNFINISHED, None)
         assert [hit.message_id for hit in later.search.find("半后")] == [first.id]
+
+
+def _cut_off_in_thought_and_answer(history: HistoryStore, question_id: int) -> StoredMessage:
+    writer = history.answers.begin(question_id, origin=Origin("BELLE-7B"))
+    writer.append_thought("先想")
+    writer.append("前半")
+    statistics = replace(STATISTICS, thought_s=1.5)
+    return writer.finish(Status.LENGTH, tokens=TokenIds("v", (1, 2)), statistics=statistics)
+
+
+def test_a_continuation_that_makes_nothing_changes_nothing(history: HistoryStore, question_id: int) -> None:
+    before = _cut_off_in_thought_and_answer(history, question_id)
+    again = history.answers.resume(before.id)
+    assert again.has_nothing_new
+    assert again.abandon() == before
+    assert history.messages.get(before.id) == before
+    for word in ("先想", "前半"):
+        assert [hit.message_id for hit in history.search.find(word)] == [before.id]
+
+    with pytest.raises(AnswerEnded):
+        again.finish(Status.COMPLETE)
+    assert history.answers.resume(before.id).finish(Status.COMPLETE, text="全").text == "全"
+    assert [hit.message_id for hit in history.search.find("前半")] == []
+
+
+def test_a_process_that_dies_before_a_continuation_begins_changes_nothing(
+    history: HistoryStore, question_id: int, folder: Path, tmp_path: Path
+) -> None:
+    before = _cut_off_in_thought_and_answer(history, question_id)
+    history.answers.resume(before.id)
+    with _copy(folder, tmp_path / "later") as later:
+        assert later.report.recovered_answers == 0
+        assert later.messages.get(before.id) == before
+        assert [hit.message_id for hit in later.search.find("前半")] == [before.id]
+
+
+def test_a_continuation_that_was_begun_is_unfinished_when_it_is_abandoned(
+    history: HistoryStore, question_id: int
+) -> None:
+    before = _cut_off_in_thought_and_answer(history, question_id)
+    again = history.answers.resume(before.id)
+    again.append("后半")
+    done = again.abandon()
+
+    assert (done.text, done.status, done.tokens) == ("前半后半", Status.UNFINISHED, None)
 
 
 def test_the_exact_text_replaces_what_was_streamed(history: HistoryStore, question_id: int) -> None:

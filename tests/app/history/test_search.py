@@ -265,6 +265,8 @@ def test_a_rebuilt_index_finds_thoughts(history: HistoryStore) -> None:
 def test_nothing_of_a_thought_that_is_purged_stays_in_the_index(history: HistoryStore, folder: Path) -> None:
     answer = history.messages.get(_thoughtful(history, "鹦鹉", "答"))
     again = history.answers.resume(answer.id)
+    again.append("续")
+    again.flush()
     assert _indexed(folder, "鹦鹉") == 0
     again.finish(Status.COMPLETE)
     assert _indexed(folder, "鹦鹉") == 1
@@ -311,7 +313,7 @@ def test_an_answer_that_is_replaced_leaves_the_index(history: HistoryStore, fold
     writer.append("鹦鹉")
     answer = writer.finish(Status.STOPPED)
     again = history.answers.resume(answer.id)
-    assert _indexed(folder, "鹦鹉") == 0
+    assert _indexed(folder, "鹦鹉") == 1
     again.finish(Status.COMPLETE, text="猫")
 
     assert (_indexed(folder, "鹦鹉"), _indexed(folder, "猫")) == (0, 1)
