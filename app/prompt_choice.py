@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
+from engine.conversation import read_conversation
 from engine.prompt import PROMPT_FORMATS
-from engine.types import LoadOptions
+from engine.types import LoadOptions, Message
 
 _MAX_BYTES = 1 << 20
 
@@ -24,6 +25,13 @@ def with_prompt_format(options: LoadOptions, chosen: str | Path | None) -> LoadO
 def as_prompt_format(kept: str) -> str | Path:
     """What was kept as a text: the name of a format, or the path of a template."""
     return kept if kept in PROMPT_FORMATS else Path(kept)
+
+
+def try_template(template: str) -> None:
+    """Put a question with it. Raises ChatTemplateFailed."""
+    from engine.chat_template import TemplateFormat  # Jinja2 is not needed before
+
+    TemplateFormat(template).render(read_conversation([Message("user", "?")]))
 
 
 def read_template(path: Path) -> str:

@@ -76,7 +76,7 @@ class Checkpoint:
             chat_template=prompt.template,
             tokenizer_path=self.tokenizer_path,
             # BELLE's card says how BELLE answers; what lies beside the weights came with what it was made of.
-            sampling=None if is_belle else self.generation.sampling,
+            sampling=None if is_belle else self.generation.keys(self.architecture.n_context),
         )
 
     def _name(self, prompt: PromptChoice) -> str:

@@ -32,6 +32,8 @@ class Answer:
         begun: Message | None = None,
     ) -> None:
         self.tokens: list[int] = []
+        self.n_chosen_tokens = 0
+        """Without those that closed a thought from outside."""
         self.n_thought_tokens = 0
         self._piece = piece
         self._stop_strings = tuple(stop_strings)
@@ -69,6 +71,7 @@ class Answer:
         """Take a generated token; yield what is certain now, often nothing."""
         data = self._bytes(token)
         self._add(token, data)
+        self.n_chosen_tokens += 1
         split = [(Part.ANSWER, data)] if self._splitter is None else self._splitter.push(data)
         yield from self._chunks(split)
         if self.is_thinking:
@@ -122,12 +125,20 @@ class Answer:
 
     def _bytes(self, token: int) -> bytes:
         """What a token spells: control tokens only where they may be part of a tag."""
-        if self._thoughts is not None and self._splitter is not None:
-            ends = self._thoughts.answer_ends if self._splitter.answer_is_opened else {}
-            tags = ends if self._splitter.in_answer else self._thoughts.tags
-            if token in tags:
-                return tags[token]
-        return self._piece(token)
+        data = self._thoughts.tags.get(token) if self._thoughts is not None else None
+        return self._piece(token) if data is None or not self._may_be_tag(token, data) else data
+
+    def _may_be_tag(self, token: int, data: bytes) -> bool:
+        if self._thoughts is None or self._splitter is None:
+            return False
+        if not self._splitter.in_answer:
+            return True
+        if self._splitter.answer_is_opened and token in self._thoughts.answer_ends:
+            return True
+        # Before its first word the tag that closed the thought may come again; no other thought may begin.
+        form = self._thoughts.format
+        has_begun = self._splitter.answer_start is not None or form.header is not None
+        return not has_begun and data.decode() not in form.openings
 
     def _add(self, token: int, data: bytes) -> None:
         self.tokens.append(token)

@@ -14,9 +14,9 @@ from typing import Any
 
 from engine.conversation import Conversation
 from engine.errors import ChatTemplateFailed
-from engine.message_marks import Place, find_places, find_spellings, missing, without_marks
+from engine.message_marks import Place, Run, find_end, find_places, find_spellings, without_marks
 from engine.prompt import Control, KeptAnswer, RenderedText, Segment
-from engine.template_sandbox import BoundedTemplate
+from engine.template_sandbox import BoundedTemplate, TemplateBudgetSpent
 from engine.thought_formats import ThoughtFormat
 from engine.thoughts import tags_around
 from engine.types import Message, Thinking
@@ -30,6 +30,7 @@ _SWITCHES: tuple[tuple[str, object, object], ...] = (
     ("thinking_mode", "enabled", "disabled"),
     ("thinking_budget", None, 0),
     ("skip_thinking", False, True),
+    ("reasoning_effort", "high", "no_think"),
     ("reasoning_effort", None, "no_think"),
     ("reasoning_effort", None, "none"),
 )
@@ -39,10 +40,11 @@ class TemplateFormat:
     """A chat template; `begin_text` and `end_text` are its `bos_token` and `eos_token`.
 
     controls: gives the spellings of the vocabulary's control tokens. thoughts: how the model writes its
-    thoughts, None if it does not think. name: the format's.
+    thoughts, None if it does not think. stop_strings: texts that end an answer, where the vocabulary has no
+    token for that. name: the format's.
     """
 
-    stop_strings: tuple[str, ...] = ()
+    turn_starts: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -52,9 +54,11 @@ class TemplateFormat:
         *,
         controls: Callable[[], Sequence[str]] = tuple,
         thoughts: ThoughtFormat | None = None,
+        stop_strings: tuple[str, ...] = (),
         name: str = "template",
     ) -> None:
         self.name = name
+        self.stop_strings = stop_strings
         self._template = BoundedTemplate(template)
         self._begin_text = begin_text
         self._end_text = end_text
@@ -81,12 +85,15 @@ class TemplateFormat:
         for arranged in self._arrangements(messages):
             try:
                 rendered = self._rendered(arranged, variables)
+            except TemplateBudgetSpent:
+                raise
             except ChatTemplateFailed as error:
                 failures.append(error)
                 continue
             if rendered is not None:
                 return self._segments(rendered, conversation.turns[-1].answer)
-        raise failures[0] if failures else ChatTemplateFailed("the template leaves out what was written")
+            failures.append(ChatTemplateFailed("the template leaves out what was written"))
+        raise failures[0]
 
     def _arrangements(self, messages: tuple[Message, ...]) -> Iterator[_Arrangement]:
         """The forms to try. Without a role for it, the system text joins the first question, as llama.cpp's
@@ -112,23 +119,26 @@ class TemplateFormat:
 
         plain = run(texts)
         places = _try_places(run, texts, plain)
-        wanted = {number: texts[number] for number, item in enumerate(messages) if item.role != "assistant"}
+        wanted = [number for number, item in enumerate(messages) if item.role != "assistant"]
         if arranged.thought_parts:
-            wanted |= {number: text for number, text in enumerate(texts) if number >= len(messages)}
-        # A list of parts that is printed as it is shows its texts, too: only marks tell.
-        if missing(places, plain, wanted) or (places is None and arranged.typed_parts):
-            return None
-        kept: tuple[KeptAnswer, ...] = ()
+            wanted += range(len(messages), len(texts))
         if places is None:
-            places = find_spellings(run, texts, plain, self._controls())
-            if places is None:
-                raise ChatTemplateFailed("the template rewrites messages")
-            opening = _after_last(plain, texts[len(messages) - 1])
-        else:
-            opening = max((place.end for place in places if place.number == len(messages) - 1), default=0)
-            kept = tuple(_kept_answers(places, plain, messages, plain[opening:]))
-        typed = tuple((place.start, place.end) for place in places)
-        return RenderedText(plain, typed, kept, opening)
+            # A list of parts that is printed as it is shows its texts, too: only marks around them tell.
+            n_after = None if arranged.typed_parts else find_end(run, texts, wanted)
+            return None if n_after is None else self._without_places(run, texts, plain, n_after)
+        found = {place.number for place in places}
+        if any(texts[number].strip() and number not in found for number in wanted):
+            return None
+        opening = max((place.end for place in places if place.number == len(messages) - 1), default=0)
+        kept = tuple(_kept_answers(places, plain, messages, plain[opening:]))
+        return RenderedText(plain, _ranges(places), kept, opening)
+
+    def _without_places(self, run: Run, texts: Sequence[str], plain: str, n_after: int) -> RenderedText:
+        """What a template wrote that takes texts apart; n_after: characters that follow the last question."""
+        places = find_spellings(run, texts, plain, self._controls())
+        if places is None:
+            raise ChatTemplateFailed("the template rewrites messages")
+        return RenderedText(plain, _ranges(places), opening=max(0, len(plain) - n_after))
 
     def _segments(self, rendered: RenderedText, opened: Message | None) -> list[Segment]:
         begins = bool(self._begin_text) and rendered.text.startswith(self._begin_text)
@@ -168,8 +178,12 @@ class TemplateFormat:
         return self._switch
 
     def _read_switches(self) -> Iterator[tuple[str, object, object]]:
-        known = self._template.variables
-        return (switch for switch in _SWITCHES if switch[0] in known)
+        """Words that the template does not know it would only print, as gpt-oss's does with any effort."""
+        known, words = self._template.variables, self._template.constants
+        for switch in _SWITCHES:
+            name, *values = switch
+            if name in known and words.issuperset(value for value in values if isinstance(value, str)):
+                yield switch
 
     def _changes(self, switch: tuple[str, object, object]) -> bool:
         name, *values = switch
@@ -232,9 +246,7 @@ def _thoughts(messages: Sequence[Message]) -> Iterator[str]:
     return (message.thought for message in messages)
 
 
-def _try_places(
-    run: Callable[[Sequence[str]], str], texts: Sequence[str], plain: str
-) -> tuple[Place, ...] | None:
+def _try_places(run: Run, texts: Sequence[str], plain: str) -> tuple[Place, ...] | None:
     """`find_places`, where a template that stumbles over marks is one that they change."""
     try:
         return find_places(run, texts, plain)
@@ -268,6 +280,5 @@ def _kept_answers(
         before = place.end
 
 
-def _after_last(plain: str, question: str) -> int:
-    core = question.strip()
-    return plain.rindex(core) + len(core)
+def _ranges(places: Sequence[Place]) -> tuple[tuple[int, int], ...]:
+    return tuple((place.start, place.end) for place in places)

@@ -36,7 +36,7 @@ EngineError
 ├── UnknownPromptFormat
 ├── ChatTemplateFailed
 ├── PromptTooLong
-├── AnswerTooLong
+├── AnswerFillsContext
 ├── GenerationFailed
 ├── NativeLibraryMissing
 ├── EngineStopped
@@ -266,11 +266,8 @@ class PromptTooLong(EngineError):
 
 
 @dataclass(eq=False)
-class AnswerTooLong(EngineError):
-    """An answer to continue can't fit the context together with its question and room to go on (tokens).
-
-    prompt_tokens: of the system text, the question and the answer so far.
-    """
+class AnswerFillsContext(EngineError):
+    """A question and the beginning of its answer leave no room to continue it (tokens of both)."""
 
     prompt_tokens: int
     available_tokens: int

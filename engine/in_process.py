@@ -44,7 +44,7 @@ class InProcessBackend:
         """Answer the last user message, or continue the last message if it is an answer.
 
         Raises NoModelLoaded, EngineBusy, InvalidConversation and InvalidSampling at once; PromptTooLong,
-        AnswerTooLong, ChatTemplateFailed and GenerationFailed while iterating.
+        AnswerFillsContext, ChatTemplateFailed and GenerationFailed while iterating.
         """
         if self._loaded is None:
             raise NoModelLoaded

@@ -23,9 +23,10 @@ from engine.gguf_header import GgufHeader, read_gguf_header
 from engine.llama import Context, Model, can_use_gpu, outputs_kept
 from engine.model_kinds import require_chat_model
 from engine.model_shape import ModelShape, read_model_shape
-from engine.named_templates import NAMED_TEMPLATES, recognise_template
+from engine.named_templates import NAMED_TEMPLATES, NamedTemplate, recognise_template
 from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE, PromptFormat, detect_format, own_format
 from engine.session import Session
+from engine.template_sandbox import MAX_TEMPLATE_CHARS
 from engine.thought_tokens import Thoughts, read_thoughts
 from engine.threads import Threads
 from engine.types import LoadOptions, ModelInfo
@@ -60,6 +61,7 @@ class _Plan:
     header: GgufHeader
     prompt_format: str
     chat_template: str | None
+    is_base: bool
     context_tokens: int
     thread_counts: range
     on_gpu: bool
@@ -112,10 +114,12 @@ def _plan(path: Path, options: LoadOptions) -> _Plan:
     require_architecture(header)
     shape = read_model_shape(header)
     on_gpu = options.gpu_layers != 0 and can_use_gpu()
+    name = _format_name(header, options)
     plan = _Plan(
         header=header,
-        prompt_format=_format_name(header, options),
+        prompt_format=name,
         chat_template=options.chat_template,
+        is_base=name == BASE.name and options.prompt_format is None,
         context_tokens=_context_tokens(header, shape, options),
         thread_counts=_thread_counts(options),
         on_gpu=on_gpu,
@@ -179,8 +183,14 @@ def _prompt_format(plan: _Plan, model: Model, thoughts: Thoughts | None) -> Prom
         model.token_text(model.end_token),
         controls=lambda: [control.text for control in model.control_tokens],
         thoughts=thoughts.format if thoughts is not None else None,
+        stop_strings=_ends_in_text(named, model) if named is not None else (),
         name=plan.prompt_format,
     )
+
+
+def _ends_in_text(named: NamedTemplate, model: Model) -> tuple[str, ...]:
+    """What ends an answer, where the vocabulary was not made for the format: a text, as the model sees it."""
+    return (named.end,) if named.end and not model.is_token(named.end) else ()
 
 
 def _template(plan: _Plan) -> str:
@@ -189,7 +199,7 @@ def _template(plan: _Plan) -> str:
 
 def _thoughts(plan: _Plan, model: Model) -> Thoughts | None:
     """How the model writes its thoughts: only its own template, or a file's, can say so."""
-    if plan.prompt_format != TEMPLATE:
+    if plan.prompt_format != TEMPLATE or len(_template(plan)) > MAX_TEMPLATE_CHARS:
         return None
     return read_thoughts(_template(plan), plan.header.architecture, model)
 
@@ -197,7 +207,6 @@ def _thoughts(plan: _Plan, model: Model) -> Thoughts | None:
 def _info(
     plan: _Plan, model: Model, context: Context, prompt_format: PromptFormat, thoughts: Thoughts | None
 ) -> ModelInfo:
-    is_base = plan.prompt_format == BASE.name
     return ModelInfo(
         path=str(plan.header.path),
         name=plan.header.text("general.name") or plan.header.path.stem,
@@ -211,8 +220,8 @@ def _info(
         n_threads=plan.thread_counts[-1],
         prompt_format=plan.prompt_format,
         vocabulary=plan.header.vocabulary,
-        is_base=is_base,
-        likely_format=recognise_template(model.is_token) if is_base else None,
+        is_base=plan.is_base,
+        likely_format=recognise_template(model.is_token) if plan.is_base else None,
         thinks=thoughts is not None,
         can_switch_thinking=isinstance(prompt_format, TemplateFormat) and prompt_format.can_switch_thinking,
     )

@@ -3,13 +3,14 @@
 A template is run once as it is and once with marks around every message's text; the marks tell which
 characters came from a message and must not become control tokens, and where earlier answers are. Templates
 that take a text apart lose marks; then only spellings of control tokens inside messages are broken by a mark,
-which survives nearly everything. What comes out is always the text of the plain run.
+which survives nearly everything, and a mark at the end of a text tells that the text is there at all. What
+comes out is always the text of the plain run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Characters of private use. They are taken out of messages first, so that no message can set a mark.
@@ -76,12 +77,21 @@ def find_spellings(
     return tuple(places)
 
 
-def missing(places: Sequence[Place] | None, plain: str, texts: Mapping[int, str]) -> list[int]:
-    """Numbers of those of `texts` that are not in the rendered text."""
-    if places is None:
-        return [number for number, text in texts.items() if text.strip() not in plain]
-    found = {place.number for place in places}
-    return [number for number, text in texts.items() if text.strip() and number not in found]
+def find_end(run: Run, texts: Sequence[str], numbers: Sequence[int]) -> int | None:
+    """How many characters follow the last of the texts `numbers`; None if the template leaves one out.
+
+    A template may change a text, as those do that take commands such as `/no_think` out of it.
+    """
+    ended = list(texts)
+    for number in numbers:
+        core = texts[number].rstrip()
+        if core:
+            ended[number] = f"{core}{_OPEN}{number}{_NUMBERED}{texts[number][len(core) :]}"
+    written = run(ended)
+    marks = [f"{_OPEN}{number}{_NUMBERED}" for number in numbers if texts[number].strip()]
+    if any(mark not in written for mark in marks):
+        return None
+    return len(written) - written.rindex(_NUMBERED) - 1 if marks else 0
 
 
 def _enclosed(text: str, number: int) -> str:

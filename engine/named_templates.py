@@ -14,10 +14,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NamedTemplate:
-    """A Jinja template, and the tokens by which a vocabulary made for it is recognised; () by none."""
+    """A Jinja template, and what a vocabulary has that was made for it.
+
+    tokens: by which it is recognised, () by none. end: the text that ends an answer, "" for the end token.
+    """
 
     template: str
     tokens: tuple[str, ...] = ()
+    end: str = ""
 
 
 _LOOP = "{{% for message in messages %}}{body}{{% endfor %}}{opening}"
@@ -73,6 +77,7 @@ NAMED_TEMPLATES: Mapping[str, NamedTemplate] = {
     "chatml": NamedTemplate(
         _uniform("'<|im_start|>' + message['role'] + '\\n'", "'<|im_end|>\\n'", "'<|im_start|>assistant\\n'"),
         ("<|im_start|>", "<|im_end|>"),
+        end="<|im_end|>",
     ),
     "llama3": NamedTemplate(
         "{{ bos_token }}"
@@ -82,12 +87,14 @@ NAMED_TEMPLATES: Mapping[str, NamedTemplate] = {
             "'<|start_header_id|>assistant<|end_header_id|>\\n\\n'",
         ),
         ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+        end="<|eot_id|>",
     ),
     "llama2": NamedTemplate(_LLAMA2),
-    "gemma": NamedTemplate(_GEMMA, ("<start_of_turn>", "<end_of_turn>")),
+    "gemma": NamedTemplate(_GEMMA, ("<start_of_turn>", "<end_of_turn>"), end="<end_of_turn>"),
     "phi3": NamedTemplate(
         _uniform("'<|' + message['role'] + '|>\\n'", "'<|end|>\\n'", "'<|assistant|>\\n'"),
         ("<|user|>", "<|assistant|>", "<|end|>"),
+        end="<|end|>",
     ),
     "mistral": NamedTemplate(_MISTRAL, ("[INST]", "[/INST]")),
     "zephyr": NamedTemplate(

@@ -100,6 +100,11 @@ class PromptFormat(Protocol):
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
+        """Texts that end an answer, where the vocabulary has no token for that."""
+        ...
+
+    @property
+    def turn_starts(self) -> tuple[str, ...]:
         """What begins a turn that the model makes up, which ends an answer: see `engine.turns`."""
         ...
 
@@ -125,7 +130,8 @@ class BelleFormat:
     strips: bool
     # At the beginning of a line, that of the answer too. What follows tells whether it is a turn that the
     # model makes up, or a line like `Human: an animal species.`: see `engine.turns`.
-    stop_strings: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
+    turn_starts: tuple[str, ...] = ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
+    stop_strings: tuple[str, ...] = ()
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:
         """Segments of the whole conversation; the system text, if any, precedes the first question."""
@@ -154,6 +160,7 @@ class BaseFormat:
     """No format: a pre-trained model continues the text; what it wrote earlier is part of that text."""
 
     name: str = "base"
+    turn_starts: tuple[str, ...] = ()
     stop_strings: tuple[str, ...] = ()
 
     def render(self, conversation: Conversation, thinking: Thinking = "automatic") -> list[Segment]:

@@ -49,7 +49,8 @@ class Session:
         self._context = context
         self._threads = threads
         self._n_read = min(n_read, context.n_batch)
-        self._turns = prompt_format.stop_strings
+        self._turns = prompt_format.turn_starts
+        self._stop_strings = prompt_format.stop_strings
         self._thoughts = thoughts
         # BELLE's card has transformers' `generate` penalize all of the context, its end tokens too.
         is_belle = prompt_format.name in BELLE_FORMATS
@@ -65,8 +66,9 @@ class Session:
     ) -> Generator[Event, None, None]:
         """Answer the last question, or continue its answer: chunks of text, then Finished.
 
-        Raises PromptTooLong, AnswerTooLong, ChatTemplateFailed, InvalidConversation and GenerationFailed. The
-        session can be used again after any of them, and after the iterator was closed early.
+        Raises PromptTooLong, of an answer to continue AnswerFillsContext, ChatTemplateFailed,
+        InvalidConversation and GenerationFailed. The session can be used again after any of them, and after
+        the iterator was closed early.
         """
         watch = _Stopwatch()
         prompt = self._window.fit(conversation, sampling.max_tokens, sampling.thinking)
@@ -75,7 +77,7 @@ class Session:
         watch.prompt_s = watch.seconds
         answer = Answer(
             self._model.piece,
-            sampling.stop,
+            (*self._stop_strings, *sampling.stop),
             turns=self._turns,
             thoughts=self._thoughts,
             opening=prompt.opening,
@@ -143,9 +145,10 @@ class Session:
                 return FinishReason.END
             if answer.stopped:
                 return FinishReason.STOP
-            reason = _limit(len(answer.tokens), sampling.max_tokens, room)
-            if reason is not None:
-                return reason
+            if answer.n_chosen_tokens == sampling.max_tokens:
+                return FinishReason.LENGTH
+            if len(answer.tokens) >= room:
+                return FinishReason.CONTEXT
             if cancellation.requested or not self._append((token,), self._threads.generating):
                 return FinishReason.CANCELLED
 
@@ -161,9 +164,8 @@ class Session:
         closing = answer.closing(sampling.thought_budget)
         if not closing:
             return None
-        reason = _limit(len(answer.tokens) + len(closing), sampling.max_tokens, room)
-        if reason is not None:
-            return reason
+        if len(answer.tokens) + len(closing) >= room:
+            return FinishReason.CONTEXT
         answer.close(closing)
         chooser.accept(closing)
         return None if self._read(closing, cancellation) else FinishReason.CANCELLED
@@ -263,13 +265,6 @@ def _told(chunks: Iterable[Chunk], watch: _Stopwatch) -> Generator[Event, None, 
         waiting_since = perf_counter()
         yield chunk
         watch.leave_out(perf_counter() - waiting_since)
-
-
-def _limit(n_tokens: int, max_tokens: int | None, room: int) -> FinishReason | None:
-    """Which limit so many tokens of an answer have reached."""
-    if max_tokens is not None and n_tokens >= max_tokens:
-        return FinishReason.LENGTH
-    return FinishReason.CONTEXT if n_tokens >= room else None
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -239,7 +239,7 @@ def _blank_lines(template: str, opening: str, closing: str) -> tuple[str, str]:
     DeepSeek-R1 writes, if it opens the thought with a newline.
     """
     source = template.replace("\\n", "\n")
-    around = re.findall(rf"(\n*){re.escape(closing)}(\n*)", source)
+    around = re.findall(rf"(?<!\n)(\n*){re.escape(closing)}(\n*)", source)
     written = [
         (before, after)
         for before, after in around

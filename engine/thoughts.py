@@ -1,7 +1,8 @@
 """Tells thoughts from answers in the bytes of generated tokens, whatever way the bytes are split.
 
 A thought begins only where an answer would begin; once the answer has begun, everything is answer. What may
-still become a tag is held back, with the white space before it. Knows nothing of tokens.
+still become a tag is held back, with the white space before it. A tag that only says once more that the
+thought has ended is part of neither. Knows nothing of tokens.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class ThoughtSplitter:
         then it is most likely half a tag.
         """
         held, self._held = self._held, b""
-        if cut or not held or self.in_answer:
+        if cut or not held:
             return
         if self.in_thought:
             if rest := held.rstrip(_BLANK):
@@ -208,13 +209,36 @@ class ThoughtSplitter:
 
     def _answer(self) -> bytes:
         if self._is_fresh:
-            if not self._held.strip(_BLANK):
+            body = self._held.lstrip(_BLANK)
+            n_repeated = self._repeated(body) if body else None
+            if n_repeated is None:
+                return b""
+            if n_repeated:
+                self._held = body[n_repeated:]
                 return b""
             self._held = _without_blank_lines(self._held)
             self._is_fresh = False
             self._begin_answer(len(self._held))
         ready, self._held = self._held, b""
         return ready
+
+    def _repeated(self, body: bytes) -> int | None:
+        """Length of a tag at the answer's beginning that says once more that the thought has ended, with one
+        that opens it directly before; None while one can't tell.
+        """
+        ends = _encoded(self._format.answer_ends) if self.answer_is_opened else ()
+        tags = [tag for tag in (*self._closings, *self._answer_openings) if tag not in ends]
+        for opening in (b"", *self._openings):
+            if body.startswith(opening):
+                rest = body[len(opening) :].lstrip(_BLANK)
+                tag = next((tag for tag in tags if rest.startswith(tag)), None)
+                if tag is not None:
+                    return len(body) - len(rest) + len(tag)
+                if any(tag.startswith(rest) for tag in tags):
+                    return None
+            elif opening.startswith(body):
+                return None
+        return 0
 
     def _begin_answer(self, n_bytes: int) -> None:
         if self.answer_start is None:
@@ -229,7 +253,7 @@ class ThoughtSplitter:
     def _state_after(self, opening: str) -> _State:
         """What the last tag of a prompt says, and whether words of a thought follow it."""
         opening = opening[max(0, opening.find(self._format.message_start)) :]
-        data = opening.encode()
+        data = opening.encode("utf-8", "replace")  # as `Model` does: half a surrogate pair has no bytes
         kinds = (
             (self._openings, _State.THOUGHT),
             (self._closings, _State.BETWEEN),

@@ -18,8 +18,8 @@ _MAX_QUESTION_CHARS = 400
 def is_turn(following: str) -> bool | None:
     """Whether a turn was begun by what stands before `following`; None while one can't tell.
 
-    It is one if `Assistant:` begins a line of the same paragraph or the next paragraph, or if neither can be
-    seen within 400 characters.
+    It is one if `Assistant:` begins a line of the same paragraph, or the next paragraph. If neither is there
+    within 400 characters, it is none: a long list is lost more easily than a made-up question shown.
     """
     is_long = len(following) >= _MAX_QUESTION_CHARS
     question = following[:_MAX_QUESTION_CHARS]
@@ -30,5 +30,5 @@ def is_turn(following: str) -> bool | None:
     next_words = question[paragraph.start(1) :] if paragraph is not None else ""
     may_become_reply = len(next_words) <= len(_NAME) and _NAME.startswith(next_words)
     if paragraph is None or may_become_reply:
-        return True if is_long else None
+        return False if is_long else None
     return False

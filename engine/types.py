@@ -52,8 +52,9 @@ class Sampling:
     the samplers in the order they work in; one that is missing is off, and penalties always come first.
     seed: None draws a new one. max_tokens: the limit of the answer, its thought included; None is the
     context's room. stop: further stop strings. thinking: whether a model thinks before it answers, where its
-    template has a switch for that. thought_budget: after so many tokens the thought is closed and the answer
-    begins; None leaves the model to end it. What a model wants is settled in `engine.models.model_sampling`.
+    template has a switch for that. thought_budget: after so many tokens the thought is closed, which does not
+    count for max_tokens, and the answer begins; None leaves the model to end it. What a model wants is
+    settled in `engine.models.model_sampling`.
     """
 
     temperature: float = 0.8

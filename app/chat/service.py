@@ -134,6 +134,12 @@ class ChatService:
         """What was chosen for the model at `path`, see `choose_prompt_format`. May wait for the disk."""
         return self.settings.settings.prompt_formats.get(find_key(path, self.home))
 
+    def prompt_formats(self) -> dict[Path, str]:
+        """What was chosen for models that are there now, by their files. May wait for the disk."""
+        chosen = self.settings.settings.prompt_formats
+        choices = ((choice.path, chosen.get(choice.key)) for choice in list_choices(self.home, *chosen))
+        return {path: kept for path, kept in choices if path is not None and kept is not None}
+
     def load(self, *, ignore_memory: bool = False) -> None:
         """Load the chosen model in the background, so that the first answer comes sooner.
 

@@ -18,6 +18,7 @@ from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
 from app.model_values import ModelValues
 from app.models.finding import DEMO_NAME, open_library
+from app.prompt_choice import as_prompt_format, with_prompt_format
 from app.settings import read_settings
 from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell, warn_of_context
 from app.terminal import remove_surrogates
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     try:
         if model.path.is_file() and model.path.stat().st_size > _LARGE_BYTES:
             shell.terminal.note(shell.texts.text("chat.loading", path=model.path))
-        load = load_options(options, model.threads)
+        load = _load_options(options, model, shell)
         info = backend.load(model.path, load)
         warn_of_context(options.ctx, info, shell)
         for line in _base_notes(info, shell):
@@ -90,6 +91,15 @@ def _clean(text: str) -> str:
 
 def _say_waiting(shell: Shell) -> None:
     shell.terminal.note(shell.texts.text("chat.waiting_for_stdin"))
+
+
+def _load_options(options: argparse.Namespace, model: ChosenModel, shell: Shell) -> LoadOptions:
+    """What was asked for; else in the prompt format that this person chose for the model in the window."""
+    load = load_options(options, model.threads)
+    if options.prompt_format is not None or model.is_demo:
+        return load
+    kept = read_settings(shell.home.root).prompt_formats.get(find_key(model.path, shell.home))
+    return load if kept is None else with_prompt_format(load, as_prompt_format(kept))
 
 
 def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from app.chat.events import EngineState
@@ -22,6 +23,7 @@ from engine.models.machine import Machine
 from engine.models.places import nearest_folder
 from engine.models.presence import FolderState, look_at_folder
 
+NO_FORMATS: Mapping[Path, str] = MappingProxyType({})
 GroupKind = Literal["models", "folder", "elsewhere", "hf-cache"]
 
 
@@ -92,12 +94,17 @@ class Shelf:
         return all(group.state != "unreadable" for group in self.groups)
 
 
-def read_shelf(models: ModelService, state: EngineState = NOTHING_LOADED) -> Shelf:
-    """Look at the disk; state: what is loaded, whose memory the next model would take over."""
+def read_shelf(
+    models: ModelService, state: EngineState = NOTHING_LOADED, formats: Mapping[Path, str] = NO_FORMATS
+) -> Shelf:
+    """Look at the disk; state: what is loaded, whose memory the next model would take over.
+
+    formats: the prompt formats, or paths of templates, that a person chose for some models.
+    """
     listing = models.listing()
     machine, loaded = machine_for_next(models, state), loaded_file(state)
     library = models.library
-    rows = [_row(model, models, machine, loaded) for model in listing.models]
+    rows = [_row(model, models, machine, loaded, formats.get(model.path)) for model in listing.models]
     return Shelf(
         groups=tuple(_groups(rows, library.folder, library.folders)),
         missing=listing.missing,
@@ -118,9 +125,11 @@ def disk_shares(folder: Path, models: Iterable[LocalModel]) -> DiskShares | None
     return DiskShares(models_bytes, used - models_bytes, disk.free)
 
 
-def _row(model: LocalModel, models: ModelService, machine: Machine, loaded: Path | None) -> ShelfRow:
+def _row(
+    model: LocalModel, models: ModelService, machine: Machine, loaded: Path | None, prompt_format: str | None
+) -> ShelfRow:
     return ShelfRow(
-        model=model,
+        model=model if prompt_format is None else replace(model, prompt_format=prompt_format),
         entry=models.catalog.find(model.catalog_id) if model.catalog_id else None,
         fit=_fit(model, machine, is_loaded=loaded in model.parts),
         part_bytes=tuple(_size(part) for part in model.parts),

@@ -14,6 +14,7 @@ from app.i18n import Texts, window_size
 from app.models.fit_texts import fit_sentence
 from app.models.local_shelf import ShelfRow
 from engine.models.header_summary import HeaderSummary
+from engine.prompt import PROMPT_FORMATS
 
 _FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA", "qwen2": "Qwen2", "qwen3": "Qwen3", "baichuan": "Baichuan"}
 _FORMAT_NAMES = {
@@ -74,6 +75,8 @@ def prompt_text(prompt_format: str, texts: Texts) -> str:
     """How questions are put to it."""
     if prompt_format in ("template", "base"):
         return texts.text(f"library.prompt.{prompt_format}")
+    if prompt_format not in PROMPT_FORMATS and Path(prompt_format).is_absolute():
+        return texts.text("library.prompt.own_template", name=Path(prompt_format).name)
     return texts.text("library.prompt.named", name=format_name(prompt_format))
 
 

@@ -54,6 +54,11 @@ class Architecture(Protocol):
         """Rows of the embedding."""
         ...
 
+    @property
+    def n_context(self) -> int:
+        """Tokens of the context that the model was trained with."""
+        ...
+
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
         """Read what is needed from config.json at `path`; raises `InvalidConfig` or `UnsupportedModel`."""

@@ -107,7 +107,7 @@ def _file_values(metadata: Mapping[str, Value]) -> PartialSampling:
         mirostat=_whole(metadata, "mirostat", "mirostat"),
         mirostat_tau=_number(metadata, "mirostat_tau", "mirostat_tau"),
         mirostat_eta=_number(metadata, "mirostat_eta", "mirostat_eta"),
-        sequence=_sequence(sequence) if isinstance(sequence, str) and sequence else None,
+        sequence=_sequence(sequence) if isinstance(sequence, str) else None,
     )
 
 
@@ -148,7 +148,7 @@ def _whole(
     return None if number is None else int(number)
 
 
-_SAMPLERS: Mapping[str, Sampler] = {
+_SAMPLERS: Mapping[str, Sampler | None] = {
     "penalties": "penalties",
     "topk": "top_k",
     "topp": "top_p",
@@ -157,13 +157,40 @@ _SAMPLERS: Mapping[str, Sampler] = {
     "xtc": "xtc",
     "temperature": "temperature",
     "temp": "temperature",
+    "dry": None,
+    "typp": None,
+    "typ": None,
+    "topnsigma": None,
+    "infill": None,
+    "adaptivep": None,
 }
+"""llama.cpp's names without `-` and `_`; None for those that its defaults leave off and no key turns on."""
+
+_LETTERS: Mapping[str, Sampler | None] = {
+    "e": "penalties",
+    "k": "top_k",
+    "p": "top_p",
+    "m": "min_p",
+    "x": "xtc",
+    "t": "temperature",
+    "d": None,
+    "y": None,
+    "s": None,
+    "i": None,
+    "a": None,
+}
+"""The same samplers as llama.cpp's `--sampling-seq` writes them."""
 
 
-def _sequence(text: str) -> tuple[Sampler, ...]:
-    """The samplers that `general.sampling.sequence` names, separated by semicolons, each once.
-
-    Other samplers of llama.cpp (dry, typ_p, top_n_sigma) change nothing at its defaults, and have no keys.
+def _sequence(text: str) -> tuple[Sampler, ...] | None:
+    """The samplers that `general.sampling.sequence` names, separated by semicolons, each once; None where it
+    names none. A text of llama.cpp's letters alone is meant as such, though llama.cpp reads names only here.
     """
     names = (name.strip().lower().replace("-", "").replace("_", "") for name in text.split(";"))
-    return tuple(dict.fromkeys(_SAMPLERS[name] for name in names if name in _SAMPLERS))
+    found = [_SAMPLERS[name] for name in names if name in _SAMPLERS]
+    if not found and all(letter in _LETTERS for letter in text.strip()):
+        found = [_LETTERS[letter] for letter in text.strip()]
+    if not found:
+        return None
+    # `dry;typ_p` turns all others off in llama.cpp, too: an empty sequence, where chance alone decides.
+    return tuple(dict.fromkeys(sampler for sampler in found if sampler is not None))

@@ -314,6 +314,18 @@ def test_a_template_file_takes_the_place_of_the_models_own(
     assert json.loads(result.stdout)["model"]["prompt_format"] == "template"
 
 
+def test_the_format_chosen_in_the_window_holds_in_the_terminal(
+    chatbelle: Run, tiny_model: Path, home_folder: Path
+) -> None:
+    home_folder.mkdir(parents=True, exist_ok=True)
+    kept = {"version": 1, "prompt_formats": {str(tiny_model): "chatml"}}
+    (home_folder / "settings.json").write_text(json.dumps(kept), encoding="utf-8")
+    options = ("chat", *with_model(tiny_model), "--max-tokens", "1", "--json", "x")
+    assert json.loads(chatbelle(*options).stdout)["model"]["prompt_format"] == "chatml"
+    asked = json.loads(chatbelle(*options, "--prompt-format", "belle-card").stdout)
+    assert asked["model"]["prompt_format"] == "belle-card"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

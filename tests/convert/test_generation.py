@@ -19,7 +19,7 @@ from convert.tokenizers.end_tokens import with_end_tokens
 from convert.tokenizers.vocabulary import TokenType, Vocabulary
 from engine.gguf_header import read_gguf_header
 from engine.llama import Model
-from engine.models.model_sampling import read_model_sampling
+from engine.models.model_sampling import TEMPERATURE_FIRST, read_model_sampling
 from engine.models.published_sampling import PublishedSampling
 from engine.partial_sampling import NOTHING, PartialSampling
 
@@ -85,16 +85,42 @@ def test_the_values_of_generation_config_are_written(tmp_path: Path) -> None:
         "top_p": pytest.approx(0.8),
         "min_p": pytest.approx(0.05),
         "penalty_repeat": pytest.approx(1.05),
+        "penalty_last_n": 2048,
+        "sequence": "penalties;dry;temperature;top_n_sigma;top_k;typ_p;top_p;min_p;xtc",
     }
     read = read_model_sampling(read_gguf_header(path), PublishedSampling(1, ())).file
-    assert read == PartialSampling(temperature=0.7, top_k=20, top_p=0.8, min_p=0.05, repetition_penalty=1.05)
+    assert read == PartialSampling(
+        temperature=0.7,
+        top_k=20,
+        top_p=0.8,
+        min_p=0.05,
+        repetition_penalty=1.05,
+        penalty_last_n=2048,
+        sequence=TEMPERATURE_FIRST,
+    )
+    with Model(path) as model:
+        assert model.trained_context_tokens == 2048
+
+
+@pytest.mark.parametrize(
+    ("content", "keys"),
+    [
+        ({"repetition_penalty": 1.1}, {"penalty_repeat", "penalty_last_n"}),
+        ({"temperature": 0.6}, {"temp", "sequence"}),
+        ({}, set()),
+    ],
+)
+def test_transformers_order_and_window_come_with_the_values_they_are_for(
+    content: dict[str, Any], keys: set[str]
+) -> None:
+    assert {name.removeprefix("general.sampling.") for name in read_generation(content, {}).keys(9)} == keys
 
 
 @pytest.mark.parametrize(
     ("content", "keys"),
     [
         ({}, set()),
-        ({"temperature": 0.6}, {"temp"}),
+        ({"temperature": 0.6}, {"temp", "sequence"}),
         ({"do_sample": False, "temperature": 0.6, "top_p": 0.9, "top_k": 9, "min_p": 0.1}, set()),
         ({"do_sample": False, "temperature": 0.6, "repetition_penalty": 1.1}, {"penalty_repeat"}),
         ({"temperature": None, "top_p": "0.9", "top_k": True, "min_p": -1}, set()),
@@ -104,7 +130,7 @@ def test_the_values_of_generation_config_are_written(tmp_path: Path) -> None:
 def test_what_generate_would_not_read_is_left_out(content: dict[str, Any], keys: set[str]) -> None:
     found = read_generation(content, {}).sampling
 
-    assert {name.removeprefix("general.sampling.") for name in found} == keys
+    assert set(found) == keys
 
 
 @pytest.mark.parametrize("family", ["bloom", "llama"])

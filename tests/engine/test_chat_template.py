@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from builders.chats import ask, user
+import engine.template_sandbox
+from builders.chats import GREEDY, ask, user
 from builders.gguf_models import write_model
 from engine.chat_template import TemplateFormat
 from engine.conversation import read_conversation
@@ -131,6 +133,21 @@ def test_marks_in_a_message_are_not_believed() -> None:
         "{% include 'secret' %}",
         "{% for m in messages %}{{ m['content'][::-1] }}{% endfor %}",
         "x" * (1 << 21),
+        "{{ messages | dictsort }}",
+        "{% for a in messages %}" * 25 + "{% endfor %}" * 25,
+        "{% if messages %}" * 110 + "{% endif %}" * 110,
+        "{{ 'a long text' | truncate(1) }}",
+        "{% set n = namespace(t='x') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
+        "{% set n = namespace(t='x') %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
+        "{% set n = namespace(t=[1]) %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
+        "{% set n = namespace(t=9) %}{% for i in range(60) %}{% set n.t = n.t * n.t %}{% endfor %}",
+        "{{ 'x' | center(9000000000) }}",
+        "{{ 'x'.ljust(9000000000) }}",
+        "{{ '{:>9000000000}'.format(1) }}",
+        "{{ ('x' * 100000) | replace('x', 'x' * 100000) }}",
+        "{{ ('x' * 100000).join(['y'] * 100000) }}",
+        "{{ [1] | slice(9000000000) | list }}",
+        "{{ {'a': [1]} | tojson(indent=9000000) }}",
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(template: str) -> None:
@@ -161,3 +178,45 @@ def test_formats_that_cannot_be_had_are_refused(backend: InProcessBackend, model
         backend.load(models / "bloom.gguf", LoadOptions(prompt_format="template"))
     with pytest.raises(UnknownPromptFormat):
         backend.load(models / "bloom.gguf", LoadOptions(prompt_format="alpaca"))
+
+
+def test_a_template_that_is_slow_in_few_rounds_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.template_sandbox, "_MAX_RENDER_S", 0.2)
+    slow = "{% for i in range(20000) %}{% set x = range(100000) | list %}{% endfor %}{{ enable_thinking }}"
+    with pytest.raises(ChatTemplateFailed, match="come to an end"):
+        render(slow, [user("hello")])
+    assert not TemplateFormat(slow).can_switch_thinking
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ enable_thinking }}{{ messages | dictsort }}", "{% if", "\n" * 60_000]
+)
+def test_a_bad_template_keeps_no_model_from_loading(tmp_path: Path, template: str) -> None:
+    path = write_model(tmp_path / "m.gguf", chat_template=template + "{# <think> </think> #}")
+    backend = InProcessBackend()
+    assert backend.load(path, LoadOptions(context_tokens=64)).prompt_format == "template"
+    with pytest.raises(ChatTemplateFailed):
+        ask(backend, [user("hello")])
+    backend.unload()
+
+
+def test_a_conversation_that_a_template_takes_too_long_for_forgets_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some templates go through all messages for each message; a few hundred turns are too many then."""
+    monkeypatch.setattr(engine.template_sandbox, "_MAX_STEPS", 3_000)
+    quadratic = (
+        "{% for m in messages %}{% for n in messages %}{% endfor %}{{ m.role[0] ~ m.content }}{% endfor %}"
+    )
+    backend = InProcessBackend()
+    path = write_model(tmp_path / "m.gguf", chat_template=quadratic)
+    backend.load(path, LoadOptions(context_tokens=512))
+    turns = [message for _ in range(100) for message in (user("a"), Message("assistant", "b"))]
+    sampling = dataclasses.replace(GREEDY, max_tokens=1)
+    first = ask(backend, [*turns, user("c")], sampling)
+    assert 0 < first.statistics.forgotten_turns < 100
+    turns += [user("c"), first.message]
+    second = ask(backend, [*turns, user("d")], sampling)
+    # The rest may grow until the template or the context is full again; it is not chosen anew each time.
+    assert second.statistics.reused_tokens == second.statistics.prompt_tokens - 5
+    backend.unload()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders.chats import ask, user
-from builders.gguf_models import Vocabulary, byte_vocabulary, write_model
+from builders.gguf_models import Vocabulary, byte_vocabulary, chain, write_model, write_scripted_model
 from engine.chat_template import TemplateFormat
 from engine.conversation import read_conversation
 from engine.in_process import InProcessBackend
@@ -118,4 +118,17 @@ def test_a_template_of_ones_own_takes_the_place_of_the_files(tmp_path: Path) -> 
     backend = InProcessBackend()
     backend.load(path, options)
     assert ask(backend, [user("ab")]).statistics.prompt_tokens == len("ab")
+    backend.unload()
+
+
+def test_a_format_ends_in_text_where_the_vocabulary_has_no_token_for_it(tmp_path: Path) -> None:
+    vocabulary = byte_vocabulary(["<end_of", "_turn>"])
+    following = chain(b"\n", b"o", b"k", b"<end_of", b"_turn>", b"!", vocabulary=vocabulary)
+    path = write_scripted_model(tmp_path / "m.gguf", following, vocabulary=vocabulary)
+    backend = InProcessBackend()
+    backend.load(path, LoadOptions(context_tokens=256, prompt_format="phi3"))
+    finished = ask(backend, [user("hello")])
+    assert finished.message.text == "ok<end_of_turn>!"
+    backend.load(path, LoadOptions(context_tokens=256, prompt_format="gemma"))
+    assert ask(backend, [user("hello")]).message.text == "ok"
     backend.unload()

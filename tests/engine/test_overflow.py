@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders.chats import GREEDY, ask, user
-from engine.errors import AnswerTooLong, PromptTooLong
+from engine.errors import AnswerFillsContext, PromptTooLong
 from engine.in_process import InProcessBackend
 from engine.types import Finished, FinishReason, LoadOptions, Message
 
@@ -116,10 +116,10 @@ def fill(backend: InProcessBackend, messages: list[Message]) -> list[Message]:
 
 def test_an_answer_that_fills_the_context_by_itself_cannot_go_on(small: InProcessBackend) -> None:
     messages = fill(small, [user("count")])
-    with pytest.raises(AnswerTooLong) as caught:
+    with pytest.raises(AnswerFillsContext) as caught:
         ask(small, messages, UNLIMITED)
     assert caught.value.prompt_tokens == CONTEXT
-    assert caught.value.available_tokens == CONTEXT - CONTEXT // 4
+    assert caught.value.available_tokens == CONTEXT - 1
     assert caught.value.context_tokens == CONTEXT
 
 

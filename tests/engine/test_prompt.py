@@ -91,8 +91,8 @@ def test_an_answer_at_the_end_is_left_open_to_be_continued(name: str) -> None:
 
 
 def test_belle_formats_stop_where_the_model_would_ask_itself() -> None:
-    assert own_format("belle").stop_strings == ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
-    assert own_format("base").stop_strings == ()
+    assert own_format("belle").turn_starts == ("\nHuman:", "\nHuman：", "\n Human:", "\n Human：")
+    assert own_format("base").turn_starts == ()
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -107,6 +107,7 @@ def test_the_switch_is_passed_on_under_its_own_name(thinking: Thinking, value: b
         ("{{ messages[0].content }}{% if thinking_budget == 0 %}<skip>{% endif %}", True),
         ("{{ messages[0].content }}{% if reasoning_effort == 'no_think' %}<skip>{% endif %}", True),
         ("{{ messages[0].content }}{% set x = enable_thinking %}", False),  # read, and without effect
+        ("{{ messages[0].content }}{{ reasoning_effort or 'medium' }}", False),  # printed, whatever it is
         (CONSTRUCTS["macro"], False),
         ("{% if", False),
     ],
@@ -168,6 +169,31 @@ def test_what_failed_in_a_template_is_said(template: str, detail: str) -> None:
     with pytest.raises(ChatTemplateFailed) as caught:
         ours(template, CONVERSATIONS["one"])
     assert detail in caught.value.detail
+
+
+COMMANDS = (
+    "{% for m in messages %}{{ m.role }}:{{ m.content.replace('/no_think', '').rstrip() }}\n{% endfor %}"
+    "{{ '<think></think>' if '/no_think' in messages[0].content else '<think>' }}"
+)
+
+
+@pytest.mark.parametrize("where", ["system", "question"])
+def test_a_command_that_a_template_takes_out_of_a_text_is_no_loss(where: str) -> None:
+    command = "Be brief. /no_think"
+    messages = (
+        [Message("system", command), Message("user", "x")]
+        if where == "system"
+        else [Message("user", command)]
+    )
+    assert ours(COMMANDS, messages) == theirs(COMMANDS, as_dicts(messages))
+
+
+@pytest.mark.parametrize("question", ["a", "think", "x /no_think"])
+def test_what_opens_an_answer_is_told_where_marks_are_lost(question: str) -> None:
+    messages = [Message("user", "/no_think"), Message("assistant", "b"), Message("user", question)]
+    rendered = TemplateFormat(COMMANDS).render(read_conversation(messages))[-1]
+    assert isinstance(rendered, RenderedText)
+    assert rendered.text[rendered.opening :].strip() == "<think></think>"
 
 
 THOUGHTFUL = [

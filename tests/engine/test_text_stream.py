@@ -99,7 +99,7 @@ def shown(text: str, stream: TextStream) -> tuple[str, bool]:
         ("Hi.\nHuman：你呢？\nAssistant：我也是。", "Hi."),
         ("Hi.\nHuman: Translate:\nI see.\n\nAssistant: 我明白。", "Hi."),
         (MADE_UP, ""),
-        ("Hi.\nHuman: " + "on and on " * 50, "Hi."),
+        ("Hi.\nHuman: " + "on and on " * 30 + "\n\nAssistant: I see.", "Hi."),
     ],
 )
 def test_a_turn_that_is_made_up_ends_the_text(text: str, expected: str) -> None:
@@ -115,6 +115,9 @@ def test_a_turn_that_is_made_up_ends_the_text(text: str, expected: str) -> None:
         "Human: an animal species.\n\nDog: another.",
         "Humans are animals.",
         "A Human: one.",
+        "Words:\nHuman: an animal species.\n" + "Dog: a pet that is loved by many.\n" * 15 + "\nThat is all.",
+        "词汇表：\nHuman：人类\n" + "词：这是一个比较长的解释，说明这个词的意思。\n" * 25,
+        "Hi.\nHuman: " + "on and on " * 50,
     ],
 )
 def test_a_line_of_that_name_is_no_turn(text: str) -> None:
@@ -130,6 +133,15 @@ def test_a_turn_after_a_line_of_that_name_ends_the_text() -> None:
 def test_what_may_be_a_turn_is_kept_only_where_the_model_ended_it(cut: bool, expected: str) -> None:
     assert "".join(run(TextStream((), TURNS), [b"Hi.\nHuman: you"], cut=cut)) == expected
     assert "".join(run(TextStream((), TURNS), [b"Hi.\nHuman: "], cut=cut)) == "Hi."
+
+
+def test_a_long_list_is_held_back_once_and_flows_from_then_on() -> None:
+    stream = TextStream((), TURNS)
+    pieces = [b"Words:\nHuman: a species.", *[b"\nDog: a pet of many people."] * 40]
+    shown_at = [bool(stream.push(piece)) for piece in pieces]
+    first = shown_at.index(True, 1)
+    assert sum(map(len, pieces[1:first])) < 400
+    assert all(shown_at[first:])
 
 
 def test_what_may_be_a_turn_is_not_shown_before_it_is_clear() -> None:

@@ -14,7 +14,7 @@ import pytest
 from builders.chats import user
 from builders.gguf_models import WORDS, Vocabulary, byte_vocabulary, chain, write_scripted_model
 from engine.backend import Backend
-from engine.errors import InvalidSampling
+from engine.errors import AnswerFillsContext, InvalidSampling
 from engine.in_process import InProcessBackend
 from engine.types import (
     Event,
@@ -271,6 +271,21 @@ def test_a_budget_of_nothing_closes_at_once_what_the_prompt_opened(
     assert finished.statistics.thought_tokens == 3  # "\n", "</think>", "\n"
 
 
+@pytest.mark.parametrize(
+    "vocabulary", [AS_TEXT, AS_USER_DEFINED, AS_CONTROL], ids=["text", "user", "control"]
+)
+def test_a_closed_thought_that_the_model_closes_too_leaves_no_tag(
+    backend: InProcessBackend, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    tag = [token for token in (b"</think>",) if token in vocabulary.ids]
+    said = tag or [bytes([byte]) for byte in b"</think>"]
+    load(backend, tmp_path, OPENED, vocabulary, *said, b"4", b"!", start=b"\n")
+    thought, answer, finished = ask(backend, sampling=dataclasses.replace(SAMPLING, thought_budget=0))
+    assert (thought, answer, finished.message.text) == ("", "4!", "4!")
+    assert finished.message.tokens is not None
+    assert finished.message.tokens.ids == ids(vocabulary, b"4", b"!")
+
+
 def test_a_thought_within_its_budget_is_left_alone(backend: InProcessBackend, tmp_path: Path) -> None:
     said = (b"<think>", b"H", b"</think>", b"4", b"5", b"6", b"7")
     load(backend, tmp_path, THINKS, AS_CONTROL, *said)
@@ -297,12 +312,48 @@ def test_channels_change_when_the_budget_is_used_up(backend: InProcessBackend, t
     assert finished.statistics.thought_tokens == 3 + 6  # <|end|><|start|>assistant<|channel|>final<|message|>
 
 
-def test_without_room_to_close_it_the_answer_ends(backend: InProcessBackend, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("budget", "max_tokens"), [(4, 7), (4, 5), (1, 2)])
+def test_max_tokens_leave_out_what_closes_the_thought(
+    backend: InProcessBackend, tmp_path: Path, budget: int, max_tokens: int
+) -> None:
+    load(backend, tmp_path, THINKS, AS_CONTROL, b"<think>", *LETTERS, more=FORCED | {b"!": b"5", b"5": b"6"})
+    sampling = dataclasses.replace(SAMPLING, thought_budget=budget, max_tokens=max_tokens)
+    thought, answer, finished = ask(backend, sampling=sampling)
+    assert (thought, answer) == ("abc"[: budget - 1], "4!56"[: max_tokens - budget])
+    assert finished.reason is FinishReason.LENGTH
+    assert finished.statistics.generated_tokens == max_tokens + 3  # "\n", "</think>", "\n"
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2])
+def test_a_budget_of_nothing_leaves_an_answer_within_any_limit(
+    backend: InProcessBackend, tmp_path: Path, max_tokens: int
+) -> None:
+    load(backend, tmp_path, OPENED, AS_CONTROL, b"4", b"!", b"5", start=b"\n")
+    sampling = dataclasses.replace(SAMPLING, thought_budget=0, max_tokens=max_tokens)
+    thought, answer, finished = ask(backend, sampling=sampling)
+    assert (thought, answer, finished.reason) == ("", "4!"[:max_tokens], FinishReason.LENGTH)
+
+
+def test_a_thought_that_ends_at_the_limit_is_not_closed(backend: InProcessBackend, tmp_path: Path) -> None:
     load(backend, tmp_path, THINKS, AS_CONTROL, b"<think>", *LETTERS, more=FORCED)
-    sampling = dataclasses.replace(SAMPLING, thought_budget=4, max_tokens=7)
+    sampling = dataclasses.replace(SAMPLING, thought_budget=4, max_tokens=4)
     thought, answer, finished = ask(backend, sampling=sampling)
     assert (thought, answer, finished.reason) == ("abc", "", FinishReason.LENGTH)
     assert finished.statistics.generated_tokens == 4
+
+
+def test_without_room_in_the_context_to_close_it_the_answer_ends(
+    backend: InProcessBackend, tmp_path: Path
+) -> None:
+    load(backend, tmp_path, OPENED, AS_CONTROL, *LETTERS, start=b"\n", more={b"h": b"a"})
+    unlimited = dataclasses.replace(SAMPLING, max_tokens=None)
+    statistics = ask(backend, sampling=unlimited)[2].statistics
+    room = statistics.context_tokens - statistics.prompt_tokens
+    for budget, is_closed in ((room - 4, True), (room - 3, False)):
+        sampling = dataclasses.replace(unlimited, thought_budget=budget)
+        thought, answer, finished = ask(backend, sampling=sampling)
+        assert (len(thought), answer != "", finished.reason) == (budget, is_closed, FinishReason.CONTEXT)
+        assert finished.statistics.generated_tokens == (room if is_closed else budget)
 
 
 @pytest.mark.parametrize("budget", [-1, 2**31])
@@ -361,6 +412,31 @@ def test_the_budget_holds_for_a_thought_that_goes_on(backend: InProcessBackend, 
     thought, answer, _ = ask(backend, [*QUESTION, begun], sampling)
     assert thought == "de"
     assert answer.startswith("abc")  # the closing ends with a newline, after which the script begins anew
+
+
+def test_a_thought_with_half_a_surrogate_pair_goes_on(backend: InProcessBackend, tmp_path: Path) -> None:
+    load(backend, tmp_path, THINKS, AS_CONTROL, *LETTERS[1:], b"</think>", b"4", b"5", start=b"a")
+    begun = Message("assistant", "", None, "\ud800a")
+    assert ask(backend, [*QUESTION, begun])[:2] == ("abcdefgh"[1:], "45")
+
+
+@pytest.mark.parametrize("thinks", [True, False], ids=["thought", "answer"])
+def test_a_thought_that_fills_the_context_ends_like_an_answer_that_does(
+    backend: InProcessBackend, tmp_path: Path, thinks: bool
+) -> None:
+    template, start = (OPENED, b"\n") if thinks else (PLAIN, b":")
+    load(backend, tmp_path, template, AS_CONTROL, *LETTERS, start=start, more={b"h": b"a"})
+    unlimited = dataclasses.replace(SAMPLING, max_tokens=None)
+    thought, answer, finished = ask(backend, sampling=unlimited)
+    assert finished.reason is FinishReason.CONTEXT
+    assert (len(thought) > len(answer)) is thinks
+    n_context = finished.statistics.context_tokens
+    with pytest.raises(AnswerFillsContext) as caught:
+        ask(backend, [*QUESTION, finished.message], unlimited)
+    error = caught.value
+    assert (error.prompt_tokens, error.context_tokens) == (n_context, n_context)
+    assert error.available_tokens == n_context - 1
+    assert ask(backend)[2].reason is FinishReason.LENGTH  # a new question has room again
 
 
 # --- in a process of its own ------------------------------------------------------------------------

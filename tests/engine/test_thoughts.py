@@ -144,6 +144,50 @@ def test_the_prompt_may_have_begun_or_ended_the_thought(
     assert parts(form, bytewise(written), opening) == (thought, answer)
 
 
+def after_close(form: ThoughtFormat, pieces: list[bytes], *, cut: bool = False) -> tuple[str, int | None]:
+    """The answer after a thought that was closed from outside, and how many of its bytes precede it."""
+    splitter = ThoughtSplitter(form, form.before)
+    assert list(splitter.push(b"Hm")) == [(Part.THOUGHT, b"Hm")]
+    splitter.close(5)
+    found = [split for piece in pieces for split in splitter.push(piece)]
+    found += splitter.finish(cut=cut)
+    assert {part for part, _ in found} <= {Part.ANSWER}
+    start = splitter.answer_start
+    return b"".join(data for _, data in found).decode(), None if start is None else start - len(b"Hm") - 5
+
+
+@pytest.mark.parametrize(
+    ("form", "written", "answer"),
+    [
+        (TAGS, "</think>\n\nFour.", "Four."),
+        (TAGS, "\n</think>\n</think> Four.", "Four."),
+        (TAGS, "<think>\n\n</think>\n\nFour.", "Four."),
+        (TAGS, "</think><think></think>\n    code", "    code"),
+        (TAGS, "\n\nFour.\n</think>\n", "Four.\n</think>\n"),
+        (TAGS, "<think>Hm</think>Four.", "<think>Hm</think>Four."),
+        (TAGS, "</thinner>", "</thinner>"),
+        (TAGS, "</thi", "</thi"),
+        (GRANITE, "</think>\n<response>Four.", "Four."),
+        (APRIEL, "[BEGIN FINAL RESPONSE]\nFour.", "Four."),
+        (GEMMA, "<channel|>Four.", "Four."),
+        (KIMI_K3, "<|close|>think<|sep|><|open|>response<|sep|>Four.", "Four."),
+        (HARMONY, "<|end|>", "<|end|>"),  # it ends the answer, an empty one
+        (SOLAR, "<|end|>", "<|end|>"),
+    ],
+)
+def test_a_tag_that_closes_the_thought_once_more_is_no_answer(
+    form: ThoughtFormat, written: str, answer: str
+) -> None:
+    expected = (answer, len(written.encode()) - len(answer.encode()))
+    assert after_close(form, [written.encode()]) == expected
+    assert after_close(form, bytewise(written)) == expected
+
+
+@pytest.mark.parametrize("written", ["</thi", "</think>\n", "<think>\n</"])
+def test_half_a_repeated_tag_at_a_limit_is_dropped(written: str) -> None:
+    assert after_close(TAGS, bytewise(written), cut=True)[0] == ""
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
@@ -220,6 +264,18 @@ def test_any_split_gives_the_same(
 ) -> None:
     data = text.encode()
     assert parts(form, split(data, cuts), opening, cut=cut) == parts(form, [data], opening, cut=cut)
+
+
+@given(st.sampled_from(FAMILIES), TEXTS, st.lists(st.integers(0, 300), max_size=30))
+def test_no_answer_begins_with_a_tag_that_closes_a_thought(
+    form: ThoughtFormat, text: str, cuts: list[int]
+) -> None:
+    data = text.encode()
+    closed, _ = after_close(form, split(data, cuts))
+    assert closed == after_close(form, [data])[0]
+    for answer in (closed, parts(form, [data])[1], parts(form, [data], form.before)[1]):
+        tags = [tag for tag in form.closings if tag not in form.answer_ends]
+        assert not any(answer.lstrip().startswith(tag) for tag in tags)
 
 
 @given(st.sampled_from(FAMILIES), TEXTS)

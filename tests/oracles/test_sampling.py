@@ -40,6 +40,13 @@ USUAL = {"temp": 1.4, "top_k": 30, "top_p": 0.9}
         {**USUAL, "penalty_repeat": 1.3},
         {**USUAL, "penalty_repeat": 1.3, "penalty_last_n": 8},
         {**USUAL, "penalty_repeat": 1.3, "sequence": "temperature;top_p"},
+        # As `belle-convert` writes them:
+        {
+            **USUAL,
+            "penalty_repeat": 1.3,
+            "penalty_last_n": 2048,
+            "sequence": "penalties;dry;temperature;top_n_sigma;top_k;typ_p;top_p;min_p;xtc",
+        },
         {**USUAL, "sequence": "temperature;top_p;top_k"},
         {**USUAL, "xtc_probability": 0.7, "xtc_threshold": 0.02},
         {"mirostat": 1, "mirostat_tau": 3.0},

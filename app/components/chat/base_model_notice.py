@@ -107,7 +107,7 @@ class BaseModelNotice(ft.Container):
         if row is None:  # it went away, or is none of those that are kept track of
             context.open_models("local")
             return
-        await choose_prompt_format(context, row, on_chosen=self._show_again)
+        await choose_prompt_format(context, row, on_changed=self._show_again)
 
 
 def _button(context: ViewContext, key: str, on_click: Callable[[], object], identifier: str) -> ft.Semantics:

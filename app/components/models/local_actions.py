@@ -7,7 +7,7 @@ with a sentence. Knows no list.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import flet as ft
@@ -28,10 +28,11 @@ _LOOK_S = 0.1
 
 
 class LocalActions:
-    """One per screen."""
+    """One per screen. on_changed: what the list says of a model is different now."""
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext, on_changed: Callable[[], object]) -> None:
         self._context = context
+        self._on_changed = on_changed
 
     def of(self, row: ShelfRow, moved_from: Path | None) -> Sequence[RowAction]:
         """What the menu of a row offers."""
@@ -59,7 +60,7 @@ class LocalActions:
                 RowAction(
                     "library.action.prompt_format",
                     ft.Icons.FORUM_OUTLINED,
-                    lambda: choose_prompt_format(context, row),
+                    lambda: choose_prompt_format(context, row, self._on_changed),
                 )
             )
         if row.is_in_place:

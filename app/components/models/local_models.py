@@ -43,7 +43,7 @@ class LocalModels(ft.ListView):
 
     def __init__(self, context: ViewContext, top: ft.Control) -> None:
         self._context = context
-        self._actions = LocalActions(context)
+        self._actions = LocalActions(context, self.load)
         self._disk = DiskBar(context)
         self._shelf: Shelf | None = None
         self._chosen = DEMO
@@ -64,7 +64,8 @@ class LocalModels(ft.ListView):
     async def load(self) -> None:
         """Look at the disk and show what is there."""
         context = self._context
-        shelf = await context.in_thread(read_shelf, context.models, context.service.state)
+        formats = await context.in_thread(context.service.prompt_formats)
+        shelf = await context.in_thread(read_shelf, context.models, context.service.state, formats)
         self._chosen = await context.in_thread(chosen_model, context.service)
         self._shelf = shelf
         self._disk.show(shelf.disk)

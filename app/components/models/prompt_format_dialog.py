@@ -15,8 +15,9 @@ from app.components.basics.source_field import SourceField
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
 from app.models.local_shelf import ShelfRow
 from app.models.local_texts import format_name, prompt_text
-from app.prompt_choice import read_template
+from app.prompt_choice import read_template, try_template
 from app.views.context import ViewContext
+from engine.errors import ChatTemplateFailed
 from engine.prompt import BASE, PROMPT_FORMATS, TEMPLATE
 
 _WIDTH = 480
@@ -24,14 +25,14 @@ _AS_FILE, _OTHER_TEMPLATE = "as-file", "other-template"
 
 
 async def choose_prompt_format(
-    context: ViewContext, row: ShelfRow, on_chosen: Callable[[], object] = lambda: None
+    context: ViewContext, row: ShelfRow, on_changed: Callable[[], object] = lambda: None
 ) -> None:
-    """Ask, and keep the answer for this model; on_chosen is called when it is kept."""
+    """Ask, and keep the answer for this model; then `on_changed`, which may be a coroutine function."""
     chosen = await context.in_thread(context.service.prompt_format, row.model.path)
     state = context.service.state
     is_loaded = state.model is not None and state.model.path == row.model.path
     likely = state.info.likely_format if is_loaded and state.info is not None else None
-    context.open_dialog(PromptFormatDialog(context, row, chosen, likely, on_chosen))
+    context.open_dialog(PromptFormatDialog(context, row, chosen, likely, on_changed))
 
 
 class PromptFormatDialog(ft.AlertDialog):
@@ -44,13 +45,13 @@ class PromptFormatDialog(ft.AlertDialog):
         context: ViewContext,
         row: ShelfRow,
         chosen: str | None,
-        likely: str | None = None,
-        on_chosen: Callable[[], object] = lambda: None,
+        likely: str | None,
+        on_changed: Callable[[], object],
     ) -> None:
         self._context = context
+        self._on_changed = on_changed
         self._row = row
         self._likely = likely
-        self._on_chosen = on_chosen
         is_template = chosen is not None and chosen not in PROMPT_FORMATS
         self._path = Path(chosen) if chosen is not None and is_template else None
         self._field = SourceField(
@@ -119,14 +120,16 @@ class PromptFormatDialog(ft.AlertDialog):
             chosen = str(self._path)
         context.close_dialog(self)
         await context.in_thread(context.service.choose_prompt_format, self._row.model.path, chosen)
-        self._on_chosen()
+        context.run(self._on_changed)
 
     def _problem(self) -> str | None:
         """Why the template can't be taken."""
         if self._path is None:
             return self._context.t("format.no_file")
         try:
-            read_template(self._path)
+            try_template(read_template(self._path))
+        except ChatTemplateFailed as error:
+            return self._context.t("format.fails", reason=error.detail)
         except (TemplateFileNotReadable, TemplateFileNotText) as error:
             return self._context.texts.error(error)
         return None

@@ -23,7 +23,7 @@ from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import INFO, FakeBackend
 from builders.gguf_models import write_model
 from engine.backend import Progress, untold
-from engine.errors import AnswerTooLong, EngineStopped, NotEnoughMemory, PromptTooLong
+from engine.errors import AnswerFillsContext, EngineStopped, NotEnoughMemory, PromptTooLong
 from engine.models.model_sampling import resolve_for
 from engine.partial_sampling import PartialSampling, Source
 from engine.types import FinishReason, LoadOptions, Message, ModelInfo
@@ -141,7 +141,7 @@ def test_stop_keeps_what_there_is_and_continue_goes_on(make_service: MakeService
 
 
 def test_a_continuation_that_fails_leaves_the_answer_as_it_was(make_service: MakeService) -> None:
-    error = AnswerTooLong(160, 120, 160)
+    error = AnswerFillsContext(160, 120, 160)
     service = make_service(lambda: FakeBackend([["one", " two"], error], reason=FinishReason.CONTEXT))
     recorder = Recorder(service)
     conversation = service.new_conversation()

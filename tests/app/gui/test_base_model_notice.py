@@ -116,7 +116,7 @@ def test_it_leads_to_the_prompt_format_and_goes_when_one_is_chosen(on_page: Any,
         choices.value = "chatml"
         choices.on_change()
         await find_control(dialog, "prompt-format-ok").on_click()
-        assert not notice.visible
+        await until(lambda: not notice.visible)
 
     on_page(choose)
 

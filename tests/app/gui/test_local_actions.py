@@ -28,7 +28,8 @@ def test_a_file_left_in_its_place_is_not_removed_unawares(tmp_path: Path) -> Non
         asked = {}
         for row in (row for group in read_shelf(service).groups for row in group.rows):
             context = FakeViewContext(service)
-            actions = {each.key: each for each in LocalActions(cast(ViewContext, context)).of(row, None)}
+            menu = LocalActions(cast(ViewContext, context), lambda: None)
+            actions = {each.key: each for each in menu.of(row, None)}
             actions["library.action.remove"].on_click()
             words = words_of(context.dialogs[0])
             assert str(row.model.path) in words

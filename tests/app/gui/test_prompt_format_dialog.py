@@ -12,7 +12,9 @@ import pytest
 from app.chat.service import ChatService
 from app.components.models.prompt_format_dialog import choose_prompt_format
 from app.home import Home
+from app.i18n import Texts
 from app.models.local_shelf import read_shelf
+from app.models.local_texts import about_text
 from app.models.service import ModelService
 from app.settings import SettingsStore
 from app.views.context import ViewContext
@@ -112,6 +114,17 @@ def test_a_template_file_is_read_when_the_model_is_loaded(
         field.on_submit()
         await answer(dialog, "other-template")
         await until(lambda: "can't be read" in words_of(dialog))
+        for text, reason in (
+            ("{% if", "unexpected"),
+            ("{{ raise_exception('no') }}", "put: no."),
+            ("x", "leaves out"),
+        ):
+            bad = tmp_path / f"{len(text)}.jinja"
+            bad.write_text(text, encoding="utf-8")
+            field.value = str(bad)
+            field.on_submit()
+            await answer(dialog, "other-template")
+            await until(lambda reason=reason: reason in words_of(dialog))
         field.value = str(template)
         field.on_submit()
         await answer(dialog, "other-template")
@@ -121,6 +134,21 @@ def test_a_template_file_is_read_when_the_model_is_loaded(
     asyncio.run(choose())
     assert chat.settings.settings.prompt_formats == {"base": str(template)}
     assert chat.prompt_format(home.models.absolute() / "base.gguf") == str(template)
+
+
+def test_the_list_says_which_format_was_chosen(
+    chat: ChatService, models: ModelService, home: Home, tmp_path: Path
+) -> None:
+    path = home.models.absolute() / "base.gguf"
+    for chosen, words in (
+        ("gemma", "prompt format Gemma"),
+        (str(tmp_path / "t.jinja"), "chat template t.jinja"),
+    ):
+        chat.choose_prompt_format(path, chosen)
+        (row,) = read_shelf(models, chat.state, chat.prompt_formats()).rows
+        assert words in about_text(row, Texts("en"))
+    chat.choose_prompt_format(path, None)
+    assert chat.prompt_formats() == {}
 
 
 def test_what_is_no_format_is_not_read_back(tmp_path: Path) -> None:

@@ -108,6 +108,10 @@ def test_values_beyond_the_range_turn_off_what_llama_cpp_turns_off(tmp_path: Pat
         {"penalty_repeat": 0.0},
         {"penalty_last_n": -2},
         {"sequence": ""},
+        {"sequence": ";"},
+        {"sequence": "foo"},
+        {"sequence": "foo;bar"},
+        {"sequence": "k t"},
         {"sequence": 3},
         {"top_k": 1e30},
     ],
@@ -120,6 +124,24 @@ def test_samplers_go_by_all_their_names_and_unknown_ones_are_left_out(tmp_path: 
     read = file_values(tmp_path, sequence="Penalties;dry;top-k;nucleus;typ_p;min_p;minp;XTC;temp;infill")
 
     assert read.sequence == ("penalties", "top_k", "top_p", "min_p", "xtc", "temperature")
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("edskypmxt", ("penalties", "top_k", "top_p", "min_p", "xtc", "temperature")),
+        ("tkk", ("temperature", "top_k")),
+        ("temp", ("temperature",)),  # a name, though its letters name samplers, too
+        ("foo;top_k", ("top_k",)),
+        # llama.cpp runs these alone, which change nothing at its defaults:
+        ("dry;typ_p;top-n-sigma", ()),
+        ("dys", ()),
+    ],
+)
+def test_samplers_go_by_llama_cpps_letters_too(
+    tmp_path: Path, sequence: str, expected: tuple[str, ...]
+) -> None:
+    assert file_values(tmp_path, sequence=sequence).sequence == expected
 
 
 # --- BELLE ----------------------------------------------------------------------------------------------
@@ -163,7 +185,7 @@ def test_a_bloom_model_without_a_template_is_belles_and_its_file_wins(tmp_path: 
         ("qwen3", {"name": "Qwen3-4B-Instruct-2507"}, "qwen3-instruct-2507"),
         (
             "qwen3",
-            {"name": "x", "basename": "Qwen3", "finetune": "Thinking", "version": "2507"},
+            {"name": "Qwen3 4B", "basename": "Qwen3", "finetune": "Thinking", "version": "2507"},
             "qwen3-thinking-2507",
         ),
         ("qwen2", {"name": "qwen2.5-7b-instruct"}, "qwen2.5-instruct"),
@@ -175,6 +197,49 @@ def test_a_bloom_model_without_a_template_is_belles_and_its_file_wins(tmp_path: 
         ("gpt-oss", {"name": "Gpt Oss 20b"}, "gpt-oss"),
         ("smollm3", {"name": "SmolLM3 3B"}, "smollm3"),
         ("llama", {"name": "MiniCPM5-1B"}, "minicpm5-1b"),
+        # As makers and those who only quantize write it into their files:
+        ("qwen3", {"name": "Qwen3 8B", "basename": "Qwen3", "size_label": "8B"}, "qwen3"),
+        ("qwen3", {"name": "Qwen3 0.6B Q4_K_M GGUF"}, "qwen3"),
+        ("qwen3", {"name": "Qwen3-8B-128K", "basename": "Qwen3-8B-128K", "size_label": "8B"}, "qwen3"),
+        ("qwen3", {"name": "Qwen3-4B-Thinking-2507", "finetune": "Thinking"}, "qwen3-thinking-2507"),
+        ("qwen3moe", {"name": "Qwen3 30B A3B Instruct 2507"}, "qwen3-instruct-2507"),
+        ("qwen35", {"name": "Qwen3.5 27B", "basename": "Qwen3.5"}, "qwen3.5-27b"),
+        (
+            "qwen2",
+            {"name": "qwen2.5-7b-instruct", "version": "v0.1", "finetune": "qwen2.5-7b-instruct"}
+            | {"size_label": "7.6B"},
+            "qwen2.5-instruct",
+        ),
+        ("qwen2", {"name": "Qwen2.5 7B Instruct 1M"}, "qwen2.5-instruct"),
+        ("llama", {"name": "Meta Llama 3.1 8B Instruct", "basename": "Meta-Llama-3.1"}, "llama-3-instruct"),
+        ("llama", {"name": "Llama 3.2 3B Instruct", "finetune": "Instruct"}, "llama-3-instruct"),
+        ("llama", {"name": "Llama 3.3 70B Instruct Bnb 4bit"}, "llama-3-instruct"),
+        ("llama", {"name": "Meta-Llama-3-8B-Instruct-imatrix"}, "llama-3-instruct"),
+        ("qwen2", {"name": "DeepSeek R1 Distill Qwen 7B"}, "deepseek-r1-distill"),
+        ("gemma3", {"name": "Gemma 3 4b It Qat Q4_0 Unquantized", "finetune": "it-qat"}, "gemma-3"),
+        ("gemma3", {"name": "gemma-3-270m-it", "size_label": "268M"}, "gemma-3"),
+        ("gemma4", {"name": "Gemma 4 E4B It"}, "gemma-4"),
+        ("gpt-oss", {"name": "Gpt Oss 20B", "basename": "gpt-oss"}, "gpt-oss"),
+        ("gpt-oss", {"name": "Openai_Gpt Oss 20b", "size_label": "32x2.4B"}, "gpt-oss"),
+        # Others' models, whose names begin alike:
+        ("llama", {"name": "Llama 3.1 Swallow 8B Instruct v0.3"}, None),
+        ("llama", {"name": "Llama-3.1-Nemotron-70B-Instruct-HF"}, None),
+        ("llama", {"name": "Llama 3 Taiwan 8B Instruct"}, None),
+        ("llama", {"name": "Llama 3 8B Instruct v0.8", "version": "v0.8"}, None),
+        ("llama", {"name": "Llama 3.2 11B Vision Instruct"}, None),
+        ("qwen2", {"name": "Qwen2.5 Bakeneko 32b Instruct"}, None),
+        ("qwen2", {"name": "Qwen2.5 Coder 7B Instruct"}, None),
+        ("qwen2", {"name": "Qwen2.5 Math 7B Instruct"}, None),
+        ("qwen3", {"name": "Qwen3-8B-Drama-Thinking", "basename": "Qwen3"}, None),
+        ("qwen3", {"name": "Qwen3 8B", "finetune": "Drama"}, None),
+        ("qwen3", {"name": "Qwen3 8B", "basename": "Drama"}, None),
+        ("qwen3", {"name": "Drama", "basename": "Qwen3"}, None),
+        ("qwen3", {"name": "Qwen3 8B", "version": "drama"}, None),
+        ("qwen3", {"name": "Qwen3 4b Z Image"}, None),
+        ("qwen3", {"name": "Qwen3 14B Base SFT"}, None),
+        ("qwen3", {"name": "Qwen3 8B Thinking"}, None),
+        ("smollm3", {"name": "SmolLM3 3B Base"}, None),
+        ("gpt-oss", {"name": "Gpt Oss Safeguard 20b"}, None),
         # None of a family, or not of this one:
         ("qwen3", {"name": "Qwen3 4B Base"}, None),
         ("qwen3", {"name": "Qwen3-Embedding-0.6B"}, None),
