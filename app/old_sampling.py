@@ -18,12 +18,11 @@ _BELLE: Mapping[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "seed": None,
-    "max_tokens": 200,
+    "max_tokens": 512,
     "stop": [],
 }
-_DEMO: Mapping[str, Any] = {**_BELLE, "temperature": 0.0, "repetition_penalty": 1.0}
 _PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "assistant": {**_BELLE, "max_tokens": 512},
+    "assistant": _BELLE,
     "translator": {
         **_BELLE,
         **{"temperature": 0.1, "top_k": 10, "top_p": 0.8, "repetition_penalty": 1.1, "max_tokens": 800},
@@ -38,20 +37,24 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "teacher": {**_BELLE, "temperature": 0.4, "repetition_penalty": 1.15, "max_tokens": 800},
 }
-_USUAL = (_PRESETS["assistant"], _BELLE, *_PRESETS.values(), _DEMO, {**_DEMO, "max_tokens": 512})
-
 _NEW_KEY = "sequence"
 """Written with every set of values since they may be left open."""
 
 
-def with_partial_sampling(entry: Any, preset: str | None = None) -> Any:
+def with_partial_sampling(entry: Any, persona: str | None = None) -> Any:
     """A stored object with what was chosen of its `sampling`, {} for nothing, if that is a complete set.
 
-    preset: the id of the shipped persona that the set was made from; None takes the set that is nearest.
+    persona: the id of the one that the set was made from.
     """
     if not isinstance(entry, Mapping) or not is_complete(entry.get("sampling")):
         return entry
-    return {**entry, "sampling": chosen_values(entry["sampling"], preset)}
+    return {**entry, "sampling": chosen_values(entry["sampling"], persona)}
+
+
+def with_partial_overrides(overrides: Any) -> Any:
+    """The same for what a conversation overrides: its set was made from that of the persona it names."""
+    persona = overrides.get("persona") if isinstance(overrides, Mapping) else None
+    return with_partial_sampling(overrides, persona if isinstance(persona, str) else None)
 
 
 def is_complete(stored: Any) -> bool:
@@ -59,11 +62,11 @@ def is_complete(stored: Any) -> bool:
     return isinstance(stored, Mapping) and _NEW_KEY not in stored
 
 
-def chosen_values(stored: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
-    """The values of a complete set that differ from the one it was made from."""
-    usual = _USUAL if preset is None or preset not in _PRESETS else (_PRESETS[preset],)
-    return min((_differences(stored, each) for each in usual), key=len)
+def chosen_values(stored: Mapping[str, Any], persona: str | None = None) -> dict[str, Any]:
+    """The values of a complete set that differ from the one it was made from.
 
-
-def _differences(stored: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    persona: its id. For None and for one that was not shipped that was the default, or a set that somebody
+    had chosen: what differs is kept, so that answers stay what they were.
+    """
+    usual = _BELLE if persona is None else _PRESETS.get(persona, _BELLE)
     return {name: value for name, value in stored.items() if name not in usual or value != usual[name]}

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from app.models.finding import DEMO_NAME
 from app.old_sampling import chosen_values, is_complete
 from app.settings_file import SettingsFile
 from app.typed_json import JsonMismatch, field_from_json, from_json
@@ -23,6 +24,7 @@ from engine.types import LoadOptions
 SETTINGS_NAME = "settings.json"
 VERSION = 1
 
+_WHOLE = ("model_sampling", "general_sampling", "prompt_formats")
 _RANGES: dict[str, tuple[float, float]] = {
     "font_scale": (0.7, 2.0),
     "width": (320, 32_000),
@@ -53,8 +55,9 @@ class Settings:
 
     font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
     of one in the models folder; None is the demo. model_sampling: what the person set for single models, by
-    their keys; prompt_formats: the formats chosen for some, or the paths of templates. show_statistics:
-    numbers under answers without being asked. load: how models are loaded.
+    their keys; general_sampling: for all models without an entry there, which only older versions could set.
+    prompt_formats: the formats chosen for some, or the paths of templates. show_statistics: numbers under
+    answers without being asked. load: how models are loaded.
     """
 
     language: Literal["system", "zh-CN", "en"] = "system"
@@ -67,13 +70,18 @@ class Settings:
     default_model: str | None = None
     persona: str = "assistant"
     model_sampling: Mapping[str, PartialSampling] = field(default_factory=dict)
+    general_sampling: PartialSampling = NOTHING
     prompt_formats: Mapping[str, str] = field(default_factory=dict)
     load: LoadOptions = field(default_factory=LoadOptions)
     show_statistics: bool = False
 
     def sampling_of(self, model_key: str) -> PartialSampling:
-        """What the person set for this model."""
-        return self.model_sampling.get(model_key, NOTHING)
+        """What the person set for this model, or for all."""
+        return self.model_sampling.get(model_key, self.general_sampling)
+
+    def is_general(self, model_key: str) -> bool:
+        """Whether what was set for all models applies to this one."""
+        return self.general_sampling != NOTHING and model_key not in self.model_sampling
 
 
 class SettingsStore:
@@ -97,12 +105,23 @@ class SettingsStore:
         return self._change(lambda settings: replace(settings, **changes))
 
     def set_sampling(self, model_key: str, sampling: PartialSampling) -> Settings:
-        """Keep what the person set for one model, NOTHING forgets it. Raises as `update` does."""
+        """Keep what the person set for one model, also instead of what was set for all.
+
+        NOTHING leaves all to the model. Raises as `update` does.
+        """
 
         def change(settings: Settings) -> Settings:
             values = {**settings.model_sampling, model_key: sampling}
-            said = {key: partial for key, partial in values.items() if partial != NOTHING}
-            return replace(settings, model_sampling=said)
+            return replace(settings, model_sampling=_that_say_something(values, settings.general_sampling))
+
+        return self._change(change)
+
+    def forget_general_sampling(self) -> Settings:
+        """Leave all models without values of their own to themselves. Raises as `update` does."""
+
+        def change(settings: Settings) -> Settings:
+            values = _that_say_something(settings.model_sampling, NOTHING)
+            return replace(settings, model_sampling=values, general_sampling=NOTHING)
 
         return self._change(change)
 
@@ -125,12 +144,12 @@ class SettingsStore:
     def _change(self, change: Callable[[Settings], Settings]) -> Settings:
         with self._lock:
             changed = change(self.settings)
-            for partial in changed.model_sampling.values():
+            for partial in (*changed.model_sampling.values(), changed.general_sampling):
                 check_partial(partial)
             if changed == self.settings:
                 return changed
             self.settings = changed
-            self._file.write(_content(changed), whole=("model_sampling", "prompt_formats"))
+            self._file.write(_content(changed), whole=_WHOLE)
             return changed
 
 
@@ -142,12 +161,20 @@ def read_settings(folder: Path) -> Settings:
 def _content(settings: Settings) -> dict[str, Any]:
     """What is written: of the models' values only those that say something."""
     said = {key: partial.said() for key, partial in settings.model_sampling.items()}
-    return {**asdict(settings), "model_sampling": said}
+    general = settings.general_sampling.said()
+    return {**asdict(settings), "model_sampling": said, "general_sampling": general}
+
+
+def _that_say_something(
+    values: Mapping[str, PartialSampling], general: PartialSampling
+) -> dict[str, PartialSampling]:
+    """Without entries that say nothing; one that keeps the general values from its model does."""
+    return {key: partial for key, partial in values.items() if partial != NOTHING or general != NOTHING}
 
 
 def _read(content: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {
-        "model_sampling": _read_model_sampling(content),
+        **_read_sampling(content),
         "prompt_formats": _read_prompt_formats(content),
     }
     for item in fields(Settings):
@@ -162,23 +189,34 @@ def _read(content: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
-def _read_model_sampling(content: Mapping[str, Any]) -> dict[str, PartialSampling]:
-    """By model; what was set for all models before belongs to the one that was in use then."""
-    stored = content.get("model_sampling")
+def _read_sampling(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields `model_sampling` and `general_sampling`, of older files from what was set for all models."""
+    stored, general = content.get("model_sampling"), content.get("general_sampling")
     if not isinstance(stored, Mapping):
-        old, key = content.get("sampling"), content.get("default_model")
-        is_known = isinstance(key, str) and isinstance(old, Mapping) and is_complete(old)
-        stored = {key: chosen_values(content["sampling"])} if is_known else {}
-    values = {}
-    for key, entry in stored.items():
-        try:
-            partial = from_json(PartialSampling, entry)
-            check_partial(partial)
-        except (JsonMismatch, InvalidSampling):
-            continue
-        if partial != NOTHING:
-            values[key] = partial
-    return values
+        stored, general = _modern_sampling(content.get("sampling"))
+    kept = _read_partial(general) or NOTHING
+    read = {key: _read_partial(entry) for key, entry in stored.items()}
+    values = {key: partial for key, partial in read.items() if partial is not None}
+    return {"model_sampling": _that_say_something(values, kept), "general_sampling": kept}
+
+
+def _modern_sampling(old: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """By model, and for all: of what was set for all models the demo only took its limit."""
+    if not isinstance(old, Mapping) or not is_complete(old):
+        return {}, {}
+    chosen = chosen_values(old)
+    limit = {name: value for name, value in chosen.items() if name == "max_tokens"}
+    return {DEMO_NAME: limit}, chosen
+
+
+def _read_partial(entry: Any) -> PartialSampling | None:
+    """None for what can't be read."""
+    try:
+        partial = from_json(PartialSampling, entry)
+        check_partial(partial)
+    except (JsonMismatch, InvalidSampling):
+        return None
+    return partial
 
 
 def _read_prompt_formats(content: Mapping[str, Any]) -> dict[str, str]:

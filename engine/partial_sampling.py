@@ -7,7 +7,7 @@ models; what a model says is read in `engine.models.model_sampling`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -87,8 +87,3 @@ def resolve(layers: Sequence[tuple[Source, PartialSampling]]) -> ResolvedSamplin
 def check_partial(partial: PartialSampling) -> None:
     """Raise InvalidSampling for the first value that is out of its range."""
     check_sampling(resolve([(Source.CONVERSATION, partial)]).sampling)
-
-
-def without(partial: PartialSampling, name: str) -> PartialSampling:
-    """The same, saying nothing about the value `name`."""
-    return replace(partial, **{name: None})

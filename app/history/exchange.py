@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.history.records import Origin, Overrides, Status
-from app.old_sampling import with_partial_sampling
+from app.old_sampling import with_partial_overrides
 from app.typed_json import JsonMismatch, from_json
 from engine.types import Role, Statistics, TokenIds
 
@@ -78,7 +78,7 @@ def _modern(value: Any) -> Any:
     """A conversation as this version writes it: exports of older ones have complete sampling values."""
     if not isinstance(value, dict) or "overrides" not in value:
         return value
-    return {**value, "overrides": with_partial_sampling(value["overrides"])}
+    return {**value, "overrides": with_partial_overrides(value["overrides"])}
 
 
 def _check(conversation: ExchangeConversation, location: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from app.history.errors import ConversationMissing, MessageMissing
 from app.history.index import add_message
 from app.history.records import Conversation, Origin, Overrides, Status, StoredMessage
-from app.old_sampling import with_partial_sampling
+from app.old_sampling import with_partial_overrides
 from app.typed_json import from_json, parse_json, to_json
 from engine.types import Role, Statistics, TokenIds
 
@@ -78,7 +78,7 @@ def conversation_from(row: sqlite3.Row) -> Conversation:
         pinned=bool(row["pinned"]),
         folder=row["folder"],
         draft=row["draft"],
-        overrides=_record(Overrides, row["overrides"], with_partial_sampling) or Overrides(),
+        overrides=_record(Overrides, row["overrides"], with_partial_overrides) or Overrides(),
         trashed_at=row["trashed_at"],
     )
 

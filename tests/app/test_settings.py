@@ -98,7 +98,8 @@ def test_keys_of_other_versions_stay(folder: Path) -> None:
         {"model_sampling": {"a": {"temperature": -1}}},
         {"model_sampling": {"a": {"top_k": 1.5}}},
         {"model_sampling": 3},
-        {"default_model": 3, "sampling": {"temperature": 0.5}},
+        {"default_model": 3, "sampling": {"temperature": -1}},
+        {"general_sampling": {"temperature": -1}, "model_sampling": {"a": {}}},
         {"load": {"threads": 0}},
         {"sidebar_open": None},
     ],
@@ -167,37 +168,6 @@ def test_a_wrong_value_of_one_model_costs_no_other_its_values(folder: Path) -> N
     assert SettingsStore(folder).settings.model_sampling == {"b": PartialSampling(top_p=0.7)}
 
 
-OLD_DEFAULTS = {
-    **{"temperature": 0.35, "top_k": 30, "top_p": 0.85, "min_p": 0.0, "repetition_penalty": 1.2},
-    **{"presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": None, "max_tokens": 512, "stop": []},
-}
-
-
-def _write_old_settings(folder: Path, sampling: dict[str, Any], default_model: str | None = "belle") -> None:
-    folder.mkdir()
-    content = {"version": 1, "default_model": default_model, "sampling": sampling}
-    (folder / "settings.json").write_text(json.dumps(content))
-
-
-def test_defaults_that_an_older_version_stored_say_nothing(folder: Path) -> None:
-    _write_old_settings(folder, OLD_DEFAULTS)
-    store = SettingsStore(folder)
-
-    assert store.settings.model_sampling == {}
-    store.update(theme="dark")
-    assert _saved(folder)["model_sampling"] == {}
-
-
-def test_what_an_older_version_stored_otherwise_stays_with_its_model(folder: Path) -> None:
-    _write_old_settings(folder, {**OLD_DEFAULTS, "temperature": 0.5, "max_tokens": 1024})
-    store = SettingsStore(folder)
-    expected = {"belle": PartialSampling(temperature=0.5, max_tokens=1024)}
-
-    assert store.settings.model_sampling == expected
-    store.set_sampling("belle", NOTHING)
-    assert SettingsStore(folder).settings.model_sampling == {}  # and is not read once more
-
-
 def test_who_only_reads_leaves_a_damaged_file_where_it_is(folder: Path) -> None:
     folder.mkdir()
     (folder / "settings.json").write_text("{")
@@ -258,26 +228,6 @@ def test_a_preset_is_changed_and_reset(folder: Path) -> None:
     store.reset("coder")
     assert store.get("coder", "zh-CN") == original
     assert PersonaStore(folder).get("coder", "zh-CN") == original
-
-
-def test_a_preset_that_an_older_version_stored_keeps_what_was_changed(folder: Path) -> None:
-    translator = {**OLD_DEFAULTS, **{"temperature": 0.1, "top_k": 10, "top_p": 0.8}}
-    translator |= {"repetition_penalty": 1.1, "max_tokens": 800}
-    entries = {
-        "translator": {"name": "T", "system": "s", "sampling": translator},
-        "coder": {"name": "C", "system": "", "sampling": {**translator, "temperature": 0.7}},
-        "own-1": {"name": "O", "system": "", "sampling": {**OLD_DEFAULTS, "top_k": 5}},
-        "own-2": {"name": "P", "system": "", "sampling": OLD_DEFAULTS},
-    }
-    folder.mkdir()
-    (folder / "personas.json").write_text(json.dumps({"version": 1, "personas": entries}))
-    personas = {persona.id: persona.sampling for persona in PersonaStore(folder).all("en")}
-    presets = {preset.id: preset.sampling for preset in load_presets("en")}
-
-    assert personas["translator"] == presets["translator"]
-    assert personas["coder"].temperature == 0.7
-    assert personas["own-1"] == PartialSampling(top_k=5)
-    assert personas["own-2"] == NOTHING
 
 
 def test_own_personas_come_after_the_presets(folder: Path) -> None:

@@ -139,6 +139,26 @@ def test_export_is_downloaded(start: Start, look: Look, home: Path) -> None:
     assert "回答：第一个问题" in Path(download.value.path()).read_text(encoding="utf-8")
 
 
+def test_the_forms_of_an_export_fit_a_narrow_window(start: Start, look: Look, home: Path) -> None:
+    _fill(home, "第一个问题")
+    app = look(start(), width=360)
+    app.click("menu")
+    app.click("item-menu")
+    app.click_text("Export")
+    app.wait_for_text("Export the chat")
+    app.page.wait_for_timeout(500)  # the dialog grows as it opens
+
+    choice = app.find("export-json")
+    box = choice.bounding_box()
+    assert box["x"] + box["width"] <= 360 - 24
+    assert box["height"] > app.find("export-markdown").bounding_box()["height"]  # two lines
+    app.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    app.wait_for(lambda: choice.get_by_role("radio", checked=True).count(), "the chosen form")
+    with app.page.expect_download() as download:
+        app.click_on(app.page.get_by_role("button", name="Export", exact=True).last)
+    assert download.value.suggested_filename == "第一个问题.json"
+
+
 def test_settings_show_the_data_folder_and_its_numbers(start: Start, look: Look, home: Path) -> None:
     _fill(home, "一", "二")
     app = look(start())

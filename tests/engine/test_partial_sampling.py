@@ -15,7 +15,6 @@ from engine.partial_sampling import (
     Source,
     check_partial,
     resolve,
-    without,
 )
 from engine.types import Sampling
 
@@ -76,10 +75,6 @@ def test_no_limit_wins_over_a_limit_and_nothing_said_does_not() -> None:
     assert (lifted.sampling.max_tokens, lifted.sources["max_tokens"]) == (None, Source.OWN)
     assert (lifted.sampling.thought_budget, lifted.sources["thought_budget"]) == (None, Source.OWN)
     assert resolve([(Source.OWN, NOTHING), belle]).sampling.max_tokens == 512
-
-
-def test_one_value_is_forgotten() -> None:
-    assert without(PartialSampling(top_k=1, top_p=0.5), "top_k") == PartialSampling(top_p=0.5)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import flet as ft
 
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT
+from app.components.basics.radio_choices import RadioChoices
 from app.components.basics.source_field import SourceField
 from app.components.convert.convert_words import need_text
 from app.components.work.job_text import error_text
@@ -46,7 +47,7 @@ class NeedCard(ft.Column):
         )
         rows: list[ft.Control] = [ft.Row([self._sign, title], spacing=UNIT), self._said]
         self._field: SourceField | None = None
-        self._choices: ft.RadioGroup | None = None
+        self._choices: RadioChoices | None = None
         if need.kind in _FIELDS:
             identifier, files, folders = _FIELDS[need.kind]
             self._field = SourceField(
@@ -82,16 +83,9 @@ class NeedCard(ft.Column):
         if self._field is not None:
             self._field.show_problem(problem)
 
-    def _radios(self, need: Need, chosen: str | None) -> ft.RadioGroup:
-        def choose(event: ft.Event[ft.RadioGroup]) -> None:
-            self._on_choice(str(event.control.value))
-
-        radios = [
-            identified(ft.Radio(value=name, label=name), f"choice-{index}")
-            for index, name in enumerate(need.choices)
+    def _radios(self, need: Need, chosen: str | None) -> RadioChoices:
+        radios = RadioChoices(self._context, chosen, lambda: self._on_choice(str(radios.value)))
+        radios.rows.controls = [
+            radios.row(name, name, f"choice-{index}") for index, name in enumerate(need.choices)
         ]
-        return ft.RadioGroup(
-            ft.Column(list(radios), spacing=0, tight=True),
-            value=chosen,
-            on_change=self._context.guard(choose),
-        )
+        return radios

@@ -7,8 +7,8 @@ from typing import get_args
 
 import flet as ft
 
-from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, muted_text
+from app.components.basics.radio_choices import RadioChoices
 from app.models.import_look import ImportLook
 from app.views.context import ViewContext
 from engine.models.adding import How
@@ -16,16 +16,15 @@ from engine.models.adding import How
 _WAYS: tuple[How, ...] = get_args(How)
 
 
-class AddingWays(ft.RadioGroup):
+class AddingWays(RadioChoices):
     """`show` follows a look at the file; on_change is given the way whenever it is another one."""
 
     def __init__(
         self, context: ViewContext, way: How, on_change: Callable[[How], object] = lambda way: None
     ) -> None:
+        super().__init__(context, way, lambda: on_change(self.way))
         self._context = context
-        self._told = on_change
-        self._rows = ft.Column(tight=True, spacing=UNIT)
-        super().__init__(self._rows, value=way, on_change=context.guard(self._changed))
+        self.rows.spacing = UNIT
 
     @property
     def way(self) -> How:
@@ -37,11 +36,11 @@ class AddingWays(ft.RadioGroup):
 
         The caller updates.
         """
-        self._rows.controls = [self._row(way, look) for way in _WAYS]
+        self.rows.controls = [self._row(way, look) for way in _WAYS]
         possible = look.possible(self.way)
         if possible != self.way:
             self.value = possible
-            self._changed()
+            self._told()
 
     def _row(self, way: How, look: ImportLook) -> ft.Control:
         t, can = self._context.t, look.can(way)
@@ -50,15 +49,11 @@ class AddingWays(ft.RadioGroup):
             size=look.size_bytes,
             free=look.free_bytes or 0,
         )
-        radio = ft.Radio(value=way, label=t(f"library.import.{way}"), disabled=not can)
         return ft.Column(
             [
-                identified(radio, f"way-{way}"),
+                self.row(way, t(f"library.import.{way}"), f"way-{way}", is_possible=can),
                 ft.Container(muted_text(about), padding=ft.Padding.only(left=4 * UNIT)),
             ],
             spacing=0,
             tight=True,
         )
-
-    def _changed(self) -> None:
-        self._told(self.way)

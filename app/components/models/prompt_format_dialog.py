@@ -10,6 +10,7 @@ import flet as ft
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
 from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
+from app.components.basics.radio_choices import RadioChoices
 from app.components.basics.refresh import refresh
 from app.components.basics.source_field import SourceField
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
@@ -58,11 +59,11 @@ class PromptFormatDialog(ft.AlertDialog):
             context, "template", context.t("format.file"), self._take, value=self._path, folders=False
         )
         self._field.visible = is_template
-        self._choices = ft.RadioGroup(
-            ft.Column([self._choice(value, text) for value, text in self._offered()], tight=True, spacing=0),
-            value=_OTHER_TEMPLATE if is_template else chosen or _AS_FILE,
-            on_change=context.guard(self._changed),
-        )
+        shown = _OTHER_TEMPLATE if is_template else chosen or _AS_FILE
+        self._choices = RadioChoices(context, shown, self._changed)
+        self._choices.rows.controls = [
+            self._choices.row(value, text, f"format-{value}") for value, text in self._offered()
+        ]
         rows: list[ft.Control] = [muted_text(context.t("format.about")), self._choices, self._field]
         column = ft.Column(rows, tight=True, spacing=UNIT)
         super().__init__(
@@ -95,9 +96,6 @@ class PromptFormatDialog(ft.AlertDialog):
     def _name(self, name: str) -> str:
         shown = format_name(name)
         return self._context.t("format.likely", name=shown) if name == self._likely else shown
-
-    def _choice(self, value: str, text: str) -> ft.Control:
-        return identified(ft.Radio(value=value, label=text), f"format-{value}")
 
     def _changed(self) -> None:
         self._field.visible = self._choices.value == _OTHER_TEMPLATE

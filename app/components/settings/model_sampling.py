@@ -7,6 +7,7 @@ from collections.abc import Callable
 import flet as ft
 
 from app.chat.choices import ModelChoice
+from app.components.basics.identified import identified
 from app.components.basics.refresh import refresh
 from app.components.settings.sampling_knobs import SamplingKnobs
 from app.components.settings.settings_section import note
@@ -22,6 +23,7 @@ class ModelSamplingSection(ft.Column):
         super().__init__(spacing=12)
         self._context = context
         self._on_saved = on_saved
+        self._general = self._about_general()
 
     async def load(self) -> None:
         """Read what the chosen model wants, and offer to change it."""
@@ -48,14 +50,34 @@ class ModelSamplingSection(ft.Column):
             refresh(knobs)
 
         name = context.t("demo.name") if choice.is_demo else choice.name
+        self._general.visible = context.settings.settings.is_general(choice.key)
+        button = ft.TextButton(context.t("settings.reset_sampling"), on_click=context.guard(reset))
         self.controls = [
             note(context.t("settings.model_sampling", model=name)),
+            self._general,
             knobs,
-            ft.Row(
-                [ft.TextButton(context.t("settings.reset_sampling"), on_click=context.guard(reset))],
-                alignment=ft.MainAxisAlignment.END,
-            ),
+            ft.Row([identified(button, "model-sampling-reset")], alignment=ft.MainAxisAlignment.END),
         ]
 
+    def _about_general(self) -> ft.Control:
+        """Whence values come that were set for all models, and the way out of them for every model."""
+        context = self._context
+        button = ft.TextButton(context.t("settings.forget_general"), on_click=context.guard(self._forget))
+        return ft.Column(
+            [
+                identified(ft.Text(context.t("settings.general_sampling")), "general-sampling"),
+                ft.Row([identified(button, "forget-general-sampling")], alignment=ft.MainAxisAlignment.END),
+            ],
+            spacing=0,
+        )
+
+    async def _forget(self) -> None:
+        settings = await self._context.in_thread(self._context.settings.forget_general_sampling)
+        self._on_saved(settings)
+        await self.load()
+
     async def _save(self, key: str, sampling: PartialSampling) -> None:
-        self._on_saved(await self._context.in_thread(self._context.settings.set_sampling, key, sampling))
+        settings = await self._context.in_thread(self._context.settings.set_sampling, key, sampling)
+        self._general.visible = settings.is_general(key)
+        refresh(self._general)
+        self._on_saved(settings)

@@ -12,7 +12,7 @@ from app.components.basics.refresh import refresh
 from app.components.settings.settings_section import note
 from app.i18n import Texts
 from app.views.context import ViewContext
-from engine.partial_sampling import NO_LIMIT, PartialSampling, ResolvedSampling, Source, without
+from engine.partial_sampling import NO_LIMIT, NOTHING, PartialSampling, ResolvedSampling, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,8 @@ class SamplingKnobs(ft.Column):
         self._show()
 
     def reset(self) -> None:
-        """Set nothing that has a slider any more; the caller updates."""
-        for knob in KNOBS:
-            self.chosen = without(self.chosen, knob.field)
+        """Set nothing any more, without a slider neither; the caller updates."""
+        self.chosen = NOTHING
         self._show()
         self._on_change(self.chosen)
 

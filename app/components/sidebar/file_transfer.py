@@ -14,6 +14,7 @@ from pathlib import Path
 import flet as ft
 
 from app.components.basics.dialogs import cancel_button
+from app.components.basics.radio_choices import RadioChoices
 from app.history.merging import ImportReport
 from app.history.records import Conversation
 from app.history.transcript import Labels
@@ -35,16 +36,11 @@ class FileTransfer:
     def ask_export(self, conversation: Conversation | None) -> None:
         """Ask for the form, then for the place; None exports all conversations."""
         context = self._context
-        choices = ft.RadioGroup(
-            value="markdown",
-            content=ft.Column(
-                [
-                    ft.Radio(value=form, label=context.t(f"export.{form}"))
-                    for form in ("markdown", "json", "text")
-                ],
-                tight=True,
-            ),
-        )
+        choices = RadioChoices(context, "markdown")
+        choices.rows.controls = [
+            choices.row(form, context.t(f"export.{form}"), f"export-{form}")
+            for form in ("markdown", "json", "text")
+        ]
 
         async def export() -> None:
             context.close_dialog(dialog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -102,12 +103,14 @@ def test_a_chat_says_where_each_value_comes_from_and_keeps_only_what_was_chosen(
 
 
 def test_a_reset_leaves_all_to_persona_and_model(chat: ChatService, models: ModelService) -> None:
+    hidden: dict[str, Any] = {"seed": 7, "stop": ("Arr",), "mirostat": 2, "thinking": "off"}  # no sliders
+
     async def look() -> None:
         saved: list[Adjustment] = []
         context = context_of(chat, models)
         open_sampling_sheet(
             cast(ViewContext, context),
-            current=Adjustment("own text", PartialSampling(top_k=1, max_tokens=NO_LIMIT)),
+            current=Adjustment("own text", PartialSampling(top_k=1, max_tokens=NO_LIMIT, **hidden)),
             persona_system="s",
             below=sampling_below(chat, Overrides()),
             on_save=saved.append,
@@ -136,7 +139,7 @@ def test_no_limit_is_the_last_step_and_wins_over_a_limit_below(
         (limit,) = [each for each in KNOBS if each.field == "max_tokens"]
         drag(row, limit.highest)
         assert "no limit" in words_of(row)
-        assert "Set by you for this model" in words_of(row)
+        assert "Set by you in Settings" in words_of(row)
         go_back(row, "max_tokens")
         assert chosen == [PartialSampling(max_tokens=NO_LIMIT), NOTHING]
 
@@ -160,6 +163,36 @@ def test_the_settings_keep_values_for_the_chosen_model(chat: ChatService, models
     asyncio.run(look())
 
 
+def test_what_was_set_for_all_models_is_shown_and_forgotten(
+    chat: ChatService, models: ModelService, home: Home
+) -> None:
+    async def look() -> None:
+        general = PartialSampling(temperature=0.9, top_p=0.5, seed=7)
+        chat.settings.update(general_sampling=general)
+        section = ModelSamplingSection(cast(ViewContext, context_of(chat, models)), lambda _settings: None)
+        await section.load()
+        assert "older version" in words_of(section)
+        assert slider_of(knob(section, "temperature")).value == 0.9
+
+        drag(knob(section, "temperature"), 0.75)  # from here on this model has values of its own
+        own = replace(general, temperature=0.75)
+        await until(lambda: chat.settings.settings.model_sampling == {"m": own})
+        await until(lambda: "older version" not in words_of(section))
+        find_control(section, "model-sampling-reset").on_click()
+        await until(lambda: chat.settings.settings.model_sampling == {"m": NOTHING})
+        assert slider_of(knob(section, "temperature")).value == 0.25
+
+        write_model(home.models / "n.gguf", chat_template="{{ messages }}")
+        chat.settings.update(default_model="n")
+        await section.load()
+        await find_control(section, "forget-general-sampling").on_click()
+        assert "older version" not in words_of(section)
+        assert slider_of(knob(section, "temperature")).value != 0.9
+        assert chat.settings.settings.general_sampling == NOTHING
+
+    asyncio.run(look())
+
+
 def test_a_persona_says_only_what_was_chosen_for_it(chat: ChatService, models: ModelService) -> None:
     async def look() -> None:
         chat.settings.set_sampling("m", PartialSampling(top_p=0.5))
@@ -168,7 +201,7 @@ def test_a_persona_says_only_what_was_chosen_for_it(chat: ChatService, models: M
         (add,) = [each for each in seen_of(section) if isinstance(each, ft.TextButton)]
         await cast(Any, add.on_click)()
         (dialog,) = context.dialogs
-        assert "Set by you for this model" in words_of(knob(dialog, "top_p"))
+        assert "Set by you in Settings" in words_of(knob(dialog, "top_p"))
         assert "From the model file" in words_of(knob(dialog, "temperature"))
 
         drag(knob(dialog, "min_p"), 0.1)

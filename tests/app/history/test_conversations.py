@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Protocol
 
@@ -160,25 +159,6 @@ def test_overrides_come_back_as_they_were(history: HistoryStore) -> None:
     history.conversations.set_overrides(conversation.id, overrides)
 
     assert history.conversations.get(conversation.id).overrides == overrides
-
-
-def test_overrides_of_an_older_version_keep_what_was_chosen(history: HistoryStore) -> None:
-    """Then every override was a complete set of values, BELLE's where nothing was chosen."""
-    usual = {
-        **{"temperature": 0.35, "top_k": 30, "top_p": 0.85, "min_p": 0.0, "repetition_penalty": 1.2},
-        **{"presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": None, "max_tokens": 512, "stop": []},
-    }
-    conversation = history.conversations.create()
-    for stored, expected in (
-        (usual, PartialSampling()),
-        ({**usual, "temperature": 0.9}, PartialSampling(temperature=0.9)),
-        ({**usual, "max_tokens": 200, "stop": ["#"]}, PartialSampling(stop=("#",))),
-    ):
-        history.conversations._set(  # noqa: SLF001 - what an older version wrote can be written by nobody
-            conversation.id, "overrides", json.dumps({"persona": "coder", "sampling": stored})
-        )
-        overrides = history.conversations.get(conversation.id).overrides
-        assert overrides == Overrides("coder", sampling=expected)
 
 
 def test_the_trash_gives_back_what_went_in(history: HistoryStore) -> None:
