@@ -96,7 +96,7 @@ def test_the_answer_gets_at_most_a_quarter_reserved(small: InProcessBackend) -> 
     greedy_for_more = dataclasses.replace(GREEDY, max_tokens=10_000)
     with pytest.raises(PromptTooLong) as caught:
         ask(small, [user("word " * 300)], greedy_for_more)
-    assert caught.value.available_tokens == CONTEXT - 1
+    assert caught.value.available_tokens == CONTEXT - CONTEXT // 4
 
 
 def test_a_message_over_half_the_context_is_answered_alone(small: InProcessBackend) -> None:
