@@ -17,6 +17,7 @@ from app.chat.events import (
     ConversationsChanged,
     EngineChanged,
     PathChanged,
+    Problem,
     QueueChanged,
     ThoughtGrew,
 )
@@ -30,6 +31,7 @@ from app.components.chat.engine_status import EngineStatus, model_name, status_t
 from app.components.chat.load_failure import LoadFailure
 from app.components.chat.message_list import MessageList, Place
 from app.components.chat.queue_chips import Queued
+from app.components.work.job_text import error_text
 from app.history.errors import ConversationMissing
 from app.views.chat_behaviour import ChatBehaviour
 from app.views.chat_commands import ChatCommands
@@ -85,6 +87,7 @@ class ChatView(ft.Container):
             tools=(self._behaviour.picker, self._behaviour.thinking),
         )
         self._status = EngineStatus(context)
+        self._refusals: dict[int, str] = {}  # why the last question of a conversation has no answer
         self._hint = muted_text(context.t("chat.composer.keys"))
         self._body = ft.Container(expand=True)  # until it is known what to show
         super().__init__(
@@ -259,6 +262,10 @@ class ChatView(ft.Container):
                     await self._read_again()
             case EngineChanged():
                 self._show_engine()
+            case Problem(conversation_id=int() as conversation_id, error=Exception() as error):
+                if not self.shows(error):
+                    self._refusals[conversation_id] = error_text(error, self._context.texts)
+                self._show_engine()
             case ConversationsChanged():
                 await self._read_title()
             case QueueChanged() if event.conversation_id == self._conversation_id:
@@ -323,7 +330,9 @@ class ChatView(ft.Container):
         self._failure.show(error, offers_demo=offers_demo)
         self._base_notice.show(state, has_begun=len(self._reading.path) > 2)
         self._messages.set_activity(state.message_id if self._is_answering else None, self._activity())
-        self._messages.mark_unanswered(self._unanswered())
+        if self._is_answering:
+            self._refusals.pop(self._conversation_id or 0, None)
+        self._messages.mark_unanswered(self._unanswered(), self._refusals.get(self._conversation_id or 0))
         self._empty.show(state)
         refresh(self._header.model_picker, self._status, self._failure, self._base_notice, self._empty)
 

@@ -168,10 +168,10 @@ class MessageList(ft.Stack):
                 row.show(entry, is_waiting=entry.message.id in message_ids)
                 refresh(row)
 
-    def mark_unanswered(self, message_id: int | None) -> None:
-        """Which question has no answer and will get none by itself; None where all is well."""
+    def mark_unanswered(self, message_id: int | None, reason: str | None = None) -> None:
+        """Which question has no answer and will get none by itself, and why; None where all is well."""
         for row in self._rows.values():
-            if isinstance(row, QuestionRow) and row.show_unanswered(row.message_id == message_id):
+            if isinstance(row, QuestionRow) and row.show_unanswered(row.message_id == message_id, reason):
                 refresh(row)
 
     def set_activity(self, message_id: int | None, text: str | None) -> None:

@@ -23,7 +23,7 @@ class QuestionRow(ft.Container):
         self._commands = commands
         self._field: ft.TextField | None = None
         self._is_last = False
-        self._is_unanswered = False
+        self._unanswered_text: str | None = None
         self._has_branch_ids = False
         self._actions = MessageActions(context, ft.MainAxisAlignment.END)
         self._body = ft.Column(
@@ -56,11 +56,15 @@ class QuestionRow(ft.Container):
             self._is_last, self._has_branch_ids = is_last, has_branch_ids
             self._fill()
 
-    def show_unanswered(self, is_unanswered: bool) -> bool:
-        """Whether nothing will answer this question; returns whether that is new. The caller updates."""
-        if is_unanswered == self._is_unanswered:
+    def show_unanswered(self, is_unanswered: bool, reason: str | None = None) -> bool:
+        """Whether nothing will answer this question, and why; returns whether that is new.
+
+        The caller updates.
+        """
+        unanswered = (reason or self._context.t("chat.question.unanswered")) if is_unanswered else None
+        if unanswered == self._unanswered_text:
             return False
-        self._is_unanswered = is_unanswered
+        self._unanswered_text = unanswered
         self._fill()
         return True
 
@@ -70,8 +74,8 @@ class QuestionRow(ft.Container):
             return
         self._fill_actions()
         self._body.controls = [self._bubble(), self._actions]
-        if self._is_unanswered:
-            self._body.controls.append(self._unanswered())
+        if self._unanswered_text is not None:
+            self._body.controls.append(self._unanswered(self._unanswered_text))
 
     def _bubble(self) -> ft.Control:
         return ft.Container(
@@ -87,16 +91,18 @@ class QuestionRow(ft.Container):
             padding=ft.Padding.symmetric(horizontal=2 * UNIT, vertical=10),
         )
 
-    def _unanswered(self) -> ft.Control:
+    def _unanswered(self, text: str) -> ft.Control:
         answer = ft.TextButton(
             self._context.t("chat.question.answer"),
             icon=ft.Icons.PLAY_ARROW,
             on_click=self._context.guard(lambda: self._commands.regenerate(self.message_id)),
         )
         return ft.Row(
-            [muted_text(self._context.t("chat.question.unanswered")), identified(answer, "answer-now")],
+            [muted_text(text), identified(answer, "answer-now")],
             alignment=ft.MainAxisAlignment.END,
             spacing=UNIT,
+            run_spacing=0,
+            wrap=True,
         )
 
     def _fill_actions(self) -> None:

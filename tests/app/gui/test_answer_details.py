@@ -88,6 +88,25 @@ def test_going_on_is_offered_where_it_can_work(tmp_path: Path, n_turns: int, is_
     asyncio.run(look())
 
 
+def test_a_question_without_an_answer_says_why(tmp_path: Path) -> None:
+    async def look() -> None:
+        models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
+        rows = MessageList(
+            cast(ViewContext, FakeViewContext(models)), MessageCommands(*([lambda *_: None] * 5))
+        )
+        rows.show(turns(1)[:1], None)
+        rows.mark_unanswered(1)
+        assert "Not answered yet" in words_of(rows)
+        rows.mark_unanswered(1, "The template fails.")
+        assert "The template fails." in words_of(rows)
+        assert "Not answered yet" not in words_of(rows)
+        rows.mark_unanswered(None)
+        assert "Answer now" not in words_of(rows)
+        models.close()
+
+    asyncio.run(look())
+
+
 def test_an_answer_that_nobody_measured_says_what_is_known() -> None:
     unmeasured = replace(answer(Status.LENGTH, 0), statistics=None)
 
