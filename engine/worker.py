@@ -60,8 +60,14 @@ class _Answer:
         self._sent: tuple[WorkerHandle, Call] | None = None
         self._timer: threading.Timer | None = None
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it is to end, begun or not."""
+        with self._lock:
+            return self._is_cancelled
+
     def sent(self, worker: WorkerHandle, call: Call) -> None:
-        """The request is on its way; a cancellation follows it if it came first."""
+        """The request is on its way; a cancellation that came meanwhile follows it."""
         with self._lock:
             self._sent = (worker, call)
             is_cancelled = self._is_cancelled
@@ -220,6 +226,8 @@ class WorkerBackend:
                 self._load(*self._model)
             worker = self._living_worker()
             call = worker.begin()
+            if answer.is_cancelled:  # ahead of the request, or a word might come before it is heard
+                worker.send(Cancel(call.number))
             try:
                 worker.send(Chat(call.number, tuple(map(pack, messages)), sampling))
             except ProtocolError as error:
