@@ -52,6 +52,7 @@ CONVERSATIONS = [
 SERVER_VARIABLES: dict[str, dict[str, object]] = {
     "deepseek-ai-DeepSeek-V4": {"drop_thinking": True},
     "deepseek-ai-DeepSeek-V4-Flash-0731": {"drop_thinking": True},
+    "poolside-Laguna-S-2.1": {"preserve_thinking": False},
 }
 
 # The server strips white space around messages that this template writes as they are (llama.cpp issue 24181).
