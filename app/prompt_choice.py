@@ -8,7 +8,6 @@ from pathlib import Path
 from app.errors import TemplateFileNotReadable, TemplateFileNotText
 from engine.conversation import read_conversation
 from engine.errors import ChatTemplateFailed
-from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions, Message
 
 _MAX_BYTES = 1 << 20
@@ -21,11 +20,6 @@ def with_prompt_format(options: LoadOptions, chosen: str | Path | None) -> LoadO
     if isinstance(chosen, Path):
         return replace(options, prompt_format=None, chat_template=read_template(chosen))
     return replace(options, prompt_format=chosen, chat_template=None)
-
-
-def as_prompt_format(kept: str) -> str | Path:
-    """What was kept as a text: the name of a format, or the path of a template."""
-    return kept if kept in PROMPT_FORMATS else Path(kept)
 
 
 def try_template(template: str) -> None:

@@ -75,6 +75,11 @@ class Settings:
     load: LoadOptions = field(default_factory=LoadOptions)
     show_statistics: bool = False
 
+    def prompt_format_of(self, model_key: str) -> str | Path | None:
+        """The format chosen for this model, by its name or as a template's path; None is the file's own."""
+        kept = self.prompt_formats.get(model_key)
+        return kept if kept is None or kept in PROMPT_FORMATS else Path(kept)
+
     def sampling_of(self, model_key: str) -> PartialSampling:
         """What the person set for this model, or for all."""
         return self.model_sampling.get(model_key, self.general_sampling)

@@ -20,7 +20,7 @@ from app.settings import SettingsStore
 from convert.i18n import Language, system_language
 from engine.models.model_sampling import ModelSampling, resolve_for
 from engine.partial_sampling import NOTHING, PartialSampling, ResolvedSampling
-from engine.prompt import PROMPT_FORMATS, TEMPLATE
+from engine.prompt import TEMPLATE
 from engine.types import ModelInfo, Sampling
 
 _log = logging.getLogger(__name__)
@@ -116,10 +116,8 @@ class Planner:
         if choice.path is None or choice.is_demo:
             return DEMO_SAMPLING
         settings = self._settings.settings
-        kept = settings.prompt_formats.get(choice.key)
-        load = settings.load
-        if kept is not None:  # what a template of one's own says does not matter for sampling
-            load = replace(
-                load, prompt_format=kept if kept in PROMPT_FORMATS else TEMPLATE, chat_template=None
-            )
+        chosen, load = settings.prompt_format_of(choice.key), settings.load
+        if chosen is not None:  # what a template of one's own says does not matter for sampling
+            name = chosen if isinstance(chosen, str) else TEMPLATE
+            load = replace(load, prompt_format=name, chat_template=None)
         return self._values.of_file(choice.path, load)

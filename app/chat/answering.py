@@ -21,7 +21,7 @@ from app.errors import AppError
 from app.history.errors import ConversationMissing, HistoryError, MessageMissing
 from app.history.records import Overrides, PathMessage, StoredMessage
 from app.history.store import HistoryStore
-from app.prompt_choice import as_prompt_format, with_prompt_format
+from app.prompt_choice import with_prompt_format
 from app.settings import SettingsStore
 from convert.errors import ConvertError
 from engine.errors import EngineError, EngineStopped
@@ -145,9 +145,7 @@ class Answering:
         if choice.key != self._forced_key:
             self._forced_key = None
         settings = self._settings.settings
-        kept = settings.prompt_formats.get(choice.key)
-        chosen = as_prompt_format(kept) if kept is not None else None
-        options = with_prompt_format(settings.load, chosen)
+        options = with_prompt_format(settings.load, settings.prompt_format_of(choice.key))
         return options if self._forced_key is None else replace(options, ignore_memory=True)
 
     def _answer_next(self) -> None:

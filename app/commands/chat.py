@@ -18,7 +18,7 @@ from app.dialogue import Dialogue
 from app.errors import DataFolderNotWritable
 from app.model_values import ModelValues
 from app.models.finding import DEMO_NAME, open_library
-from app.prompt_choice import as_prompt_format, with_prompt_format
+from app.prompt_choice import with_prompt_format
 from app.settings import read_settings
 from app.shell import EXIT_INTERRUPTED, EXIT_OK, ChosenModel, Shell, warn_of_context
 from app.terminal import remove_surrogates
@@ -98,8 +98,8 @@ def _load_options(options: argparse.Namespace, model: ChosenModel, shell: Shell)
     load = load_options(options, model.threads)
     if options.prompt_format is not None or model.is_demo:
         return load
-    kept = read_settings(shell.home.root).prompt_formats.get(find_key(model.path, shell.home))
-    return load if kept is None else with_prompt_format(load, as_prompt_format(kept))
+    chosen = read_settings(shell.home.root).prompt_format_of(find_key(model.path, shell.home))
+    return with_prompt_format(load, chosen)
 
 
 def _sampling(options: argparse.Namespace, model: ChosenModel, load: LoadOptions, shell: Shell) -> Sampling:
