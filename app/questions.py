@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.terminal import Terminal
+from convert.interrupts import Stopped, held_back
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
@@ -62,9 +63,22 @@ class EditedLineReader:
     def read(self) -> str | None:
         """What was typed until Enter; None at Ctrl-D on an empty line, KeyboardInterrupt at Ctrl-C on one."""
         try:
-            return self._session.prompt()
+            with held_back(self._end):
+                return self._session.prompt()
         except EOFError:
             return None
+
+    def _end(self, stopped: Stopped) -> None:
+        """The editor answers an exception inside its background tasks with "Press ENTER to continue"."""
+        editor = self._session.app
+        if editor.loop is None:
+            raise stopped
+
+        def leave() -> None:
+            if editor.is_running and not editor.is_done:
+                editor.exit(result="")
+
+        editor.loop.call_soon_threadsafe(leave)
 
 
 def open_reader(terminal: Terminal, history_path: Path | None, commands: Sequence[str]) -> QuestionReader:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.installation import is_bundled
+
 _WAIT_S = 5.0
 # What PyInstaller's bundles change for their own libraries, and keep for programs of the system.
 _BUNDLED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -50,7 +52,7 @@ def program_environ(environ: Mapping[str, str]) -> dict[str, str]:
         before = clean.pop(f"{name}_ORIG", None)
         if before is not None:
             clean[name] = before
-        elif getattr(sys, "frozen", False):
+        elif is_bundled():
             clean.pop(name, None)
     return clean
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,8 +24,7 @@ def stopping_on_signals() -> Iterator[None]:
 
     What is ignored already stays so: nohup, or a shell's background job.
     """
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in _numbers()}
     heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -45,6 +44,39 @@ def stopping_on_signals() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def held_back(tell: Callable[[Stopped], None]) -> Iterator[None]:
+    """Inside stopping_on_signals: raise Stopped at the block's end, after `tell` was asked to end it.
+
+    For blocks that run somebody else's event loop: what a signal raises inside one of its background tasks may
+    stay there. `tell` is called in the main thread, between any two instructions, and may raise its
+    argument where no loop runs.
+    """
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    heard = [number for number, handler in before.items() if callable(handler)]
+    told: list[Stopped] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        told.append(Stopped(number))
+        tell(told[0])
+
+    for number in heard:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        if told:
+            raise told[0]
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _numbers() -> list[int]:
+    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:

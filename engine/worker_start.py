@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from engine.installation import is_bundled
+
 _FLAG = "--chatbelle-engine-worker"
 _PATH_VARIABLE = "CHATBELLE_WORKER_PATH"
 _CODE = (
@@ -23,7 +25,7 @@ _CODE = (
 
 def worker_command() -> list[str]:
     """The command line of a worker."""
-    if getattr(sys, "frozen", False):
+    if is_bundled():
         return [sys.executable, _FLAG]
     # -I keeps the folder we happen to be in, and variables such as PYTHONSTARTUP, out of it.
     return [sys.executable, "-I", "-c", _CODE]

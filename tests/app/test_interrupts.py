@@ -76,11 +76,21 @@ class TerminalProcess:
         return self._process.wait(5)
 
 
+# A signal that arrives while the line editor reads its history, which it does in a background task.
+SIGNAL_IN_A_TASK = """
+import os, signal
+from prompt_toolkit.history import FileHistory
+FileHistory.load_history_strings = lambda self: os.kill(os.getpid(), signal.SIGTERM) or []
+"""
+
+
 @contextmanager
-def in_terminal(environ: dict[str, str], *arguments: str) -> Iterator[TerminalProcess]:
+def in_terminal(
+    environ: dict[str, str], *arguments: str, script: str = SLOW_CHAT
+) -> Iterator[TerminalProcess]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_CHAT, *arguments],
+        [sys.executable, "-c", script, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -243,6 +253,11 @@ def test_sigterm_ends_a_chat_that_waits_for_a_question(environ: dict[str, str], 
         terminal.wait_for(PROMPT)
         terminal.signal(signal.SIGTERM)
 
+        assert terminal.wait() == 128 + signal.SIGTERM
+
+
+def test_sigterm_inside_a_task_of_the_editor_ends_it_too(environ: dict[str, str], model: str) -> None:
+    with in_terminal(environ, "chat", "--model", model, script=SIGNAL_IN_A_TASK + SLOW_CHAT) as terminal:
         assert terminal.wait() == 128 + signal.SIGTERM
 
 
