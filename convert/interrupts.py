@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _NAMES = ("SIGTERM", "SIGHUP", "SIGBREAK")
+_AGAIN_S = 0.01
 
 
 class Stopped(KeyboardInterrupt):
@@ -32,6 +40,17 @@ def stopping_on_signals() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
+    def lost(unraisable: UnraisableHookArgs) -> None:
+        """Nothing leaves a finalizer or a callback of a weak reference: what fell there comes once more."""
+        if not isinstance(unraisable.exc_value, Stopped):
+            hook_before(unraisable)
+            return
+        number = unraisable.exc_value.number
+        signal.signal(number, handle)
+        threading.Timer(_AGAIN_S, _thread.interrupt_main, [number]).start()
+
+    hook_before = sys.unraisablehook
+    sys.unraisablehook = lost
     for number in heard:
         signal.signal(number, handle)
     try:
@@ -42,6 +61,7 @@ def stopping_on_signals() -> Iterator[None]:
             raise error.__context__ from None
         raise
     finally:
+        sys.unraisablehook = hook_before
         for number in heard:
             signal.signal(number, before[number])
 
@@ -50,9 +70,9 @@ def stopping_on_signals() -> Iterator[None]:
 def held_back(tell: Callable[[Stopped], None]) -> Iterator[None]:
     """Inside stopping_on_signals: raise Stopped at the block's end, after `tell` was asked to end it.
 
-    For blocks that run somebody else's event loop: what a signal raises inside one of its background tasks may
-    stay there. `tell` is called in the main thread, between any two instructions, and may raise its
-    argument where no loop runs.
+    For blocks that run somebody else's event loop: what a signal raises inside one of its tasks may stay
+    there. `tell` is called in the main thread, between any two instructions, and may raise its argument where
+    no loop runs.
     """
     before = {number: signal.getsignal(number) for number in _numbers()}
     heard = [number for number, handler in before.items() if callable(handler)]

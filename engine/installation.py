@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_bundled() -> bool:
-    """Whether PyInstaller made this program: there is no pip beside it, and `sys.executable` is the program."""
+    """Whether PyInstaller made this program: then `sys.executable` is the program, and there is no pip."""
     return bool(getattr(sys, "frozen", False))
 
 

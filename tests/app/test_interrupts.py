@@ -76,11 +76,14 @@ class TerminalProcess:
         return self._process.wait(5)
 
 
-# A signal that arrives while the line editor reads its history, which it does in a background task.
-SIGNAL_IN_A_TASK = """
+# A signal that arrives in a finalizer, which no exception leaves, while the line editor reads its history.
+SIGNAL_IN_A_FINALIZER = """
 import os, signal
 from prompt_toolkit.history import FileHistory
-FileHistory.load_history_strings = lambda self: os.kill(os.getpid(), signal.SIGTERM) or []
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+FileHistory.load_history_strings = lambda self: Finalized() and []
 """
 
 
@@ -256,8 +259,8 @@ def test_sigterm_ends_a_chat_that_waits_for_a_question(environ: dict[str, str], 
         assert terminal.wait() == 128 + signal.SIGTERM
 
 
-def test_sigterm_inside_a_task_of_the_editor_ends_it_too(environ: dict[str, str], model: str) -> None:
-    with in_terminal(environ, "chat", "--model", model, script=SIGNAL_IN_A_TASK + SLOW_CHAT) as terminal:
+def test_sigterm_inside_a_finalizer_ends_the_chat_too(environ: dict[str, str], model: str) -> None:
+    with in_terminal(environ, "chat", "--model", model, script=SIGNAL_IN_A_FINALIZER + SLOW_CHAT) as terminal:
         assert terminal.wait() == 128 + signal.SIGTERM
 
 
