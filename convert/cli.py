@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(parser.format_help())
         return EXIT_USAGE
     from convert.terminal import Terminal
-    from engine.native.kernels import NativeLibraryMissing
+    from engine.errors import NativeLibraryMissing
 
     terminal = Terminal(catalog(), language, as_json=options.json)
     try:

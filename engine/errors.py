@@ -39,6 +39,8 @@ EngineError
 ├── AnswerFillsContext
 ├── GenerationFailed
 ├── NativeLibraryMissing
+├── ProcessorTooOld
+├── IllegalInstruction
 ├── EngineStopped
 └── EngineKeepsStopping
 """
@@ -286,6 +288,18 @@ class NativeLibraryMissing(EngineError):
     """llama-cpp-python is not installed or can't be loaded on this machine."""
 
     detail: str
+
+
+@dataclass(eq=False)
+class ProcessorTooOld(EngineError):
+    """This processor has no SSE4.2, which everything here needs (x86-64-v2, of about 2009)."""
+
+
+@dataclass(eq=False)
+class IllegalInstruction(EngineError):
+    """The engine's process ended by an instruction that this processor doesn't have: its libraries were built
+    for another one. They would end every other process as well, so that nothing starts one unasked.
+    """
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ import pytest
 
 from convert.errors import ConvertError, SourceMissing
 from convert.i18n import LANGUAGES, Catalog, share_text, size_text
-from engine.native.kernels import NativeLibraryMissing
+from engine.errors import NativeLibraryMissing
 
 CATALOG = Catalog("convert.i18n")
 
