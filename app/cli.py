@@ -23,6 +23,7 @@ from convert.i18n import Language, system_language
 from convert.i18n.arguments import LocalizedParser, requested_language
 from convert.interrupts import exit_code, stopping_on_signals
 from engine.backend import Backend
+from engine.native.registry import require_processor
 from engine.worker_start import serve_if_worker
 
 _COMMANDS = (gui, chat, models, get_window, bench)
@@ -70,6 +71,7 @@ def _run(given: Sequence[str], shell: Shell) -> int:
         return EXIT_OK
     if options.command is None:
         options = parser.parse_args([*given, gui.NAME])
+    require_processor()
     exit_code: int = options.run(options, shell)
     return exit_code
 

@@ -44,11 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(parser.format_help())
         return EXIT_USAGE
     from convert.terminal import Terminal
-    from engine.errors import NativeLibraryMissing
+    from engine.errors import NativeLibraryMissing, ProcessorTooOld
+    from engine.native.registry import require_processor
 
     terminal = Terminal(catalog(), language, as_json=options.json)
     try:
         with stopping_on_signals():
+            require_processor()
             _COMMANDS[options.command](options, terminal)
             sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(interrupt)
     except BrokenPipeError:  # the reader left
         _abandon_stdout()
-    except (ConvertError, NativeLibraryMissing) as error:
+    except (ConvertError, NativeLibraryMissing, ProcessorTooOld) as error:
         terminal.fail(error)
         return EXIT_FAILED
     except OSError as error:  # what can't be said of a file, such as a full disk behind stdout

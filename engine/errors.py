@@ -39,8 +39,9 @@ EngineError
 ├── AnswerFillsContext
 ├── GenerationFailed
 ├── NativeLibraryMissing
-├── ProcessorTooOld
-├── IllegalInstruction
+├── UnfitProcessor            starting once more would end the same way
+│   ├── ProcessorTooOld
+│   └── IllegalInstruction
 ├── EngineStopped
 └── EngineKeepsStopping
 """
@@ -291,15 +292,23 @@ class NativeLibraryMissing(EngineError):
 
 
 @dataclass(eq=False)
-class ProcessorTooOld(EngineError):
-    """This processor has no SSE4.2, which everything here needs (x86-64-v2, of about 2009)."""
+class UnfitProcessor(EngineError):
+    """This processor can't run the native libraries."""
 
 
 @dataclass(eq=False)
-class IllegalInstruction(EngineError):
-    """The engine's process ended by an instruction that this processor doesn't have: its libraries were built
-    for another one. They would end every other process as well, so that nothing starts one unasked.
+class ProcessorTooOld(UnfitProcessor):
+    """It has no SSE4.2, which everything here needs (x86-64-v2, of 2008)."""
+
+
+@dataclass(eq=False)
+class IllegalInstruction(UnfitProcessor):
+    """The engine's process ended at an instruction that it doesn't have: they were built for another one.
+
+    release: of llama-cpp-python.
     """
+
+    release: str
 
 
 @dataclass(eq=False)

@@ -17,13 +17,10 @@ from engine.native.waiting import wait_briefly
 
 def library_folder() -> Path:
     """The folder in which llama_cpp looks for its libraries. Raises NativeLibraryMissing."""
-    override = os.environ.get("LLAMA_CPP_LIB_PATH")
-    if override is not None:
-        return Path(override)
-    spec = find_spec("llama_cpp")
-    if spec is None or spec.origin is None:
+    folder = _library_folder()
+    if folder is None:
         raise NativeLibraryMissing("llama-cpp-python is not installed")
-    return Path(spec.origin).resolve().parent / "lib"
+    return folder
 
 
 def library_path(name: str) -> Path:
@@ -40,15 +37,13 @@ def library_path(name: str) -> Path:
 
 
 def cpu_variants() -> dict[str, Path]:
-    """The CPU backends of a build that has several, by what ggml calls them (`haswell`); empty for others.
-
-    Raises NativeLibraryMissing.
-    """
+    """The CPU backends of a build that has several, by what ggml calls them (`haswell`); else none."""
     suffix = ".dll" if sys.platform == "win32" else ".so"  # also on macOS: they are plug-ins
     prefixes = ("libggml-cpu-", "ggml-cpu-")
+    folder = _library_folder()
     return {
         path.name.removeprefix(prefix).removesuffix(suffix): path
-        for path in sorted(library_folder().glob(f"*{suffix}"))
+        for path in (sorted(folder.glob(f"*{suffix}")) if folder is not None else ())
         for prefix in prefixes
         if path.name.startswith(prefix)
     }
@@ -63,6 +58,16 @@ def open_library(path: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise NativeLibraryMissing(f"{path}: {error}") from error
+
+
+def _library_folder() -> Path | None:
+    override = os.environ.get("LLAMA_CPP_LIB_PATH")
+    if override is not None:
+        return Path(override)
+    spec = find_spec("llama_cpp")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).resolve().parent / "lib"
 
 
 def _file_names(name: str) -> tuple[str, ...]:

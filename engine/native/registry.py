@@ -61,17 +61,19 @@ class Registry:
         return (self._device(index) for index in range(self._n_devices()))
 
 
-def is_processor_too_old() -> bool:
-    """Whether this processor lacks what all of a build for every processor needs, by ggml's own score; False
-    for other builds. Loads neither llama_cpp nor NumPy, which does not survive being loaded there.
+def require_processor() -> None:
+    """Raise ProcessorTooOld if this processor lacks what all of a build for every processor needs, by ggml's
+    own score; other builds don't tell.
 
-    Raises NativeLibraryMissing.
+    To be called before NumPy is imported, which ends a process on such a processor. Takes a few milliseconds.
+    Raises NativeLibraryMissing for a library that can't be opened.
     """
     path = cpu_variants().get(_LEAST_VARIANT)
     if path is None:
-        return False
+        return
     open_library(library_path("ggml-base"))  # which plug-ins expect to be there
-    return not function(open_library(path), "ggml_backend_score", ctypes.c_int)()
+    if not function(open_library(path), "ggml_backend_score", ctypes.c_int)():
+        raise ProcessorTooOld
 
 
 def _refuse() -> NoReturn:

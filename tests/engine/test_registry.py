@@ -11,22 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from builders.plug_ins import build_for_no_processor
 from engine.errors import NativeLibraryMissing, ProcessorTooOld
 from engine.native import binding
 from engine.native.features import native_library
 from engine.native.libraries import cpu_variants, library_folder
-from engine.native.registry import Registry, is_processor_too_old
+from engine.native.registry import Registry, require_processor
 
 ROOT = Path(__file__).parents[2]
-
-
-def linked_libraries(folder: Path) -> Path:
-    """The libraries without their plug-ins, in a folder to which others can be added."""
-    folder.mkdir()
-    for path in library_folder().iterdir():
-        if path.is_file() and not path.name.startswith(("libggml-cpu-", "ggml-cpu-")):
-            (folder / path.name).symlink_to(path)
-    return folder
 
 
 class WithoutCpu(Registry):
@@ -59,8 +51,14 @@ def test_the_code_in_use_is_for_instructions_that_this_processor_has() -> None:
     assert {name.lower() for name in instructions} <= set(flags)
 
 
-def test_a_processor_that_runs_these_tests_is_not_too_old() -> None:
-    assert not is_processor_too_old()
+def test_the_processor_of_these_tests_is_not_too_old() -> None:
+    require_processor()
+
+
+def test_without_the_libraries_nothing_is_said_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong then is said where they are needed."""
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    require_processor()
 
 
 def test_plug_ins_are_looked_for_beside_the_libraries_only() -> None:
@@ -88,25 +86,13 @@ def test_a_plug_in_that_can_not_be_opened_is_named(tmp_path: Path, monkeypatch: 
         WithoutCpu().use_fitting_cpu()
 
 
-@pytest.fixture(scope="module")
-def demanding(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a plug-in for processors that do not exist, under the name of the least demanding one."""
-    if shutil.which("cc") is None or sys.platform != "linux":
-        pytest.skip("makes a library with a C compiler")
-    folder = linked_libraries(tmp_path_factory.mktemp("build") / "lib")
-    source = folder / "score.c"
-    source.write_text("int ggml_backend_score(void) { return 0; }\n")
-    library = folder / "libggml-cpu-sse42.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return folder
-
-
 def test_a_processor_that_none_of_the_plug_ins_fits_is_too_old(
-    demanding: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(demanding))
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(build_for_no_processor(tmp_path / "库")))
 
-    assert is_processor_too_old()
+    with pytest.raises(ProcessorTooOld):
+        require_processor()
     with pytest.raises(ProcessorTooOld):
         WithoutCpu().use_fitting_cpu()
 
@@ -127,3 +113,25 @@ def test_a_plug_in_in_the_current_folder_is_not_opened(tmp_path: Path) -> None:
     )
 
     assert done.stdout.split()[-1] == b"0"
+
+
+@pytest.mark.parametrize("command", [["app.cli", "chat", "你好"], ["convert.cli", "inspect", "."]])
+def test_on_a_processor_that_is_too_old_a_program_says_so(command: list[str], tmp_path: Path) -> None:
+    """Before it loads NumPy, which would end it without a word."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "LLAMA_CPP_LIB_PATH": str(build_for_no_processor(tmp_path / "库")),
+        "CHATBELLE_HOME": str(tmp_path / "家"),
+        "LANG": "en_US.UTF-8",
+    }
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "SSE4.2" in line
