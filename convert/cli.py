@@ -17,6 +17,8 @@ from convert.errors import ConvertError
 from convert.i18n import Catalog, system_language
 from convert.i18n.arguments import requested_language
 from convert.interrupts import exit_code, stopping_on_signals
+from engine.errors import NativeLibraryMissing, ProcessorTooOld
+from engine.native.registry import require_processor
 
 if TYPE_CHECKING:
     from convert.checkpoint import Checkpoint
@@ -34,23 +36,25 @@ def catalog() -> Catalog:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    from convert.options import Options
-
     given = list(sys.argv[1:] if arguments is None else arguments)
     language = requested_language(given, system_language())
+    try:
+        require_processor()
+    except (NativeLibraryMissing, ProcessorTooOld) as error:
+        sys.stderr.write(catalog().error_text(error, language) + "\n")
+        return EXIT_FAILED
+    from convert.options import Options
+
     parser = Options(catalog(), language).parser
     options = parser.parse_args(given)
     if options.command is None:
         sys.stderr.write(parser.format_help())
         return EXIT_USAGE
     from convert.terminal import Terminal
-    from engine.errors import NativeLibraryMissing, ProcessorTooOld
-    from engine.native.registry import require_processor
 
     terminal = Terminal(catalog(), language, as_json=options.json)
     try:
         with stopping_on_signals():
-            require_processor()
             _COMMANDS[options.command](options, terminal)
             sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
@@ -58,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(interrupt)
     except BrokenPipeError:  # the reader left
         _abandon_stdout()
-    except (ConvertError, NativeLibraryMissing, ProcessorTooOld) as error:
+    except (ConvertError, NativeLibraryMissing) as error:
         terminal.fail(error)
         return EXIT_FAILED
     except OSError as error:  # what can't be said of a file, such as a full disk behind stdout
