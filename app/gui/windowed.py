@@ -68,6 +68,8 @@ class _ServerThread:
 
     def stop(self) -> None:
         """End it, and wait for that."""
+        if self._ended.done():  # by itself, which is remembered
+            return
         self._is_stopping = True
         self.tell(self._stop.set)
         concurrent.futures.wait([self._ended], _STOP_S)
