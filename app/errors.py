@@ -22,7 +22,8 @@ AppError
 ├── TemplateFileNotText
 ├── WorkUnderWay
 ├── PortInUse
-├── ClientNotFetched
+├── ServerEnded
+├── PageLost
 └── SaveError                 a conversation can't be written to `path`
     ├── SaveExists
     ├── SaveFormatUnknown
@@ -185,11 +186,13 @@ class PortInUse(AppError):
 
 
 @dataclass(eq=False)
-class ClientNotFetched(AppError):
-    """The native window's program could not be fetched from `url`, or what came was no archive."""
+class ServerEnded(AppError):
+    """What serves the window's page ended though nobody stopped it."""
 
-    url: str
-    reason: str
+
+@dataclass(eq=False)
+class PageLost(AppError):
+    """The web view's process died again and again."""
 
 
 @dataclass(eq=False)

@@ -47,6 +47,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def web_view(self) -> Path:
+        """What the window's web view needs while it runs, where that has to be a folder."""
+        return self.root / "web-view"
+
+    @property
     def terminal_history(self) -> Path:
         """What was typed in the terminal chat, for the arrow keys."""
         return self.root / "terminal-history"

@@ -14,20 +14,22 @@ from pathlib import Path
 import flet as ft
 
 from app.chat.service import ChatService
+from app.gui.window import MENU_TEXTS, Frame
 from app.history.records import OpenReport
 from app.history.store import HistoryStore
 from app.home import Home
-from app.i18n import Texts
+from app.i18n import Texts, WindowTexts
 from app.models.service import ModelService
 from app.personas import PersonaStore
-from app.settings import Settings, SettingsStore
+from app.settings import Settings, SettingsStore, WindowPlace
+from app.settings_file import SettingsNotSaved
 from app.views.context import APP_TITLE
 from app.views.shell import Shell, Surroundings
 from app.views.theme import apply_theme
-from app.views.window import WindowFrame
 
 _LOG_BYTES = 1_000_000
 _LOGS_KEPT = 3
+_log = logging.getLogger(__name__)
 
 
 class App:
@@ -41,24 +43,30 @@ class App:
         models: ModelService,
         notices: tuple[str, ...] = (),
         path: Path | None = None,
+        *,
+        in_window: bool = False,
     ) -> None:
-        """notices: sentences for the first page that opens; path: a checkpoint that it shows."""
+        """notices: sentences for the first page that opens; path: a checkpoint that it shows.
+
+        in_window: the page is shown in a window of its own, not in a browser.
+        """
         self._home = home
         self._texts = texts
         self._service = service
         self._models = models
         self._notices = notices
         self._path = path
+        self._in_window = in_window
+        self._is_asking = False
         self._shells: list[Shell] = []
         self._quit: Callable[[], None] = lambda: None
+        self._set_title: Callable[[str], None] = lambda text: None
 
     def prepare_page(self, page: ft.Page) -> None:
         """Give a new page its looks: what comes after the first frame is seen to change."""
         page.title = APP_TITLE
         page.padding = 0
         apply_theme(page, self._service.settings.settings)
-        if not page.web:
-            WindowFrame(page, self._service.settings, self.close).apply()
 
     async def open_page(self, page: ft.Page) -> None:
         """Show the app on a new page."""
@@ -68,7 +76,9 @@ class App:
             folder=self._home.root,
             language=self._texts.language,
             on_settings_changed=self._settings_changed,
-            on_quit=self._quit_everywhere,
+            on_title=lambda text: self._set_title(text),
+            on_quit=self._quit_when_sure,
+            in_window=self._in_window,
         )
         shell = Shell(page, around)
         self._shells.append(shell)
@@ -85,6 +95,52 @@ class App:
         """Be told how to end the program."""
         self._quit = quit_app
 
+    def on_title(self, set_title: Callable[[str], None]) -> None:
+        """Be told how to change the title of the window."""
+        self._set_title = set_title
+
+    def frame(self) -> Frame:
+        """The window as the person left it, in their language and colours."""
+        settings = self._service.settings.settings
+        language = self._texts.language if settings.language == "system" else settings.language
+        texts = WindowTexts(language)
+        return Frame(
+            title=APP_TITLE,
+            place=settings.window,
+            language=language,
+            is_dark={"dark": True, "light": False}.get(settings.theme),
+            folder=self._home.web_view,
+            texts={key: texts.text(key) for key in MENU_TEXTS},
+        )
+
+    async def may_close(self) -> bool:
+        """Whether nothing is under way that a person may want to wait for; otherwise they are asked.
+
+        Who wants it closed again while they are asked means it.
+        """
+        if self._is_asking or not self._shells or not self._is_at_work():
+            return True
+        self._is_asking = True
+        for shell in self._shells:
+            shell.ask_before_quitting(self._quit_everywhere, self._stay)
+        return False
+
+    def window_closed(self, place: WindowPlace) -> None:
+        """Remember where the window was, for the next start."""
+        try:
+            self._service.settings.update(window=place)
+        except SettingsNotSaved as error:  # nobody is there any more to be told
+            _log.warning("the window's place is not kept: %s", error)
+
+    def page_came_back(self) -> None:
+        """Say that the page died and was loaded anew; on the page that comes."""
+        self._notices += (self._texts.text("gui.page_came_back"),)
+
+    def file_saved(self, path: Path) -> None:
+        """Say where a download is."""
+        for shell in self._shells:
+            shell.say_saved(path)
+
     def close(self) -> None:
         """Pause long work, save what is running and stop the engine; once is enough."""
         self._models.close()
@@ -99,14 +155,26 @@ class App:
         for shell in self._shells:
             shell.settings_changed(settings)
 
+    async def _quit_when_sure(self) -> None:
+        if await self.may_close():
+            self._quit_everywhere()
+
+    def _stay(self) -> None:
+        self._is_asking = False
+
+    def _is_at_work(self) -> bool:
+        return any(job.is_active for job in self._models.jobs.all)
+
     def _quit_everywhere(self) -> None:
         for shell in self._shells:
             shell.say_goodbye()
         self._quit()
 
 
-def open_app(home: Home, texts: Texts, path: Path | None = None) -> App:
-    """Open everything a person's data folder holds; path: a checkpoint to show first.
+def open_app(
+    home: Home, texts: Texts, path: Path | None = None, *, in_window: bool = False, notice: str | None = None
+) -> App:
+    """Open everything a person's data folder holds; path: a checkpoint to show first, notice: a sentence.
 
     Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
     HistoryFileErrors.
@@ -123,7 +191,9 @@ def open_app(home: Home, texts: Texts, path: Path | None = None) -> App:
     notices = report_sentences(history.report, texts)
     damaged = (settings.damaged_path, personas.damaged_path)
     notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
-    return App(home, texts, service, models, tuple(notices), path)
+    if notice is not None:
+        notices.append(notice)
+    return App(home, texts, service, models, tuple(notices), path, in_window=in_window)
 
 
 def report_sentences(report: OpenReport, texts: Texts) -> list[str]:
@@ -151,5 +221,5 @@ def _write_log(home: Home) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     # httpx would write down every address that is asked, with the keys that some hosts put into them.
-    for talkative in ("flet", "flet_web", "flet_desktop", "uvicorn", "websockets", "httpx", "httpcore"):
+    for talkative in ("flet", "flet_web", "uvicorn", "websockets", "httpx", "httpcore"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

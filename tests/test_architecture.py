@@ -38,6 +38,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "jinja2": ("engine/template_sandbox.py",),
     "rich": ("app/commands/", "convert/terminal.py"),
     "prompt_toolkit": ("app/questions.py",),
+    "webview": ("app/gui/system_view.py",),
     "torch": (),
     "transformers": (),
     "tokenizers": (),
@@ -46,7 +47,17 @@ HEAVY: dict[str, tuple[str, ...]] = {
 }
 
 # Only as lazy as it takes: these must never be imported when a module that imports them is only loaded.
-NEVER_AT_TOP = ("llama_cpp", "flet", "huggingface_hub", "psutil", "prompt_toolkit", "rich", "gguf", "jinja2")
+NEVER_AT_TOP = (
+    "llama_cpp",
+    "flet",
+    "huggingface_hub",
+    "psutil",
+    "prompt_toolkit",
+    "rich",
+    "gguf",
+    "jinja2",
+    "webview",
+)
 MAY_BE_AT_TOP = (
     "app/gui/",
     "app/views/",

@@ -30,13 +30,21 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
 def run(options: argparse.Namespace, shell: Shell) -> int:
     """Open the app and return when it is closed. Raises AppError and HistoryError."""
     from app.gui.launch import launch
-    from app.gui.view import choose_view, look_around
+    from app.gui.view import Lack, choose_view
     from app.main import open_app
 
-    choice = choose_view(options.web, options.no_browser, look_around())
-    app = open_app(shell.home, shell.texts, options.path.absolute() if options.path else None)
-    if choice.suggests_client:
-        shell.terminal.note(shell.texts.text("gui.suggest_client"))
+    choice = choose_view(options.web, options.no_browser)
+    lack = None if choice.lack is None else shell.texts.text(f"gui.lacks_{choice.lack}")
+    app = open_app(
+        shell.home,
+        shell.texts,
+        options.path.absolute() if options.path else None,
+        in_window=choice.open_window is not None,
+        # Where nobody starts programs in a terminal, only the page can say it.
+        notice=lack if choice.lack in (Lack.WEBVIEW, Lack.WEBVIEW2) else None,
+    )
+    if lack is not None:
+        shell.terminal.note(lack)
 
     def say_address(address: str) -> None:
         shell.terminal.note(shell.texts.text("gui.serving"))

@@ -1,90 +1,95 @@
-"""Which view to open: a native window where its client program is on this machine, a browser otherwise.
+"""Which view to open: a window of its own where this system can show one, a browser otherwise.
 
-Only looks; nothing is fetched, unpacked or started here.
+Only looks: nothing is fetched or drawn here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+
+from app.gui.window import OpenWindow
+
+_log = logging.getLogger(__name__)
 
 
-class View(StrEnum):
-    """Where the app is shown."""
+class Lack(StrEnum):
+    """What this system would need for a window; the text `gui.lacks_<value>` says how to get it."""
 
-    WINDOW = "window"
-    BROWSER = "browser"
+    DISPLAY = "display"
+    WEBKIT = "webkit"
+    WEBVIEW = "webview"
+    WEBVIEW2 = "webview2"
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the choice depends on. has_client: the native client is bundled, cached or named."""
+    """What the choice depends on: how to open a window, or what is missing for one."""
 
-    has_client: bool
-    has_display: bool
+    open_window: OpenWindow | None = None
+    lack: Lack | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The view, whether to open a browser, and whether to say that `get-window` would give a window."""
+    """How to show the app: in a window, else in a browser, which is opened or not.
 
-    view: View
-    opens_browser: bool
-    suggests_client: bool
+    lack: what to say of why it is not a window, though one was wanted.
+    """
+
+    open_window: OpenWindow | None = None
+    opens_browser: bool = False
+    lack: Lack | None = None
 
 
-def choose_view(wants_web: bool, no_browser: bool, around: Surroundings) -> Choice:
+def choose_view(wants_web: bool, no_browser: bool) -> Choice:
     """Decide how to show the app; `wants_web` and `no_browser` are the options of the same names."""
-    if around.has_client and around.has_display and not wants_web and not no_browser:
-        return Choice(View.WINDOW, opens_browser=False, suggests_client=False)
-    return Choice(
-        View.BROWSER,
-        # Without a display, Python would start a text browser in this very terminal.
-        opens_browser=not no_browser and around.has_display,
-        suggests_client=not wants_web and not no_browser and not around.has_client,
-    )
+    if no_browser:
+        return Choice()
+    if wants_web:
+        return Choice(opens_browser=has_display())
+    around = look_around()
+    if around.open_window is not None:
+        return Choice(open_window=around.open_window)
+    if around.lack is Lack.DISPLAY:
+        # Python would start a text browser in this very terminal.
+        return Choice()
+    return Choice(opens_browser=True, lack=around.lack)
 
 
-def look_around(environ: Mapping[str, str] = os.environ) -> Surroundings:
-    """The surroundings on this machine."""
-    has_display = not sys.platform.startswith("linux") or bool(
-        environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-    )
-    return Surroundings(has_client=has_client(environ), has_display=has_display)
+def look_around() -> Surroundings:
+    """How a window can be opened on this machine; loads what draws it, which takes a moment."""
+    if not has_display():
+        return Surroundings(lack=Lack.DISPLAY)
+    if sys.platform in ("darwin", "win32"):
+        return _look_for_system_view()
+    from app.gui.webkit.libraries import DisplayMissing, open_libraries
+    from app.gui.webkit.window import WebKitWindow
 
-
-def has_client(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether Flet's native client is here, looking where Flet looks before it would fetch one."""
     try:
-        import flet_desktop
-        import flet_desktop.version
-    except ImportError:
-        return False
-    named = environ.get("FLET_VIEW_PATH")
-    if named and _holds_client(Path(named)):
-        return True
-    if (Path(flet_desktop.get_package_bin_dir()) / flet_desktop.get_artifact_filename()).is_file():
-        return True
-    cache = Path.home() / ".flet" / "client"
-    version = flet_desktop.version.version
-    return any((cache / f"flet-desktop-{flavor}-{version}").is_dir() for flavor in _flavors(environ))
+        open_libraries()
+    except DisplayMissing:
+        return Surroundings(lack=Lack.DISPLAY)
+    except OSError as error:
+        _log.info("no window of its own: %s", error)
+        return Surroundings(lack=Lack.WEBKIT)
+    return Surroundings(open_window=WebKitWindow)
 
 
-def _flavors(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The variants of the client that Flet would take here."""
-    chosen = environ.get("FLET_DESKTOP_FLAVOR", "").strip().lower()
-    if chosen in ("full", "light"):
-        return (chosen,)
-    return ("light",) if sys.platform.startswith("linux") else ("full",)
+def has_display(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether anything can be drawn here at all; other systems than Linux always can."""
+    is_told = bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+    return not sys.platform.startswith("linux") or is_told
 
 
-def _holds_client(folder: Path) -> bool:
-    if sys.platform == "win32":
-        return (folder / "flet.exe").is_file()
-    if sys.platform == "darwin":
-        return folder.is_dir() and any(path.suffix == ".app" for path in folder.iterdir())
-    return (folder / "flet").is_file()
+def _look_for_system_view() -> Surroundings:
+    from app.gui.system_view import SystemWindow, find_web_view
+
+    found = find_web_view()
+    if found is None:
+        return Surroundings(lack=Lack.WEBVIEW)
+    return Surroundings(open_window=SystemWindow) if found else Surroundings(lack=Lack.WEBVIEW2)

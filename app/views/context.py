@@ -79,12 +79,21 @@ class ViewContext:
         models: ModelService,
         texts: Texts,
         places: Places,
+        *,
+        in_browser: bool,
+        on_title: Callable[[str], None],
     ) -> None:
+        """in_browser: the page is in a tab of a browser, which has keys of its own.
+
+        on_title: changes the title of the window around the page, where there is one.
+        """
         self.page = page
         self.service = service
         self.models = models
         self.texts = texts
         self.is_web = bool(page.web)
+        self.in_browser = in_browser
+        self._on_title = on_title
         self._places = places
         self._key_listeners: list[Callable[[ft.KeyboardEvent], None]] = []
         self._loop = asyncio.get_running_loop()
@@ -147,6 +156,12 @@ class ViewContext:
         """Tell the listeners of a key; for the shell, which owns the page's keyboard."""
         for listener in tuple(self._key_listeners):
             listener(event)
+
+    def show_title(self, text: str) -> None:
+        """Change the title of the tab or window."""
+        self.page.title = text
+        self.page.update()
+        self._on_title(text)
 
     def open_dialog(self, dialog: ft.DialogControl) -> None:
         """Show a dialog, bottom sheet or snack bar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class SettingsView(ft.Container):
         on_saved: Callable[[Settings], None],
         on_close: Callable[[], None],
         on_shortcuts: Callable[[], None],
-        on_quit: Callable[[], None],
+        on_quit: Callable[[], Awaitable[None]],
     ) -> None:
         self._context = context
         self._on_saved = on_saved
@@ -202,7 +202,7 @@ class SettingsView(ft.Container):
                 t("settings.reset"), icon=ft.Icons.SETTINGS_BACKUP_RESTORE, on_click=guard(self._ask_reset)
             ),
         ]
-        if self._context.is_web:
+        if self._context.in_browser:
             buttons.append(
                 ft.OutlinedButton(
                     t("settings.quit"), icon=ft.Icons.POWER_SETTINGS_NEW, on_click=guard(self._on_quit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import flet as ft
 
 from app.chat.events import ChatEvent, ConversationsChanged, Problem
+from app.components.basics.dialogs import ask_confirmation
 from app.components.settings.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar.sidebar import Sidebar
 from app.i18n import WindowTexts
@@ -47,7 +48,8 @@ _log = logging.getLogger(__name__)
 class Surroundings:
     """What a shell needs of the process. language: of this system or command line.
 
-    on_settings_changed tells all pages; on_quit ends the program.
+    on_settings_changed tells all pages; on_title changes the window's title; on_quit ends the program, unless
+    a person thinks better of it. in_window: the page is in a window of its own.
     """
 
     service: ChatService
@@ -55,7 +57,9 @@ class Surroundings:
     folder: Path
     language: Language
     on_settings_changed: Callable[[Settings], None]
-    on_quit: Callable[[], None]
+    on_title: Callable[[str], None]
+    on_quit: Callable[[], Awaitable[None]]
+    in_window: bool
 
 
 class Shell:
@@ -120,6 +124,25 @@ class Shell:
         """A sentence in a snack bar."""
         self._context.notify(text)
 
+    def say_saved(self, path: Path) -> None:
+        """Where a download is."""
+        self._context.notify(self._context.t("export.done", path=path))
+
+    def ask_before_quitting(self, quit_app: Callable[[], None], stay: Callable[[], None]) -> None:
+        """Ask whether to quit although there is work under way; one of the two is called."""
+        t = self._context.t
+        titles = [job.title for job in self._around.models.jobs.all if job.is_active]
+        text = t("quit.text", titles=t("quit.and").join(titles))
+        ask_confirmation(
+            self._context,
+            t("quit.title"),
+            text,
+            t("quit.action"),
+            quit_app,
+            keep=t("quit.stay"),
+            on_keep=stay,
+        )
+
     def say_goodbye(self) -> None:
         """Show that the program has ended; nothing on this page works any more."""
         text = ft.Text(self._context.t("gui.stopped"), theme_style=ft.TextThemeStyle.TITLE_MEDIUM)
@@ -129,7 +152,13 @@ class Shell:
     def _build(self, carried: Carried | None = None) -> None:
         """carried: of the chat that was on this page before."""
         self._context = ViewContext(
-            self._page, self._service, self._around.models, WindowTexts(self._language()), self
+            self._page,
+            self._service,
+            self._around.models,
+            WindowTexts(self._language()),
+            self,
+            in_browser=bool(self._page.web) and not self._around.in_window,
+            on_title=self._around.on_title,
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
@@ -338,7 +367,7 @@ class Shell:
             meta=event.meta,
             alt=event.alt,
             shift=event.shift,
-            is_web=self._context.is_web,
+            in_browser=self._context.in_browser,
             is_mac=self._is_mac,
         )
         if action is not None:

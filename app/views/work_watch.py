@@ -51,11 +51,9 @@ class WorkWatch:
         """Say it to a person who looks; until then the name of the tab or window says it."""
         context, t, page = self._context, self._context.t, self._context.page
         if not page.app_visible:
-            page.title = f"● {text}"
-            page.update()
+            context.show_title(f"● {text}")
             await page.wait_until_visible()
-            page.title = APP_TITLE
-            page.update()
+            context.show_title(APP_TITLE)
         if self._is_seen(job):
             return
         if job.done is not None and not isinstance(job.errand, Verify):

@@ -17,7 +17,7 @@ import app.errors
 import engine.errors
 import engine.models.errors
 import engine.models.fetch_errors
-from app.errors import AppError, ClientNotFetched, ModelNotFound, ModelNotListed, PortInUse
+from app.errors import AppError, ModelNotFound, ModelNotListed, PageLost, PortInUse
 from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
@@ -113,7 +113,7 @@ def test_a_window_names_no_command_and_no_option(error: type[Any], language: Lan
 
     assert sentence
     # The first two end the start, in a terminal; only commands are given a model's path.
-    if error not in (PortInUse, ClientNotFetched, ModelNotListed):
+    if error not in (PortInUse, PageLost, ModelNotListed):
         assert not re.search(r"--[a-z]|chatbelle |belle-convert", sentence)
 
 

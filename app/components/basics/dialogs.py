@@ -20,15 +20,24 @@ def ask_confirmation(
     on_confirm: Callable[[], Any],
     *,
     keep: str | None = None,
+    on_keep: Callable[[], Any] = lambda: None,
 ) -> None:
     """Ask before something that can't be undone; `on_confirm` may be a coroutine function.
 
-    keep: what the other button is called where "Cancel" would be unclear.
+    keep: what the other button is called where "Cancel" would be unclear. on_keep: called when the dialog is
+    closed in any other way.
     """
+    is_confirmed = False
 
     async def confirm() -> None:
+        nonlocal is_confirmed
+        is_confirmed = True
         context.close_dialog(dialog)
         context.run(on_confirm)
+
+    def dismissed() -> None:
+        if not is_confirmed:
+            on_keep()
 
     dialog = ft.AlertDialog(
         title=ft.Text(title),
@@ -41,6 +50,7 @@ def ask_confirmation(
                 style=ft.ButtonStyle(bgcolor=ft.Colors.ERROR, color=ft.Colors.ON_ERROR),
             ),
         ],
+        on_dismiss=context.guard(dismissed),
     )
     context.open_dialog(dialog)
 

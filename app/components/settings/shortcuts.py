@@ -77,20 +77,20 @@ _BROWSER: Mapping[Action, Chord] = {
 }
 
 
-def shortcuts(is_web: bool) -> Mapping[Action, Chord]:
+def shortcuts(in_browser: bool) -> Mapping[Action, Chord]:
     """The shortcuts of the window or of the browser view, in the order they are listed."""
-    table = _BROWSER if is_web else _WINDOW
+    table = _BROWSER if in_browser else _WINDOW
     return {action: table[action] for action in Action}
 
 
 def action_for(
-    key: str, *, ctrl: bool, meta: bool, alt: bool, shift: bool, is_web: bool, is_mac: bool
+    key: str, *, ctrl: bool, meta: bool, alt: bool, shift: bool, in_browser: bool, is_mac: bool
 ) -> Action | None:
     """What a pressed key means; None for the others."""
     if (ctrl if is_mac else meta) and key != "Escape":
         return None
     pressed = Chord(key.upper() if len(key) == 1 else key, meta if is_mac else ctrl, alt, shift)
-    found = (action for action, chord in shortcuts(is_web).items() if chord == pressed)
+    found = (action for action, chord in shortcuts(in_browser).items() if chord == pressed)
     return next(found, None)
 
 
@@ -103,7 +103,7 @@ def shortcut_sheet(context: ViewContext, is_mac: bool) -> ft.AlertDialog:
                 _key_cap(chord.text(is_mac)),
             ]
         )
-        for action, chord in shortcuts(context.is_web).items()
+        for action, chord in shortcuts(context.in_browser).items()
     ]
     return ft.AlertDialog(
         title=ft.Text(context.t("shortcuts.title")),

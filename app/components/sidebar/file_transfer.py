@@ -1,6 +1,6 @@
-"""Files out of and into the app: a save dialog, or a download in the browser view; a pick dialog.
+"""Files out of and into the app: downloads, which a window asks a place for, and a pick dialog.
 
-In the browser view neither side has a path, so bytes travel through a temporary file. Knows forms and
+A page has no path of either, so bytes travel through a temporary file. Knows forms and
 dialogs; what is in the files is the history's business.
 """
 
@@ -94,17 +94,8 @@ class FileTransfer:
 
     async def _export(self, conversation: Conversation | None, form: ExportFormat) -> None:
         name = f"{safe_name(_title(conversation, self._context))}.{_SUFFIXES[form]}"
-        platform = self._context.page.platform
-        if self._context.is_web or (platform is not None and platform.is_mobile()):
-            data = await self._context.in_thread(self._exported_bytes, conversation, form, name)
-            await ft.FilePicker().save_file(file_name=name, src_bytes=data)
-            return
-        chosen = await ft.FilePicker().save_file(
-            dialog_title=self._context.t("export.action"), file_name=name
-        )
-        if chosen:
-            await self._context.in_thread(self._write, conversation, form, Path(chosen))
-            self._context.notify(self._context.t("export.done", path=chosen))
+        data = await self._context.in_thread(self._exported_bytes, conversation, form, name)
+        await ft.FilePicker().save_file(file_name=name, src_bytes=data)
 
     def _exported_bytes(self, conversation: Conversation | None, form: ExportFormat, name: str) -> bytes:
         with tempfile.TemporaryDirectory(prefix="chatbelle-") as folder:

@@ -37,13 +37,19 @@ def _page() -> Any:
     return SimpleNamespace(web=True, width=1280, platform=None)
 
 
+async def _stay() -> None:
+    """Nobody quits here."""
+
+
 def test_the_sidebar_moves_while_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = FakeChatService(tmp_path, "")
     models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
     disk = SlowSettings(service, monkeypatch)
 
     async def run() -> list[bool]:
-        around = Surroundings(cast(ChatService, service), models, tmp_path, "en", print, print)
+        around = Surroundings(
+            cast(ChatService, service), models, tmp_path, "en", print, print, _stay, in_window=False
+        )
         shell = Shell(_page(), around)
         monkeypatch.setattr(shell._stack, "update", lambda: None)  # noqa: SLF001 - it is on no page
         seen = []

@@ -1,64 +1,97 @@
-"""Which view is opened, and that only looking decides it."""
+"""Which view is opened, and what is said where it is not a window."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.gui.view import Choice, Surroundings, View, choose_view, has_client
+from app.gui import view
+from app.gui.view import Choice, Lack, Surroundings, choose_view, has_display
+from app.i18n import Texts
+from convert.i18n import LANGUAGES
 
-WINDOW = Choice(View.WINDOW, opens_browser=False, suggests_client=False)
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _open_window(*_: Any) -> Any:
+    raise AssertionError("only looking decides")
+
+
+WINDOW = Surroundings(open_window=_open_window)
 
 
 @pytest.mark.parametrize(
-    ("wants_web", "no_browser", "around", "expected"),
+    ("around", "expected"),
     [
-        (False, False, Surroundings(has_client=True, has_display=True), WINDOW),
-        (False, False, Surroundings(False, True), Choice(View.BROWSER, True, True)),
-        (False, False, Surroundings(True, False), Choice(View.BROWSER, False, False)),
-        (False, False, Surroundings(False, False), Choice(View.BROWSER, False, True)),
-        (True, False, Surroundings(True, True), Choice(View.BROWSER, True, False)),
-        (True, False, Surroundings(False, True), Choice(View.BROWSER, True, False)),
-        (True, True, Surroundings(True, True), Choice(View.BROWSER, False, False)),
-        (False, True, Surroundings(True, True), Choice(View.BROWSER, False, False)),
+        (WINDOW, Choice(open_window=_open_window)),
+        (Surroundings(lack=Lack.WEBKIT), Choice(opens_browser=True, lack=Lack.WEBKIT)),
+        (Surroundings(lack=Lack.WEBVIEW2), Choice(opens_browser=True, lack=Lack.WEBVIEW2)),
+        (Surroundings(lack=Lack.DISPLAY), Choice()),
     ],
 )
-def test_the_view_follows_from_options_and_surroundings(
-    wants_web: bool, no_browser: bool, around: Surroundings, expected: Choice
+def test_a_window_is_opened_where_there_can_be_one(
+    around: Surroundings, expected: Choice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose_view(wants_web, no_browser, around) == expected
+    monkeypatch.setattr(view, "look_around", lambda: around)
+
+    assert choose_view(wants_web=False, no_browser=False) == expected
 
 
-@pytest.fixture
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A person who never had a Flet client."""
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    return tmp_path
+@pytest.mark.parametrize("displays", [True, False])
+def test_who_wants_the_browser_gets_it_without_a_look_at_windows(
+    displays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "look_around", lambda: pytest.fail("nothing is to be loaded"))
+    monkeypatch.setattr(view, "has_display", lambda: displays)
+
+    assert choose_view(wants_web=True, no_browser=False) == Choice(opens_browser=displays)
+    assert choose_view(wants_web=False, no_browser=True) == Choice()
+    assert choose_view(wants_web=True, no_browser=True) == Choice()
 
 
-def test_no_client_is_found_where_none_is(empty_home: Path) -> None:
-    assert not has_client({})
-    assert not has_client({"FLET_VIEW_PATH": str(empty_home / "nowhere")})
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have one")
+def test_a_display_is_one_of_x11_or_wayland() -> None:
+    assert has_display({"DISPLAY": ":0"})
+    assert has_display({"WAYLAND_DISPLAY": "wayland-0"})
+    assert not has_display({"DISPLAY": ""})
+    assert not has_display({})
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the client has other names elsewhere")
-def test_a_named_client_is_found(empty_home: Path) -> None:
-    (empty_home / "flet").touch()
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("lack", [lack for lack in Lack if lack is not Lack.DISPLAY])
+def test_what_is_missing_is_said_in_one_line_that_names_it(lack: Lack, language: Any) -> None:
+    sentence = Texts(language).text(f"gui.lacks_{lack}")
 
-    assert has_client({"FLET_VIEW_PATH": str(empty_home)})
+    assert "\n" not in sentence
+    named = {Lack.WEBKIT: "libwebkit2gtk-4.1-0", Lack.WEBVIEW2: "WebView2", Lack.WEBVIEW: "ChatBELLE"}
+    assert named[lack] in sentence
 
 
-def test_a_cached_client_is_found_by_its_version(empty_home: Path) -> None:
-    import flet_desktop.version
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have other libraries")
+def test_a_system_without_webkitgtk_is_told_which_package_to_install() -> None:
+    """In a process of its own, whose loader finds nothing: GTK may be loaded in this one."""
+    script = (
+        "import ctypes, sys\n"
+        "class NoLibrary(ctypes.CDLL):\n"
+        "    def __init__(self, name, *rest, **named): raise OSError(f'{name}: cannot open shared object')\n"
+        "ctypes.CDLL = NoLibrary\n"
+        "from app.gui.view import choose_view\n"
+        "choice = choose_view(False, False)\n"
+        "print(choice.lack, choice.opens_browser, choice.open_window)\n"
+    )
 
-    version = flet_desktop.version.version
-    flavor = "light" if sys.platform.startswith("linux") else "full"
-    cache = empty_home / ".flet" / "client"
-    (cache / f"flet-desktop-{flavor}-0.0.1").mkdir(parents=True)
-    assert not has_client({})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"DISPLAY": ":0", "PATH": "/usr/bin"},
+        timeout=60,
+        check=True,
+    )
 
-    (cache / f"flet-desktop-{flavor}-{version}").mkdir()
-
-    assert has_client({})
+    assert done.stdout.split() == ["webkit", "True", "None"]

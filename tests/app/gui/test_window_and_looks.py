@@ -1,12 +1,10 @@
-"""The window's remembered place, the width that makes a drawer, fonts, and what is said after opening."""
+"""The width that makes a drawer, fonts, and what is said after opening."""
 
 from __future__ import annotations
 
 import json
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import flet_web
 import pytest
@@ -15,41 +13,14 @@ from app.components.settings.sampling_knobs import KNOBS
 from app.history.records import Backup, OpenReport
 from app.i18n import Texts
 from app.main import report_sentences
-from app.settings import WindowPlace
 from app.views.context import is_narrow
 from app.views.theme import WEB_FONT, make_theme
-from app.views.window import place_of
 from engine.partial_sampling import PartialSampling, check_partial
 
 
 @pytest.mark.parametrize(("width", "narrow"), [(None, False), (360, True), (839.5, True), (840, False)])
 def test_the_sidebar_is_a_drawer_below_840_pixels(width: float | None, narrow: bool) -> None:
     assert is_narrow(width) is narrow
-
-
-def _window(**values: Any) -> Any:
-    blank = {"maximized": False, "width": None, "height": None, "left": None, "top": None}
-    return SimpleNamespace(**blank | values)
-
-
-def test_a_maximized_window_keeps_the_size_it_goes_back_to() -> None:
-    before = WindowPlace(900, 600, 10, 20)
-
-    assert place_of(_window(maximized=True, width=2560, height=1440), before) == WindowPlace(
-        900, 600, 10, 20, maximized=True
-    )
-
-
-def test_a_window_is_remembered_in_whole_pixels_and_never_too_small() -> None:
-    place = place_of(_window(width=100.4, height=800.6, left=-5.5, top=0), WindowPlace())
-
-    assert place == WindowPlace(360, 800, -5, 0)
-
-
-def test_a_window_that_says_nothing_changes_nothing() -> None:
-    before = WindowPlace(900, 600)
-
-    assert place_of(_window(), before) == before
 
 
 def test_the_persons_text_size_reaches_every_style() -> None:

@@ -62,6 +62,9 @@ class Context:
         self.used: list[Path | None] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
+    def show_title(self, text: str) -> None:
+        self.page.title = text
+
     def guard(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return handler
 
