@@ -18,6 +18,8 @@ from convert.i18n.arguments import LocalizedParser
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from engine.native.features import NativeLibrary
+
 NAME = "bench"
 
 
@@ -34,11 +36,14 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
     """Measure and report. Raises EngineError, ConvertError, AppError, OutputClosed."""
+    from engine.native.features import native_library
+
     report = _measure(options, shell)
+    library = native_library()
     if options.json:
-        shell.terminal.write_json(_document(report))
+        shell.terminal.write_json(_document(report, library))
     else:
-        print_table(shell.terminal, _table(shell.texts, report))
+        print_table(shell.terminal, _table(shell.texts, report, library))
     return EXIT_OK
 
 
@@ -63,19 +68,20 @@ def _measure(options: argparse.Namespace, shell: Shell) -> Report:
     return Report(info, runs, worker_peak_rss_bytes(backend) or peak_rss_bytes())
 
 
-def _document(report: Report) -> dict[str, object]:
+def _document(report: Report, library: NativeLibrary) -> dict[str, object]:
     model = asdict(report.info)
     del model["vocabulary"]
     figures = {name: asdict(spread) if spread else None for name, spread in report.figures.items()}
     return {
         "model": model,
+        "library": asdict(library),
         "figures": figures,
         "peak_rss_bytes": report.peak_rss_bytes,
         "runs": [asdict(run) for run in report.runs],
     }
 
 
-def _table(texts: Texts, report: Report) -> Table:
+def _table(texts: Texts, report: Report, library: NativeLibrary) -> Table:
     from rich.table import Table
 
     info, last = report.info, report.runs[-1]
@@ -89,7 +95,13 @@ def _table(texts: Texts, report: Report) -> Table:
         tokens=last.generated_tokens,
         repeat=len(report.runs),
     )
-    table = Table(title=title, title_justify="left")
+    caption = texts.text(
+        "bench.library",
+        release=library.release,
+        variant=library.cpu_variant or texts.text("bench.one_variant"),
+        features=library.cpu_features,
+    )
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column(texts.text("bench.figure"))
     for key in ("median", "minimum", "maximum"):
         table.add_column(texts.text(f"bench.{key}"), justify="right")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -292,6 +293,8 @@ def test_bench_measures_every_figure(chatbelle: Run, tiny_model: Path) -> None:
     found = json.loads(result.stdout)
     assert len(found["runs"]) == 2
     assert found["peak_rss_bytes"] > 10_000_000
+    assert found["library"]["release"] == version("llama-cpp-python")
+    assert found["library"]["cpu_features"]
     for name, figure in found["figures"].items():
         assert 0 < figure["minimum"] <= figure["median"] <= figure["maximum"], name
 
@@ -301,6 +304,7 @@ def test_bench_shows_a_table(chatbelle: Run, tiny_model: Path) -> None:
 
     assert result.returncode == 0
     assert "词元/秒" in result.stdout
+    assert f"llama-cpp-python {version('llama-cpp-python')}" in result.stdout
     assert "\x1b" not in result.stdout
 
 

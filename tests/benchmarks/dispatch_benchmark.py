@@ -27,6 +27,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import numpy as np  # noqa: E402
+
 from app.demo_model import prepare_demo  # noqa: E402
 from app.home import Home  # noqa: E402
 from engine.in_process import InProcessBackend  # noqa: E402
@@ -34,6 +36,7 @@ from engine.native.features import native_library  # noqa: E402
 from engine.types import Finished, LoadOptions, Message, Sampling, TokenChunk  # noqa: E402
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
+GREEDY = Sampling(temperature=0, max_tokens=256)
 FIGURES = ("reading", "generating")
 PARAGRAPH = "The river is clear, and the boats go up and down all day long. "
 
@@ -46,25 +49,29 @@ def serve(model: Path, threads: int, n_paragraphs: int, n_tokens: int) -> None:
     backend.load(model, LoadOptions(threads=threads, context_tokens=2048))
     library = native_library()
     tell([library.release, library.cpu_variant or "native"])
-    sampling = Sampling(temperature=0, max_tokens=n_tokens)
     for number, _line in enumerate(sys.stdin):
-        question = Message("user", f"{number} {PARAGRAPH * n_paragraphs}")
-        moments = [(time.perf_counter(), time.process_time())]
-        text = ""
-        for event in backend.chat([question], sampling):
+        tell(measure(backend, f"{number} {PARAGRAPH * n_paragraphs}", n_tokens))
+
+
+def measure(backend: InProcessBackend, question: str, n_tokens: int) -> dict[str, object]:
+    """Read and answer until so many tokens are written, which may take several answers."""
+    amounts, seconds, text = np.zeros(2), np.zeros((2, 2)), ""
+    while amounts[1] < n_tokens:
+        moments = [clocks()]
+        for event in backend.chat([Message("user", f"{len(text)} {question}")], GREEDY):
             if len(moments) == 1:
-                moments.append((time.perf_counter(), time.process_time()))
-            if isinstance(event, TokenChunk):
-                text += event.text
-        moments.append((time.perf_counter(), time.process_time()))
+                moments.append(clocks())
+            text += event.text if isinstance(event, TokenChunk) else ""
+        moments.append(clocks())
         assert isinstance(event, Finished)
         counts = event.statistics
-        amounts = (counts.prompt_tokens - counts.reused_tokens, counts.generated_tokens - 1)
-        spans = {
-            name: [(after - before) / amount for before, after in zip(begin, end, strict=True)]
-            for name, amount, begin, end in zip(FIGURES, amounts, moments, moments[1:], strict=False)
-        }
-        tell({**spans, "text": text})
+        amounts += counts.prompt_tokens - counts.reused_tokens, counts.generated_tokens - 1
+        seconds += np.diff(moments, axis=0)
+    return {**dict(zip(FIGURES, (seconds / amounts[:, None]).tolist(), strict=True)), "text": text}
+
+
+def clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def tell(what: object) -> None:
@@ -168,7 +175,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--paragraphs", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--tokens", type=int, default=100)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = options.models or [prepare_demo(Home(Path(folder)), lambda: None)]
