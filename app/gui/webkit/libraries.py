@@ -57,7 +57,6 @@ _GDK: dict[str, _Signature] = {
 _GLIB: dict[str, _Signature] = {
     "g_set_prgname": (None, (c_char_p,)),
     "g_set_application_name": (None, (c_char_p,)),
-    "g_log_set_default_handler": (c_void_p, (c_void_p, c_void_p)),
     "g_get_user_special_dir": (c_char_p, (c_int,)),
     "g_idle_add_full": (c_uint, (c_int, c_void_p, c_void_p, c_void_p)),
     "g_free": (None, (c_void_p,)),

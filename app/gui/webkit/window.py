@@ -72,13 +72,10 @@ class WebKitWindow:
         self._listener = listener
         self._lib.gtk_widget_show_all(self._window)
         self._lib.gtk_widget_grab_focus(self._page.view)
-        try:
-            self._lib.gtk_main()
-            # Saving may take a moment; nobody is to look at a window that does not move meanwhile.
-            self._lib.gdk_display_flush(self._lib.gdk_display_get_default())
-            listener.closing(self._left_at)
-        finally:
-            self._callbacks.close()
+        self._lib.gtk_main()
+        # Saving may take a moment; nobody is to look at a window that does not move meanwhile.
+        self._lib.gdk_display_flush(self._lib.gdk_display_get_default())
+        listener.closing(self._left_at)
 
     def _put(self) -> None:
         lib, place = self._lib, fitted(self._frame.place, _areas(self._lib))
