@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import webbrowser
 
 from app.arguments import add_command, port
+from app.models.typed_path import opened_path
 from app.shell import EXIT_OK, Shell
-from convert.i18n.arguments import LocalizedParser, typed_path
+from convert.i18n.arguments import LocalizedParser
 
 NAME = "gui"
 OPTIONS = ("--web", "--port", "--no-browser")
 """What it takes, also without its name."""
+VALUED = ("--port",)
+"""Those that are followed by a value."""
 
 
 def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: LocalizedParser) -> None:
     """Describe the subcommand."""
     parser = add_command(commands, parent, NAME)
     parser.arguments.add_argument(
-        "path", nargs="?", metavar="PATH", type=typed_path, help=parser.text("gui.path")
+        "paths", nargs="*", metavar="PATH", type=opened_path, help=parser.text("gui.path")
     )
     add = parser.options.add_argument
     web, port_option, no_browser = OPTIONS
@@ -28,13 +32,26 @@ def add_parser(commands: argparse._SubParsersAction[LocalizedParser], parent: Lo
 
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
-    """Open the app and return when it is closed. Raises AppError and HistoryError."""
-    from app.gui.launch import launch
+    """Open the app and return when it is closed, or let the one that runs already show itself.
+
+    Raises AppError and HistoryError.
+    """
+    from app.gui.control import Opening
+    from app.gui.instance import Running, activation_token, claim
     from app.gui.view import choose_view, look_around
-    from app.main import open_app
 
     choice = choose_view(options.web, options.no_browser, look_around())
-    app = open_app(shell.home, shell.texts, options.path.absolute() if options.path else None)
+    opening = Opening(tuple(options.paths), choice.opens_browser, activation_token())
+    home = shell.home
+    found = claim(home.make(home.history), opening)
+    if isinstance(found, Running):
+        _show_running(found.address, choice.opens_browser, shell)
+        return EXIT_OK
+    from app.gui.launch import launch  # only now: it takes a second, which a later start need not wait
+    from app.main import open_app
+
+    app = open_app(home, shell.texts, found)
+    app.open_paths(options.paths)
     if choice.suggests_client:
         shell.terminal.note(shell.texts.text("gui.suggest_client"))
 
@@ -44,3 +61,14 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
 
     launch(app, choice, options.port, say_address)
     return EXIT_OK
+
+
+def _show_running(address: str | None, opens_browser: bool, shell: Shell) -> None:
+    """Say where it is to be seen: in its window (no address), or in the browser."""
+    if address is None:
+        shell.terminal.note(shell.texts.text("gui.running_window"))
+        return
+    shell.terminal.note(shell.texts.text("gui.running"))
+    shell.terminal.write_raw(f"{address}\n")
+    if opens_browser:
+        webbrowser.open(address)
