@@ -14,6 +14,7 @@ from app.home import Home
 from app.models import import_look
 from app.models.importing import ImportWish
 from app.models.jobs import Job
+from app.models.opened import Drafts
 from app.models.progress import WorkProgress
 from app.models.service import ModelService
 from app.views.context import ViewContext
@@ -45,7 +46,9 @@ class Screen:
 
     def __init__(self, service: ModelService, path: Path | None = None) -> None:
         self.context = FakeViewContext(service)
-        self.view = ConvertView(cast(ViewContext, self.context), path)
+        self.drafts = Drafts()
+        self.drafts.current.take(path)
+        self.view = ConvertView(cast(ViewContext, self.context), self.drafts)
         loop = asyncio.get_running_loop()
         service.subscribe(lambda event: loop.call_soon_threadsafe(self.view.on_model_event, event))
 
