@@ -331,6 +331,7 @@ class ConvertView(ft.Container):
         self._source.show(self.draft.path)
         self._forget_steps()
         self._choices = self._make_choices()
+        self._show()
         self._context.run(self.load)
 
     def _forget_steps(self) -> None:

@@ -70,8 +70,9 @@ class Pages:
             loop.call_soon_threadsafe(self._deliver)
 
     def _used(self, shell: Shell) -> None:
-        self.shells.remove(shell)
-        self.shells.append(shell)
+        if shell in self.shells:  # what comes from a page may come after its end
+            self.shells.remove(shell)
+            self.shells.append(shell)
         self._deliver()
 
     def _deliver(self) -> None:
