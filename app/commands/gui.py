@@ -38,18 +38,20 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     """
     from app.gui.control import Opening
     from app.gui.instance import Running, activation_token, claim
-    from app.gui.view import choose_view, look_around
+    from app.gui.view import choose_view, has_display, look_around
 
-    choice = choose_view(options.web, options.no_browser, look_around())
-    opening = Opening(tuple(options.paths), choice.opens_browser, activation_token())
+    # Also where this start would have made a window: the one that runs may have none.
+    opens_page = has_display() and not options.no_browser
+    opening = Opening(tuple(options.paths), opens_page, activation_token())
     home = shell.home
     found = claim(home.make(home.history), opening)
     if isinstance(found, Running):
-        _show_running(found.address, choice.opens_browser, shell)
+        _show_running(found.address, opens_page, shell)
         return EXIT_OK
     from app.gui.launch import launch  # only now: it takes a second, which a later start need not wait
     from app.main import open_app
 
+    choice = choose_view(options.web, options.no_browser, look_around())
     app = open_app(home, shell.texts, found)
     app.open_paths(options.paths)
     if choice.suggests_client:

@@ -18,6 +18,7 @@ import webbrowser
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from app.gui.view import has_display
 from app.reveal import program_environ
 
 _PAGE_S = 60.0
@@ -41,7 +42,7 @@ def show_alert(
     if platform == "darwin":
         script = [argument for line in _APPLESCRIPT for argument in ("-e", line)]
         return _run(["osascript", *script, title, text], environ)
-    if not environ.get("DISPLAY") and not environ.get("WAYLAND_DISPLAY"):
+    if not has_display(environ):
         return False
     return any(_run(command, environ) for command in _dialog_commands(title, text, environ)) or (
         _show_with_gtk(title, text) or show_page(title, text)

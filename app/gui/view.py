@@ -51,10 +51,13 @@ def choose_view(wants_web: bool, no_browser: bool, around: Surroundings) -> Choi
 
 def look_around(environ: Mapping[str, str] = os.environ) -> Surroundings:
     """The surroundings on this machine."""
-    has_display = not sys.platform.startswith("linux") or bool(
-        environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-    )
-    return Surroundings(has_client=has_client(environ), has_display=has_display)
+    return Surroundings(has_client=has_client(environ), has_display=has_display(environ))
+
+
+def has_display(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether anything can be drawn here at all; other systems than Linux always can."""
+    is_told = bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+    return not sys.platform.startswith("linux") or is_told
 
 
 def has_client(environ: Mapping[str, str] = os.environ) -> bool:
