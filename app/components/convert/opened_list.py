@@ -39,7 +39,9 @@ class OpenedList(ft.Column):
         self._is_looking = self._wants_look = False
         self._here: set[int] = set()  # of drafts whose model is here already
         self._add = ft.FilledTonalButton(icon=ft.Icons.PLAYLIST_ADD, on_click=context.guard(self._add_all))
-        self._add_place = ft.Row([identified(self._add, "opened-add")])
+        self._add_place = ft.Container(
+            ft.Row([identified(self._add, "opened-add")]), padding=ft.Padding.only(top=UNIT)
+        )
         super().__init__(spacing=4, tight=True, horizontal_alignment=ft.CrossAxisAlignment.STRETCH)
 
     def show(self) -> None:
@@ -105,8 +107,8 @@ class OpenedList(ft.Column):
             border_radius=12,
             bgcolor=ft.Colors.SECONDARY_CONTAINER if is_current else None,
         )
-        buttons = identified(remove, f"opened-remove-{number}")
-        return ft.Row([identified(place, f"opened-{number}", expand=True), buttons], spacing=4)
+        choice = identified(place, f"opened-{number}", button=True, selected=is_current, expand=True)
+        return ft.Row([choice, identified(remove, f"opened-remove-{number}")], spacing=4)
 
     def _state(self, draft: Draft) -> tuple[ft.IconData, ft.ColorValue, str]:
         texts, job, found = self._context.texts, self._job(draft), draft.inspection
