@@ -12,10 +12,10 @@ from pathlib import Path
 
 import flet as ft
 
+from app.views.session_guard import watch_session
 from app.views.shell import Shell
 
 _NEW_PAGE_S = 15.0  # a browser that has to start itself takes some seconds
-_SEEN = (ft.AppLifecycleState.SHOW, ft.AppLifecycleState.RESUME)
 
 
 class Pages:
@@ -38,13 +38,8 @@ class Pages:
                 self.shells.remove(shell)
                 shell.dispose()
 
-        def follow(event: ft.AppLifecycleStateChangeEvent) -> None:
-            if event.state in _SEEN:
-                self._used(shell)
-
         page.on_close = close
-        page.on_connect = lambda: self._used(shell)  # it was reloaded
-        page.on_app_lifecycle_state_change = follow
+        watch_session(page.session, lambda: self._used(shell))
         with self._lock:
             self._loop = asyncio.get_running_loop()
 

@@ -81,6 +81,11 @@ def test_several_are_shown_together_on_the_page_that_was_used_last(
     app.wait_for_label("opened-1", "was imported")
     assert sorted(path.stem for path in (home / "models").glob("*.gguf")) == ["一", "二"]
 
+    other.click("prompt")
+    _open(home, write_model(tmp_path / "三.gguf"))
+    other.wait_for_label("recognised", "三.gguf")
+    assert not other.has("opened-0")
+
 
 def test_a_file_on_the_very_first_start_is_shown_first(
     start: Start, look: Look, home: Path, tmp_path: Path

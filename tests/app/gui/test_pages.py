@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import flet as ft
 import pytest
 
 from app.views import pages as pages_module
@@ -23,10 +22,11 @@ class OnePage:
     """A page and its shell, which keeps what it is told to show."""
 
     def __init__(self, pages: Pages) -> None:
-        self.page: Any = SimpleNamespace()
+        self.page: Any = SimpleNamespace(session=SimpleNamespace(dispatch_event=self._handle))
         self.is_seen = True
         self.shown: list[Path] = []
         self.is_disposed = False
+        self.handled: list[str] = []
         pages.add(cast(Shell, self), self.page)
 
     def open_paths(self, paths: list[Path]) -> None:
@@ -35,8 +35,11 @@ class OnePage:
     def dispose(self) -> None:
         self.is_disposed = True
 
-    def turn(self, state: ft.AppLifecycleState) -> None:
-        self.page.on_app_lifecycle_state_change(SimpleNamespace(state=state))
+    async def use(self, event: str = "click") -> None:
+        await self.page.session.dispatch_event(1, event, None)
+
+    async def _handle(self, control_id: int, event: str, data: Any) -> None:
+        self.handled.append(event)
 
 
 def test_what_is_opened_before_there_is_a_page_is_shown_on_the_first() -> None:
@@ -60,14 +63,15 @@ def test_the_page_that_was_used_last_shows_it_from_whatever_thread() -> None:
         pages = Pages()
         one, two, closed = OnePage(pages), OnePage(pages), OnePage(pages)
         closed.is_seen = False
-        one.turn(ft.AppLifecycleState.INACTIVE)
+        await one.use("disconnect")
         thread = threading.Thread(target=pages.open_paths, args=[[A]])
         thread.start()
         await until(lambda: two.shown == [A])
         thread.join()
-        one.turn(ft.AppLifecycleState.RESUME)
+        await one.use()
         pages.open_paths([B])
         await until(lambda: one.shown == [B])
+        assert one.handled == ["disconnect", "click"]
         assert (two.shown, closed.shown) == ([A], [])
 
     asyncio.run(run())
@@ -82,7 +86,7 @@ def test_what_nobody_can_see_waits_for_a_page_that_comes_back() -> None:
         await asyncio.sleep(0.05)
         assert one.shown == []
         one.is_seen = True
-        one.page.on_connect()
+        await one.use("connect")
         assert one.shown == [A]
 
     asyncio.run(run())
@@ -93,7 +97,7 @@ def test_a_page_that_is_on_its_way_is_waited_for() -> None:
         pages = Pages()
         one = OnePage(pages)
         pages.open_paths([A], on_next_page=True)
-        one.turn(ft.AppLifecycleState.RESUME)  # the browser came to the front with the old page
+        await one.use()  # the browser came to the front with the old page
         await asyncio.sleep(0.05)
         assert one.shown == []
         two = OnePage(pages)
@@ -123,7 +127,7 @@ def test_a_page_that_is_gone_is_forgotten_and_nothing_breaks_when_all_are() -> N
         one.page.on_close()
         assert one.is_disposed
         assert pages.shells == []
-        one.turn(ft.AppLifecycleState.RESUME)
+        await one.use()
         return pages
 
     pages = asyncio.run(run())
