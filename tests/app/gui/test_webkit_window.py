@@ -118,7 +118,9 @@ class Window:
             ["ps", "-o", "pid=,stat=,comm=", "--ppid", str(self.process.pid)], capture_output=True, text=True
         )
         lines = [line.split() for line in found.stdout.splitlines()]
-        return next(int(pid) for pid, state, name, *_ in lines if name.startswith("WebKitWeb") and state != "Z")
+        return next(
+            int(pid) for pid, state, name, *_ in lines if name.startswith("WebKitWeb") and state != "Z"
+        )
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
