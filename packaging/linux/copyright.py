@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linux.product import PackagingError
+from product import PackagingError
 
-_FORMAT = "https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/"
-_HEADER = f"""\
-Format: {_FORMAT}
+_HEADER = """\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: ChatBELLE
 Source: https://github.com/LianjiaTech/BELLE
-Comment: The program is a bundle: it holds the Python libraries, the interpreter and the native libraries that it
- runs with. What is below lib/chatbelle/licences says the same for people to read.
+Comment: The program is a bundle: it holds the interpreter and the libraries that it runs with. What is below
+ lib/chatbelle/licences says the same for people to read.
 
 Files: *
-Copyright: ChatBELLE project
+Copyright: {year} the ChatBELLE project
 License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 """
@@ -32,7 +31,7 @@ _APACHE = re.compile(r"^\s*Apache License\s+Version 2\.0, January 2004", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One thing of the bundle that others made. covers: patterns of its files below the bundle's folder."""
+    """One thing of the bundle that others made. covers: patterns of its files, relative to the bundle."""
 
     name: str
     version: str
@@ -42,7 +41,7 @@ class Component:
 
 
 def read_components(bundle: Path) -> list[Component]:
-    """The index `licences/index.json` of a bundle. Raises PackagingError if it is missing or of another form."""
+    """The index `licences/index.json` of a bundle. Raises PackagingError without one of the known form."""
     folder = bundle / "licences"
     index = folder / "index.json"
     try:
@@ -61,10 +60,16 @@ def read_components(bundle: Path) -> list[Component]:
         raise PackagingError(f"{index} can't be read ({error!r}); build the bundle again") from error
 
 
-def write_copyright(bundle: Path, place: Path, target: Path) -> None:
-    """Write the file for a bundle that lies at `place` of the package. Raises PackagingError."""
+def write_copyright(bundle: Path, place: Path, target: Path, *, year: int) -> None:
+    """Write the file for a bundle that lies at `place` of the package. year: of our own notice.
+
+    Raises PackagingError.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = (_HEADER, *(_paragraph(component, place) for component in read_components(bundle)))
+    parts = (
+        _HEADER.format(year=year),
+        *(_paragraph(component, place) for component in read_components(bundle)),
+    )
     target.write_text("\n".join(parts), encoding="utf-8")
 
 

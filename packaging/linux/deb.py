@@ -1,7 +1,7 @@
 """The bundle as a Debian package: below /usr/lib/chatbelle, with links in /usr/bin and no script of its own.
 
-Menu, icons and file types need no maintainer script: the packages that own their caches have dpkg triggers on the
-folders. What the package depends on is read from the bundle's own libraries.
+Menu, icons and file types need no maintainer script: the packages that own their caches have dpkg triggers on
+the folders. What the package depends on is read from the bundle's own libraries.
 """
 
 from __future__ import annotations
@@ -9,17 +9,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterable
-from email.utils import format_datetime
+from email.utils import formatdate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from linux.copyright import write_copyright
 from linux.desktop import HERE, write_share
 from linux.glibc_floor import Needs
 from linux.manual import write_manual
-from linux.product import ROOT, PackagingError, Product, run
+from product import PUBLISHER, ROOT, PackagingError, Product, run
 
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+# Older systems unpack no other compression than xz; what is packed in parallel differs from what is not.
+_PACKING = ("--root-owner-group", "-Zxz", "-z9", "--threads-max=1", "--build")
 PROGRAMS = ("chatbelle", "belle-convert")
 _PLACE = Path("usr", "lib", "chatbelle")
 _DESCRIPTION = """\
@@ -35,44 +42,63 @@ Description: chat with a BELLE language model, offline
 """
 
 
-def write_deb(bundle: Path, needs: Needs, tree: Path, target: Path, product: Product) -> None:
-    """Lay the package out in `tree` (made here) and pack it as `target`.
+def write_deb(bundle: Path, needs: Needs, out: Path, product: Product) -> Path:
+    """Write the package of `bundle` into the folder `out` and return its path.
 
-    Raises PackagingError when the bundle needs libraries that no dependency brings, or a program fails.
+    DEBFULLNAME and DEBEMAIL name the maintainer, as for Debian's own tools. Raises PackagingError when the
+    bundle needs libraries that no dependency brings, or a program fails.
     """
+    architecture = debian_architecture(platform.machine())
     if needs.foreign:
         wanted = "; ".join(f"{name} by {', '.join(files)}" for name, files in needs.foreign.items())
         raise PackagingError(f"the bundle needs libraries that it does not hold: {wanted}; add them")
+    target = out / f"chatbelle_{debian_version(product.version)}_{architecture}.deb"
+    with TemporaryDirectory(prefix=".deb-", dir=out) as work:
+        tree = Path(work, "tree")
+        _lay_out(bundle, tree, product)
+        _write_control(tree, needs, product, architecture)
+        _make_plain(tree, product.epoch_s)
+        packed = Path(work, target.name)
+        environ = {**os.environ, "SOURCE_DATE_EPOCH": str(product.epoch_s)}
+        run("dpkg-deb", *_PACKING, tree, packed, failure=f"{target} can't be packed", environ=environ)
+        packed.replace(target)
+    return target
+
+
+def debian_version(version: str) -> str:
+    """The version with `~` before what precedes a release, so that 1.0~rc1 is older than 1.0."""
+    return re.sub(r"\.?(a|b|rc|dev)(\d+)", r"~\1\2", version)
+
+
+def debian_architecture(machine: str) -> str:
+    """Debian's name of a machine that `uname -m` names. Raises PackagingError for what nothing is built for."""
+    if machine not in _MACHINES:
+        known = ", ".join(_MACHINES)
+        raise PackagingError(f"there are no packages for {machine}; build on one of: {known}")
+    return _MACHINES[machine]
+
+
+def _lay_out(bundle: Path, tree: Path, product: Product) -> None:
     shutil.copytree(bundle, tree / _PLACE, symlinks=True)
     share = tree / "usr" / "share"
     write_share(share, product)
     write_manual(bundle, share / "man", product)
-    write_copyright(bundle, _PLACE, share / "doc" / "chatbelle" / "copyright")
+    year = time.gmtime(product.epoch_s).tm_year
+    write_copyright(bundle, _PLACE, share / "doc" / "chatbelle" / "copyright", year=year)
     _write_changes(share / "doc" / "chatbelle", product)
     _write_overrides(share / "lintian" / "overrides" / "chatbelle")
     links = tree / "usr" / "bin"
     links.mkdir()
     for program in PROGRAMS:
         (links / program).symlink_to(Path("..", "lib", "chatbelle", program))
-    _write_control(tree, needs, product)
-    _make_plain(tree, product.epoch_s)
-    part = target.with_name(target.name + ".part")
-    # Older systems unpack no other compression than xz; what is packed in parallel differs from what is not.
-    options = ("--root-owner-group", "-Zxz", "-z9", "--threads-max=1", "--build")
-    try:
-        environ = {**os.environ, "SOURCE_DATE_EPOCH": str(product.epoch_s)}
-        run("dpkg-deb", *options, tree, part, failure=f"{target} can't be packed", environ=environ)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_changes(doc: Path, product: Product) -> None:
     news = (ROOT / "CHANGELOG.md").read_bytes()
     entry = (
-        f"chatbelle ({product.debian_version}) unstable; urgency=medium\n\n"
+        f"chatbelle ({debian_version(product.version)}) unstable; urgency=medium\n\n"
         f"  * ChatBELLE {product.version}; what is new is in CHANGELOG.md.gz.\n\n"
-        f" -- {product.maintainer}  {format_datetime(product.date)}\n"
+        f" -- {_maintainer()}  {formatdate(product.epoch_s)}\n"
     )
     for name, text in (("changelog", entry.encode()), ("CHANGELOG.md", news)):
         (doc / f"{name}.gz").write_bytes(gzip.compress(text, compresslevel=9, mtime=0))
@@ -83,7 +109,7 @@ def _write_overrides(target: Path) -> None:
     shutil.copyfile(HERE / "lintian-overrides", target)
 
 
-def _write_control(tree: Path, needs: Needs, product: Product) -> None:
+def _write_control(tree: Path, needs: Needs, product: Product, architecture: str) -> None:
     debian = tree / "DEBIAN"
     debian.mkdir()
     files = [path for path in _sorted(tree) if path.is_file() and debian not in path.parents]
@@ -92,11 +118,11 @@ def _write_control(tree: Path, needs: Needs, product: Product) -> None:
     size_kib = others + sum(-(-path.stat().st_size // 1024) for path in files if not path.is_symlink())
     fields = {
         "Package": "chatbelle",
-        "Version": product.debian_version,
-        "Architecture": product.debian_architecture,
-        "Maintainer": product.maintainer,
+        "Version": debian_version(product.version),
+        "Architecture": architecture,
+        "Maintainer": _maintainer(),
         "Installed-Size": str(size_kib),
-        "Depends": f"libc6 (>= {'.'.join(map(str, needs.floor))})",
+        "Depends": ", ".join((f"libc6 (>= {needs.glibc})", *needs.packages)),
         "Recommends": "libwebkit2gtk-4.1-0 | libwebkit2gtk-4.0-37",
         "Section": "utils",
         "Priority": "optional",
@@ -106,6 +132,11 @@ def _write_control(tree: Path, needs: Needs, product: Product) -> None:
     (debian / "control").write_text(lines + _DESCRIPTION, encoding="utf-8")
     sums = (f"{_md5(path)}  {path.relative_to(tree)}\n" for path in files if not path.is_symlink())
     (debian / "md5sums").write_text("".join(sums), encoding="utf-8")
+
+
+def _maintainer() -> str:
+    name = os.environ.get("DEBFULLNAME", PUBLISHER)
+    return f"{name} <{os.environ.get('DEBEMAIL', 'nobody@chatbelle.invalid')}>"
 
 
 def _make_plain(tree: Path, epoch_s: int) -> None:

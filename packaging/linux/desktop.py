@@ -1,15 +1,16 @@
 """What makes a desktop know the program: menu entry, icons, the type of `.gguf` files, AppStream data.
 
-All of it lies below a `share` folder, as https://specifications.freedesktop.org/basedir-spec/ has it: /usr/share for
-the .deb, and a folder of the tarball from which `install-for-me.sh` copies.
+All of it lies below a `share` folder (https://specifications.freedesktop.org/basedir-spec/): /usr/share
+for the .deb, and a folder of the tarball from which `install-for-me.sh` copies.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
-from linux.product import ROOT, Product, run
+from product import ROOT, Product, run
 
 HERE = Path(__file__).resolve().parent
 _ICON = ROOT / "assets" / "web" / "icon.svg"
@@ -23,7 +24,8 @@ def write_share(share: Path, product: Product) -> None:
     _copy(HERE / "chatbelle-mime.xml", share / "mime" / "packages" / "chatbelle.xml")
     metainfo = share / "metainfo" / f"{_APPSTREAM_ID}.metainfo.xml"
     _copy(HERE / "chatbelle.metainfo.xml", metainfo)
-    fill(metainfo, {"VERSION": product.version, "DATE": product.date.date().isoformat()})
+    date = time.strftime("%Y-%m-%d", time.gmtime(product.epoch_s))
+    fill(metainfo, {"VERSION": product.version, "DATE": date})
     icons = share / "icons" / "hicolor"
     _copy(_ICON, icons / "scalable" / "apps" / "chatbelle.svg")
     for size in _SIZES:

@@ -2,7 +2,7 @@
 
     PYTHONPATH=packaging python -m linux.glibc_floor BUNDLE [--at-most 2.28]
 
-What libraries need is read from their version references by objdump (binutils), which PyInstaller uses as well.
+What libraries need is read from their version references by objdump (binutils), as PyInstaller does too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linux.product import PackagingError, run
+from product import PackagingError, run
 
-_GLIBC = {
-    *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1"),
-    *("libresolv.so.2", "libmvec.so.1", "libanl.so.1"),
-    *("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
+_GLIBC = "libc6"
+# Debian's packages of what every system has. zlib is there because PyInstaller's programs are linked with it,
+# and look for their own libraries only once they run.
+_PACKAGES = {
+    **dict.fromkeys(("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"), _GLIBC),
+    **dict.fromkeys(("libutil.so.1", "libresolv.so.2", "libmvec.so.1", "libanl.so.1"), _GLIBC),
+    **dict.fromkeys(("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"), _GLIBC),
+    "libz.so.1": "zlib1g",
 }
 _HEADING = re.compile(r"^(?P<path>/.*):\s+file format elf", re.MULTILINE)
 _NEEDED = re.compile(r"^\s+NEEDED\s+(\S+)", re.MULTILINE)
@@ -31,12 +35,19 @@ class Needs:
     """What a bundle needs of the system.
 
     floor: (major, minor) of the oldest glibc that will do. highest: the files that need it, relative to the
-    bundle. foreign: libraries that are neither in the bundle nor in glibc, and who needs them.
+    bundle. packages: Debian's names for what must be installed besides glibc. foreign: libraries that are
+    neither in the bundle nor in any of these, and who needs them.
     """
 
     floor: tuple[int, int]
     highest: tuple[str, ...]
+    packages: tuple[str, ...]
     foreign: dict[str, tuple[str, ...]]
+
+    @property
+    def glibc(self) -> str:
+        """`floor` as people write it."""
+        return ".".join(map(str, self.floor))
 
 
 def read_needs(bundle: Path) -> Needs:
@@ -45,18 +56,26 @@ def read_needs(bundle: Path) -> Needs:
     if not binaries:
         raise PackagingError(f"{bundle} holds no program; build the bundle first")
     carried = {path.name for path in bundle.rglob("*")}
+    top = bundle.resolve()
+    packages: set[str] = set()
     versions: dict[str, tuple[int, int]] = {}
     foreign: dict[str, set[str]] = {}
     for path, said in _dynamic_sections(binaries):
-        name = str(path.relative_to(bundle.resolve()))
+        name = str(path.relative_to(top))
+        is_program = path.parent == top
         versions[name] = max(((int(a), int(b)) for a, b in _GLIBC_VERSION.findall(said)), default=(2, 0))
         for library in _NEEDED.findall(said):
-            if library not in carried and library not in _GLIBC:
+            if library in carried and not is_program:
+                continue
+            if library in _PACKAGES:
+                packages.add(_PACKAGES[library])
+            else:
                 foreign.setdefault(library, set()).add(name)
     floor = max(versions.values())
     return Needs(
         floor=floor,
         highest=tuple(name for name, version in versions.items() if version == floor),
+        packages=tuple(sorted(packages - {_GLIBC})),
         foreign={library: tuple(sorted(files)) for library, files in sorted(foreign.items())},
     )
 
@@ -87,8 +106,7 @@ def main() -> int:
         needs = read_needs(arguments.bundle)
     except PackagingError as error:
         parser.exit(1, f"{error}\n")
-    floor = ".".join(map(str, needs.floor))
-    sys.stdout.write(f"glibc {floor}, for {', '.join(needs.highest)}\n")
+    sys.stdout.write(f"glibc {needs.glibc}, for {', '.join(needs.highest)}\n")
     for library, files in needs.foreign.items():
         sys.stdout.write(f"{library} is not in the bundle, and needed by {', '.join(files)}\n")
     allowed = arguments.at_most

@@ -33,10 +33,12 @@ data=${XDG_DATA_HOME:-$HOME/.local/share}
 entry() { # The desktop entry with this folder's program; quoting as the Desktop Entry Specification wants it.
     # shellcheck disable=SC2016
     quoted=$(printf '%s' "$here/chatbelle" | sed -e 's/[\\"`$]/\\&/g' -e 's/\\/\\\\/g' -e 's/%/%%/g')
+    # GLib looks for the program before it turns %% into %, and would find none.
+    case "$quoted" in *%*) starter="env " ;; *) starter="" ;; esac
     plain=$(printf '%s' "$here/chatbelle" | sed -e 's/\\/\\\\/g')
     while IFS= read -r line; do
         case "$line" in
-            Exec=*) printf 'Exec="%s" %%F\n' "$quoted" ;;
+            Exec=*) printf 'Exec=%s"%s" %%F\n' "$starter" "$quoted" ;;
             TryExec=*) printf 'TryExec=%s\n' "$plain" ;;
             *) printf '%s\n' "$line" ;;
         esac

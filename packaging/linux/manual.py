@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linux.product import Product, run
+from product import Product, run
 
 _COMMAND = re.compile(r"^ {4}([a-z][a-z-]*)(?: |$)", re.MULTILINE)
 _COMMANDS_TITLE = re.compile(r"^(Commands:|命令：)$", re.MULTILINE)
@@ -50,7 +51,7 @@ def write_manual(bundle: Path, man: Path, product: Product) -> None:
 
 
 def _page(program: Path, titles: _Titles, product: Product) -> Iterator[str]:
-    name, date = program.name, product.date.date().isoformat()
+    name, date = program.name, time.strftime("%Y-%m-%d", time.gmtime(product.epoch_s))
     yield f'.TH {name.upper()} 1 {date} "ChatBELLE {product.version}"'
     yield f".SH {titles.name}"
     yield f"{_escape(name)} \\- {_NAMES[name, titles.language]}"
@@ -64,9 +65,7 @@ def _page(program: Path, titles: _Titles, product: Product) -> Iterator[str]:
         yield ".EE"
 
 
-def _helps(
-    program: Path, words: tuple[str, ...], language: str
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def _helps(program: Path, words: tuple[str, ...], language: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """The help of a command and of all below it, with the words that lead to it."""
     text = _help(program, words, language)
     yield words, text

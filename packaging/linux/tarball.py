@@ -7,9 +7,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from linux.product import PackagingError
+from product import PackagingError
 
-# Two threads always, not as many as there are: xz cuts its blocks differently for one thread than for several.
+# Always two threads, not as many as there are: xz cuts blocks differently for one thread than for several.
 _XZ = ("xz", "--compress", "--stdout", "--threads=2", "--x86", "--lzma2=preset=9e,dict=64MiB")
 
 

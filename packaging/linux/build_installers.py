@@ -1,6 +1,6 @@
 """From a bundle's folder to what is handed out on Linux: a `.tar.xz` and a `.deb`.
 
-    PYTHONPATH=packaging python -m linux.installers BUNDLE OUT
+    PYTHONPATH=packaging python -m linux.build_installers BUNDLE OUT
 
 Programs it calls, with their Debian packages: objdump (binutils), rsvg-convert (librsvg2-bin), xz (xz-utils),
 dpkg-deb (dpkg).
@@ -9,6 +9,7 @@ dpkg-deb (dpkg).
 from __future__ import annotations
 
 import argparse
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -17,10 +18,8 @@ from tempfile import TemporaryDirectory
 from linux.deb import PROGRAMS, write_deb
 from linux.desktop import HERE, fill, write_share
 from linux.glibc_floor import read_needs
-from linux.product import PackagingError, find_product
 from linux.tarball import write_tarball
-
-_TOP = "ChatBELLE"
+from product import NAME, PackagingError, find_product
 
 
 def build_installers(bundle: Path, out: Path) -> list[Path]:
@@ -31,19 +30,17 @@ def build_installers(bundle: Path, out: Path) -> list[Path]:
     product = find_product()
     needs = read_needs(bundle)
     out.mkdir(parents=True, exist_ok=True)
-    tarball = out / f"ChatBELLE-{product.version}-linux-{product.machine}.tar.xz"
-    deb = out / f"chatbelle_{product.debian_version}_{product.debian_architecture}.deb"
+    tarball = out / f"{NAME}-{product.version}-linux-{platform.machine()}.tar.xz"
     with TemporaryDirectory(prefix=".packages-", dir=out) as work:
-        folder = Path(work, _TOP)
+        folder = Path(work, NAME)
         shutil.copytree(bundle, folder, symlinks=True)
         write_share(folder / "share", product)
         shutil.copy(HERE / "install-for-me.sh", folder)
         shutil.copy(HERE / "README.txt", folder)
-        values = {"VERSION": product.version, "GLIBC": ".".join(map(str, needs.floor))}
+        values = {"VERSION": product.version, "GLIBC": needs.glibc}
         fill(folder / "README.txt", values)
         write_tarball(folder, tarball, epoch_s=product.epoch_s)
-        write_deb(bundle, needs, Path(work, "deb"), deb, product)
-    return [tarball, deb]
+    return [tarball, write_deb(bundle, needs, out, product)]
 
 
 def main() -> int:

@@ -1,20 +1,18 @@
-"""What the Linux packages say of the product: its version, the date of all files in them, who packs it."""
+"""What every package says of the product, and how packaging calls other programs."""
 
 from __future__ import annotations
 
 import os
-import platform
-import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-_DEBIAN_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "ChatBELLE"
+PUBLISHER = "ChatBELLE project"
 
 
 class PackagingError(Exception):
@@ -25,47 +23,33 @@ class PackagingError(Exception):
 class Product:
     """One build of one version; two builds with equal values give equal files.
 
-    version: as in pyproject.toml. epoch_s: seconds since 1970, the time of every packed file. machine: as
-    `uname -m` says it. maintainer: "Name <address>".
+    version: as in pyproject.toml. epoch_s: seconds since 1970, the time of every packed file.
     """
 
     version: str
     epoch_s: int
-    machine: str
-    maintainer: str
 
     @property
-    def debian_version(self) -> str:
-        """The version with `~` before what precedes a release, so that 1.0~rc1 is older than 1.0."""
-        return re.sub(r"\.?(a|b|rc|dev)(\d+)", r"~\1\2", self.version)
-
-    @property
-    def debian_architecture(self) -> str:
-        """Debian's name of the machine. Raises PackagingError for one that nothing is built for."""
-        try:
-            return _DEBIAN_MACHINES[self.machine]
-        except KeyError:
-            known = ", ".join(_DEBIAN_MACHINES)
-            raise PackagingError(
-                f"there are no packages for {self.machine}; build on one of: {known}"
-            ) from None
-
-    @property
-    def date(self) -> datetime:
-        """`epoch_s` in UTC."""
-        return datetime.fromtimestamp(self.epoch_s, UTC)
+    def numbers(self) -> tuple[int, int, int, int]:
+        """The version in Windows' four numbers; what follows a release's numbers, such as `rc1`, is left out."""
+        found: list[int] = []
+        for part in self.version.split("."):
+            digits = part[: len(part) - len(part.lstrip("0123456789"))]
+            if not digits:
+                break
+            found.append(int(digits))
+        first, second, third, fourth = [*found, 0, 0, 0, 0][:4]
+        return first, second, third, fourth
 
 
 def find_product() -> Product:
     """The product of this checkout. Raises PackagingError when no date can be told.
 
     SOURCE_DATE_EPOCH is the date if set (https://reproducible-builds.org/specs/source-date-epoch/), else the
-    last commit's. DEBFULLNAME and DEBEMAIL name the maintainer, as for Debian's own tools.
+    last commit's.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    name = os.environ.get("DEBFULLNAME", "ChatBELLE project")
-    address = os.environ.get("DEBEMAIL", "nobody@chatbelle.invalid")
-    return Product(project["version"], _epoch_s(), platform.machine(), f"{name} <{address}>")
+    return Product(project["version"], _epoch_s())
 
 
 def run(*command: str | Path, failure: str, environ: Mapping[str, str] | None = None) -> str:
