@@ -15,9 +15,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from linux.deb import PROGRAMS, write_deb
+from linux.deb import write_deb
 from linux.desktop import HERE, fill, write_share
 from linux.glibc_floor import read_needs
+from linux.manual import PROGRAMS
 from linux.tarball import write_tarball
 from product import NAME, PackagingError, find_product
 

@@ -6,11 +6,12 @@ The form is https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/ (
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from linux.manual import PROGRAMS
 from product import PackagingError
 
 _HEADER = """\
@@ -26,24 +27,33 @@ License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 """
 _NOTICE = re.compile(r"^[ \t#*/]*((?:copyright|\(c\)|©).*\d{4}.*)$", re.IGNORECASE | re.MULTILINE)
-_APACHE = re.compile(r"^\s*Apache License\s+Version 2\.0, January 2004", re.MULTILINE)
+# Debian's policy (12.5) wants these named, not repeated.
+_COMMON = {
+    r"Apache License\s+Version 2\.0, January 2004": "Apache-2.0",
+    r"GNU GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007": "GPL-3",
+    r"Mozilla Public License,? [Vv]ersion 2\.0": "MPL-2.0",
+}
+_LONG = 100_000  # characters; the notices of all of Flutter are more than a megabyte
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One thing of the bundle that others made. covers: patterns of its files, relative to the bundle."""
+    """One thing of the bundle that others made.
+
+    licence: an SPDX expression. files: the texts, relative to `licences`. covers: patterns of its own files,
+    relative to the bundle; none if it is Python only.
+    """
 
     name: str
     version: str
-    licence: str  # SPDX expression
-    files: tuple[Path, ...]  # the texts
+    licence: str
+    files: tuple[str, ...]
     covers: tuple[str, ...]
 
 
 def read_components(bundle: Path) -> list[Component]:
     """The index `licences/index.json` of a bundle. Raises PackagingError without one of the known form."""
-    folder = bundle / "licences"
-    index = folder / "index.json"
+    index = bundle / "licences" / "index.json"
     try:
         found = json.loads(index.read_text(encoding="utf-8"))
         return [
@@ -51,7 +61,7 @@ def read_components(bundle: Path) -> list[Component]:
                 name=str(one["name"]),
                 version=str(one["version"]),
                 licence=str(one["licence"]),
-                files=tuple(folder / str(name) for name in one["files"]),
+                files=tuple(map(str, one["files"])),
                 covers=tuple(map(str, one["covers"])),
             )
             for one in found
@@ -68,29 +78,40 @@ def write_copyright(bundle: Path, place: Path, target: Path, *, year: int) -> No
     target.parent.mkdir(parents=True, exist_ok=True)
     parts = (
         _HEADER.format(year=year),
-        *(_paragraph(component, place) for component in read_components(bundle)),
+        *(_paragraph(component, bundle, place) for component in read_components(bundle)),
     )
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _paragraph(component: Component, place: Path) -> str:
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in component.files]
-    notices = dict.fromkeys(match.strip() for text in texts for match in _NOTICE.findall(text))
+def _paragraph(component: Component, bundle: Path, place: Path) -> str:
+    paths = [Path("licences", name) for name in component.files]
+    texts = [(path, (bundle / path).read_text(encoding="utf-8", errors="replace")) for path in paths]
+    found = (match.strip() for _path, text in texts for match in _NOTICE.findall(text[:_LONG]))
+    # What is Python only lies in the archive that each program carries at its end.
+    covers = component.covers or PROGRAMS
     # Patterns are parted by spaces, so that one within a name can only be given as any character.
-    files = "\n ".join(str(place / pattern).replace(" ", "?") for pattern in component.covers)
-    short = re.sub(r" (AND|OR|WITH) ", lambda match: match[0].lower(), component.licence)
+    patterns = dict.fromkeys(str(place / pattern).replace(" ", "?") for pattern in covers)
+    words = re.sub(r" (AND|OR|WITH) ", lambda match: match[0].lower(), component.licence)
+    notices = list(dict.fromkeys(found)) or [f"the authors of {component.name}"]
     lines = [
-        f"Files: {files}",
-        "Copyright: " + "\n ".join(notices or [f"the authors of {component.name}"]),
-        f"License: {short}",
-        *(f" {line.rstrip()}" if line.strip() else " ." for text in texts for line in _lines(text)),
+        "Files: " + "\n ".join(patterns),
+        "Copyright: " + "\n ".join(notices),
+        f"License: {words}",
+        *(
+            f" {line.rstrip()}" if line.strip() else " ."
+            for path, text in texts
+            for line in _lines(text, place / path)
+        ),
         f"Comment: {component.name} {component.version}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _lines(text: str) -> Iterator[str]:
-    if _APACHE.search(text):
-        yield "On Debian systems the text is in /usr/share/common-licenses/Apache-2.0."
-    else:
-        yield from text.strip().splitlines()
+def _lines(text: str, installed: Path) -> list[str]:
+    """A licence's text, or where it is on Debian systems, or in this package if it is long."""
+    for beginning, name in _COMMON.items():
+        if re.search(beginning, text[:1000]):
+            return [f"On Debian systems the text is in /usr/share/common-licenses/{name}."]
+    if len(text) > _LONG:
+        return [f"The text is in /{os.path.normpath(installed)}."]
+    return text.strip().splitlines()

@@ -21,13 +21,12 @@ from tempfile import TemporaryDirectory
 from linux.copyright import write_copyright
 from linux.desktop import HERE, write_share
 from linux.glibc_floor import Needs
-from linux.manual import write_manual
+from linux.manual import PROGRAMS, write_manual
 from product import PUBLISHER, ROOT, PackagingError, Product, run
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Older systems unpack no other compression than xz; what is packed in parallel differs from what is not.
 _PACKING = ("--root-owner-group", "-Zxz", "-z9", "--threads-max=1", "--build")
-PROGRAMS = ("chatbelle", "belle-convert")
 _PLACE = Path("usr", "lib", "chatbelle")
 _DESCRIPTION = """\
 Description: chat with a BELLE language model, offline
@@ -71,10 +70,10 @@ def debian_version(version: str) -> str:
 
 
 def debian_architecture(machine: str) -> str:
-    """Debian's name of a machine that `uname -m` names. Raises PackagingError for what nothing is built for."""
+    """Debian's name of a machine that `uname -m` names. Raises PackagingError for one it does not know."""
     if machine not in _MACHINES:
         known = ", ".join(_MACHINES)
-        raise PackagingError(f"there are no packages for {machine}; build on one of: {known}")
+        raise PackagingError(f"no package can be made for {machine}; build on one of: {known}")
     return _MACHINES[machine]
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from product import Product, run
 
+PROGRAMS = ("chatbelle", "belle-convert")
+"""The programs of a bundle."""
+
 _COMMAND = re.compile(r"^ {4}([a-z][a-z-]*)(?: |$)", re.MULTILINE)
 _COMMANDS_TITLE = re.compile(r"^(Commands:|命令：)$", re.MULTILINE)
 _NAMES = {
@@ -41,7 +44,7 @@ def write_manual(bundle: Path, man: Path, product: Product) -> None:
 
     Raises PackagingError when a program's help can't be had.
     """
-    for program in ("chatbelle", "belle-convert"):
+    for program in PROGRAMS:
         for titles in _LANGUAGES:
             folder = man / titles.folder
             folder.mkdir(parents=True, exist_ok=True)

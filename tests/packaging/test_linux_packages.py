@@ -147,6 +147,14 @@ def test_the_licences_of_the_parts_are_in_the_copyright_file(installed: Path) ->
 
     assert "Files: usr/lib/chatbelle/_internal/liba.so\n" in text
     assert "License: MIT\n Copyright (c) 2020 Somebody\n .\n Do as you like.\n" in text
+    assert text.endswith(
+        "Files: usr/lib/chatbelle/chatbelle\n usr/lib/chatbelle/belle-convert\n"
+        "Copyright: the authors of modules\n"
+        "License: Apache-2.0 or BSD-3-Clause\n"
+        " On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n"
+        " The text is in /usr/lib/chatbelle/licences/long.txt.\n"
+        "Comment: modules 1.0\n"
+    )
 
 
 def test_purging_leaves_nothing(packages: tuple[Path, Path], tmp_path: Path) -> None:
@@ -301,7 +309,7 @@ def test_what_precedes_a_release_sorts_before_it(version: str, debian: str) -> N
 
 
 def test_a_machine_that_debian_does_not_know_is_told() -> None:
-    with pytest.raises(PackagingError, match="there are no packages for riscv64"):
+    with pytest.raises(PackagingError, match="no package can be made for riscv64"):
         debian_architecture("riscv64")
 
 
