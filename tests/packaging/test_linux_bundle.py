@@ -1,6 +1,6 @@
 """The finished packages, run as a stranger would: another user, a machine with nothing on it, no network.
 
-CHATBELLE_PACKAGES is the folder with the tarball and the .deb that `linux.build_installers` wrote. Without it
+CHATBELLE_PACKAGES is the folder with the tarball and the .deb that `linux.installers` wrote. Without it
 these tests are skipped; where CI is true they fail instead.
 """
 

@@ -13,7 +13,7 @@ import pytest
 
 from builders.bundles import write_bundle
 from builders.disks import is_ci
-from linux.build_installers import build_installers
+from linux.installers import build_installers
 from linux.copyright import write_copyright
 from linux.deb import debian_architecture, debian_version
 from linux.glibc_floor import read_needs

@@ -1,6 +1,6 @@
 """From a bundle's folder to what is handed out on Linux: a `.tar.xz` and a `.deb`.
 
-    PYTHONPATH=packaging python -m linux.build_installers BUNDLE OUT
+    PYTHONPATH=packaging python -m linux.installers BUNDLE OUT
 
 Programs it calls, with their Debian packages: objdump (binutils), rsvg-convert (librsvg2-bin), xz (xz-utils),
 dpkg-deb (dpkg).
