@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ Copyright: {year} the ChatBELLE project
 License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 """
-_NOTICE = re.compile(r"^[ \t#*/]*((?:copyright|\(c\)|©).*\d{4}.*)$", re.IGNORECASE | re.MULTILINE)
+_NOTICE = re.compile(r"\b(Copyright\s+(?:\(c\)|©|\d{4}).*)", re.IGNORECASE)
 # Debian's policy (12.5) wants these named, not repeated.
 _COMMON = {
     r"Apache License\s+Version 2\.0, January 2004": "Apache-2.0",
@@ -40,14 +41,14 @@ _LONG = 100_000  # characters; the notices of all of Flutter are more than a meg
 class Component:
     """One thing of the bundle that others made.
 
-    licence: an SPDX expression. files: the texts, relative to `licences`. covers: patterns of its own files,
+    licence: an SPDX expression. texts: files, relative to the bundle. covers: patterns of its own files,
     relative to the bundle; none if it is Python only.
     """
 
     name: str
     version: str
     licence: str
-    files: tuple[str, ...]
+    texts: tuple[Path, ...]
     covers: tuple[str, ...]
 
 
@@ -61,7 +62,7 @@ def read_components(bundle: Path) -> list[Component]:
                 name=str(one["name"]),
                 version=str(one["version"]),
                 licence=str(one["licence"]),
-                files=tuple(map(str, one["files"])),
+                texts=tuple(Path("licences", str(name)) for name in one["files"]),
                 covers=tuple(map(str, one["covers"])),
             )
             for one in found
@@ -75,36 +76,38 @@ def write_copyright(bundle: Path, place: Path, target: Path, *, year: int) -> No
 
     Raises PackagingError.
     """
+    # What is Python only lies in the archive that each program carries at its end, with all the others.
+    together: dict[tuple[str, ...], list[Component]] = {}
+    for component in read_components(bundle):
+        together.setdefault(tuple(sorted(component.covers or PROGRAMS)), []).append(component)
+    parts = [_HEADER.format(year=year)]
+    for covers, components in together.items():
+        # Patterns are parted by spaces, so that one within a name can only be given as any character.
+        patterns = [str(place / pattern).replace(" ", "?") for pattern in covers]
+        parts.append("\n".join(_paragraph(patterns, components, bundle, place)) + "\n")
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = (
-        _HEADER.format(year=year),
-        *(_paragraph(component, bundle, place) for component in read_components(bundle)),
-    )
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _paragraph(component: Component, bundle: Path, place: Path) -> str:
-    paths = [Path("licences", name) for name in component.files]
-    texts = [(path, (bundle / path).read_text(encoding="utf-8", errors="replace")) for path in paths]
-    found = (match.strip() for _path, text in texts for match in _NOTICE.findall(text[:_LONG]))
-    # What is Python only lies in the archive that each program carries at its end.
-    covers = component.covers or PROGRAMS
-    # Patterns are parted by spaces, so that one within a name can only be given as any character.
-    patterns = dict.fromkeys(str(place / pattern).replace(" ", "?") for pattern in covers)
-    words = re.sub(r" (AND|OR|WITH) ", lambda match: match[0].lower(), component.licence)
-    notices = list(dict.fromkeys(found)) or [f"the authors of {component.name}"]
-    lines = [
-        "Files: " + "\n ".join(patterns),
-        "Copyright: " + "\n ".join(notices),
-        f"License: {words}",
-        *(
-            f" {line.rstrip()}" if line.strip() else " ."
-            for path, text in texts
-            for line in _lines(text, place / path)
-        ),
-        f"Comment: {component.name} {component.version}",
-    ]
-    return "\n".join(lines) + "\n"
+def _paragraph(patterns: list[str], components: list[Component], bundle: Path, place: Path) -> Iterator[str]:
+    """The lines on files that hold these components."""
+    texts = [(one, path, _read(bundle / path)) for one in components for path in one.texts]
+    notices = dict.fromkeys(found for _one, _path, text in texts for found in _NOTICE.findall(text[:_LONG]))
+    licences = dict.fromkeys(one.licence for one in components)
+    yield "Files: " + "\n ".join(patterns)
+    yield "Copyright: " + "\n ".join(notices or [f"the authors of {one.name}" for one in components])
+    yield "License: " + re.sub(r" (AND|OR|WITH) ", lambda word: word[0].lower(), " AND ".join(licences))
+    for one, path, text in texts:
+        if len(components) > 1:
+            yield f" {one.name} ({one.licence}):"
+            yield " ."
+        for line in _lines(text, place / path):
+            yield f" {line.rstrip()}" if line.strip() else " ."
+    yield "Comment: " + ", ".join(f"{one.name} {one.version}" for one in components)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _lines(text: str, installed: Path) -> list[str]:

@@ -13,10 +13,10 @@ import pytest
 
 from builders.bundles import write_bundle
 from builders.disks import is_ci
-from linux.installers import build_installers
 from linux.copyright import write_copyright
 from linux.deb import debian_architecture, debian_version
 from linux.glibc_floor import read_needs
+from linux.installers import build_installers
 from product import PackagingError, find_product
 
 TOOLS = ("objdump", "rsvg-convert", "xz", "dpkg-deb")
@@ -148,7 +148,7 @@ def test_the_licences_of_the_parts_are_in_the_copyright_file(installed: Path) ->
     assert "Files: usr/lib/chatbelle/_internal/liba.so\n" in text
     assert "License: MIT\n Copyright (c) 2020 Somebody\n .\n Do as you like.\n" in text
     assert text.endswith(
-        "Files: usr/lib/chatbelle/chatbelle\n usr/lib/chatbelle/belle-convert\n"
+        "Files: usr/lib/chatbelle/belle-convert\n usr/lib/chatbelle/chatbelle\n"
         "Copyright: the authors of modules\n"
         "License: Apache-2.0 or BSD-3-Clause\n"
         " On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n"
