@@ -74,13 +74,13 @@ class BareMachine:
 
     @contextlib.contextmanager
     def started(self, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
-        """A program that runs while the caller looks; everything it started is gone afterwards."""
+        """A program that runs while the caller looks; then it is asked to end, and nothing stays."""
         pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
         with subprocess.Popen(self._enter(command), encoding="utf-8", bufsize=1, **pipes) as process:
             try:
                 yield process
             finally:
-                process.kill()  # and with it the namespace, and everything in there
+                self._end(process)
 
     def foreign_connections(self, trace: Path, *command: str | Path) -> list[str]:
         """Run a program, which must succeed, and return every attempt to reach more than this machine.
@@ -109,6 +109,13 @@ class BareMachine:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
+    def beside(self, started: subprocess.Popen[str], program: str, script: Path) -> Path:
+        """Write a script that runs a program of this machine in that one's network."""
+        inside = psutil.Process(started.pid).children()[0].pid
+        script.write_text(f'#!/bin/sh\nexec nsenter --target={inside} --net -- "{program}" "$@"\n')
+        script.chmod(0o755)
+        return script
+
     def left_in_tmp(self) -> list[str]:
         """Names in /tmp, where nothing should stay."""
         return sorted(path.name for path in self._tmp.iterdir())
@@ -126,6 +133,16 @@ class BareMachine:
             yield
         finally:
             away.rename(self._tmp)
+
+    def _end(self, started: subprocess.Popen[str]) -> None:
+        if started.poll() is not None:
+            return
+        _shell, program, *_below = psutil.Process(started.pid).children(recursive=True)
+        program.terminate()
+        try:
+            started.wait(60)
+        except subprocess.TimeoutExpired:
+            started.kill()  # and with it the namespace, and everything in there
 
     def _enter(self, command: tuple[str | Path, ...], tracer: tuple[str, ...] = ()) -> list[str]:
         environ: Mapping[str, str] = {

@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,8 @@ from builders.disks import is_ci
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]{16,}/")
 CHECKPOINT = Path("/srv/小模型")
 GREETING = "ChatBELLE"
+WAIT_MS = 120_000
+_SPOKEN = "node => [node, ...node.querySelectorAll('*')].map(one => one.ariaLabel || '').join('')"
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,35 @@ def test_the_page_and_its_parts_are_served_and_nobody_else_gets_them(installed: 
     assert code == 0
 
 
+def test_a_question_is_asked_and_answered_in_a_browser(installed: Installed, tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        _missing("Chromium is not installed")
+        raise AssertionError
+    machine = installed.machine
+    with (
+        machine.started(installed.chatbelle, "--web", "--no-browser") as app,
+        playwright.sync_playwright() as play,
+    ):
+        address = _read_address(app)
+        program = machine.beside(app, chromium, tmp_path / "browser")
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(address)
+        # Flutter builds the tree for screen readers, in which we look for things, when it is asked to.
+        switch = page.locator("flt-semantics-placeholder")
+        switch.wait_for(state="attached", timeout=WAIT_MS)
+        switch.dispatch_event("click")
+        _click(page, "example-0")
+        _click(page, "send")
+        page.locator(_named("regenerate")).first.wait_for(state="attached", timeout=WAIT_MS)
+        answer = page.locator(_named("last-reply")).first.evaluate(_SPOKEN)
+        browser.close()
+
+    assert answer.strip()
+
+
 def test_an_engine_that_is_killed_comes_back(installed: Installed) -> None:
     with installed.machine.started(installed.chatbelle, "chat", "--temperature", "0") as chat:
         assert chat.stdin is not None
@@ -203,6 +235,20 @@ def test_lintian_has_nothing_to_say(packages: Path) -> None:
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def _named(identifier: str) -> str:
+    return f'[flt-semantics-identifier="{identifier}"]'
+
+
+def _click(page: Any, identifier: str) -> None:
+    """Click in the middle of a control: Flutter's nodes overlap, so that Playwright's own click refuses."""
+    node = page.locator(_named(identifier)).first
+    node.wait_for(state="attached", timeout=WAIT_MS)
+    page.wait_for_timeout(1000)  # while the page is laid out, things move
+    box = node.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_timeout(300)
 
 
 def _only(folder: Path, pattern: str) -> Path:
