@@ -9,8 +9,9 @@ from pathlib import Path
 
 from product import PackagingError
 
-# Always two threads, not as many as there are: xz cuts blocks differently for one thread than for several.
-_XZ = ("xz", "--compress", "--stdout", "--threads=2", "--x86", "--lzma2=preset=9e,dict=64MiB")
+# Blocks of one size, and always two threads: xz cuts differently for one thread than for several.
+_THREADS = ("--threads=2", "--block-size=80MiB")
+_XZ = ("xz", "--compress", "--stdout", *_THREADS, "--x86", "--lzma2=preset=9e,dict=64MiB")
 
 
 def write_tarball(folder: Path, target: Path, *, epoch_s: int) -> None:

@@ -2,8 +2,7 @@
 
 Its root is a folder of this machine, entered by chroot in namespaces of its own: everything is read-only but
 the data folder and /tmp, and the only network is loopback. There is no shell, no Python, and no library but
-those of the Debian packages it is made from.
-Needs root on Debian.
+those of the Debian packages it is made from. Needs root on Debian.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ TOOLS = ("unshare", "nsenter", "chroot", "mount", "ip", "dpkg", "strace")
 _USER = 48210  # nobody's number on this machine
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 # The shell stays as the namespace's first process: programs are not used to being that.
-_ENTER = """
+_ENTER = f"""
 root=$1 data=$2; shift 2
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
-for device in null zero full random urandom; do mount --bind "/dev/$device" "$root/dev/$device"; done
+for device in {" ".join(_DEVICES)}; do mount --bind "/dev/$device" "$root/dev/$device"; done
 mount -t tmpfs -o mode=1777,size=64m tmpfs "$root/dev/shm"
 mount -t proc proc "$root/proc"
 mount --bind "$root.data" "$root$data"
