@@ -1,0 +1,63 @@
+"""From a bundle's folder to what is handed out on Linux: a `.tar.xz` and a `.deb`.
+
+    PYTHONPATH=packaging python -m linux.installers BUNDLE OUT
+
+Programs it calls, with their Debian packages: objdump (binutils), rsvg-convert (librsvg2-bin), xz (xz-utils),
+dpkg-deb (dpkg).
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from linux.deb import write_deb
+from linux.desktop import HERE, fill, write_share
+from linux.glibc_floor import read_needs
+from linux.manual import PROGRAMS
+from linux.tarball import write_tarball
+from product import NAME, PackagingError, find_product
+
+
+def build_installers(bundle: Path, out: Path) -> list[Path]:
+    """Write both packages of `bundle` into `out` and return their paths. Raises PackagingError."""
+    missing = [name for name in (*PROGRAMS, "_internal", "licences") if not (bundle / name).exists()]
+    if missing:
+        raise PackagingError(f"{bundle} is not a finished bundle: it lacks {', '.join(missing)}")
+    product = find_product()
+    needs = read_needs(bundle)
+    out.mkdir(parents=True, exist_ok=True)
+    tarball = out / f"{NAME}-{product.version}-linux-{platform.machine()}.tar.xz"
+    with TemporaryDirectory(prefix=".packages-", dir=out) as work:
+        folder = Path(work, NAME)
+        shutil.copytree(bundle, folder, symlinks=True)
+        write_share(folder / "share", product)
+        shutil.copy(HERE / "install-for-me.sh", folder)
+        shutil.copy(HERE / "README.txt", folder)
+        values = {"VERSION": product.version, "GLIBC": needs.glibc}
+        fill(folder / "README.txt", values)
+        write_tarball(folder, tarball, epoch_s=product.epoch_s)
+    return [tarball, write_deb(bundle, needs, out, product)]
+
+
+def main() -> int:
+    """Build, and print each package with its size."""
+    parser = argparse.ArgumentParser(description="Build the Linux packages of a bundle.")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that PyInstaller made")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the packages")
+    arguments = parser.parse_args()
+    try:
+        packages = build_installers(arguments.bundle, arguments.out)
+    except PackagingError as error:
+        parser.exit(1, f"{error}\n")
+    for path in packages:
+        sys.stdout.write(f"{path.stat().st_size / 1e6:7.1f} MB  {path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
