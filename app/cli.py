@@ -15,7 +15,7 @@ from app.arguments import wrap_wide_text
 from app.commands import bench, chat, get_window, gui, models
 from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
-from app.home import find_home
+from app.home import find_home, keep_temporary_files_in
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.shell import EXIT_FAILED, EXIT_OK, Shell, make_backend
 from app.terminal import OutputClosed, abandon_stdout, open_terminal
@@ -72,6 +72,7 @@ def _run(given: Sequence[str], shell: Shell) -> int:
     if options.command is None:
         options = parser.parse_args([*given, gui.NAME])
     require_processor()
+    keep_temporary_files_in(shell.home)
     exit_code: int = options.run(options, shell)
     return exit_code
 

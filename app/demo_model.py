@@ -46,7 +46,7 @@ def prepare_demo(
     """The demo's GGUF, made now if it is not there or is damaged; `announce` is called before that.
 
     checkpoint: a folder, default is the one in `assets`. Several processes may do this at the same time.
-    Raises DemoMissing, DataFolderNotWritable, what the converter raises, and DemoStopped once `is_cancelled`.
+    Raises DemoMissing, DataFolderError, what the converter raises, and DemoStopped once `is_cancelled`.
     """
     source = files("assets").joinpath("demo") if checkpoint is None else checkpoint
     path = home.demo / f"chatbelle-demo-{_identity(source)}.gguf"

@@ -108,7 +108,7 @@ class App:
 def open_app(home: Home, texts: Texts, path: Path | None = None) -> App:
     """Open everything a person's data folder holds; path: a checkpoint to show first.
 
-    Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
+    Raises DataFolderError, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
     HistoryFileErrors.
     """
     home.make()
