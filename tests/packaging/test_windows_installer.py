@@ -61,10 +61,12 @@ def bundle(tmp_path: Path, program: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def _prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
-    wine = Wine(tmp_path_factory.mktemp("wine") / "prefix")
+    folder = tmp_path_factory.mktemp("wine") / "prefix"
+    wine = Wine(folder)
     wine.set(r"HKCU\Software\Wine", "Version", "win10")
     yield wine
     wine.close()
+    shutil.rmtree(folder)  # 700 MB, which pytest would keep for a while
 
 
 @pytest.fixture
