@@ -14,7 +14,7 @@ from app.arguments import wrap_wide_text
 from app.commands import bench, chat, gui, models
 from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
-from app.home import find_home
+from app.home import find_home, keep_temporary_files_in
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
 from app.models.typed_path import looks_opened
 from app.shell import EXIT_FAILED, EXIT_OK, Shell, make_backend
@@ -77,6 +77,7 @@ def _run(given: Sequence[str], shell: Shell) -> int:
     if options.command is None:
         options = parser.parse_args([*given, gui.NAME])
     require_processor()
+    keep_temporary_files_in(shell.home)
     exit_code: int = options.run(options, shell)
     return exit_code
 

@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from app.errors import DataFolderNotWritable
+from app.errors import DataFolderError
 from app.home import Home
 
 _N_KEPT_LINES = 200
@@ -58,7 +58,7 @@ def write_report(error: BaseException, home: Home, recent_log: RecentLog) -> Pat
     try:
         path = home.make(home.logs) / name
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except (DataFolderNotWritable, OSError):
+    except (DataFolderError, OSError):
         path = Path(tempfile.gettempdir()) / f"chatbelle-{name}"
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     _remove_old(path.parent)

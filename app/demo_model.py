@@ -49,7 +49,7 @@ def prepare_demo(
 
     checkpoint: a folder with a checkpoint or with a ready GGUF, default is the one in `assets`. Several
     processes may do this at the same time.
-    Raises DemoMissing, DataFolderNotWritable, what the converter raises, and DemoStopped once `is_cancelled`.
+    Raises DemoMissing, DataFolderError, what the converter raises, and DemoStopped once `is_cancelled`.
     """
     source = files("assets").joinpath("demo") if checkpoint is None else checkpoint
     ready = _ready_made(source)

@@ -3,7 +3,9 @@
 Errors carry fields, not sentences: `app.i18n` turns them into zh-CN or en by class name and fields.
 
 AppError
-├── DataFolderNotWritable
+├── DataFolderError           the data folder can't be made or written to
+│   ├── DataFolderNotWritable
+│   └── PortableNotWritable   it lies beside a portable program
 ├── DemoMissing
 ├── OutputNotWritable
 ├── ModelNotFound
@@ -46,11 +48,21 @@ class AppError(Exception):
 
 
 @dataclass(eq=False)
-class DataFolderNotWritable(AppError):
+class DataFolderError(AppError):
     """The data folder can't be made or written to; `reason` is the system's."""
 
     path: Path
     reason: str
+
+
+@dataclass(eq=False)
+class DataFolderNotWritable(DataFolderError):
+    """It is the system's place for data, or one that a person chose."""
+
+
+@dataclass(eq=False)
+class PortableNotWritable(DataFolderError):
+    """It is the one beside a portable program."""
 
 
 @dataclass(eq=False)

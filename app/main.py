@@ -197,7 +197,7 @@ def open_app(
 
     in_window: its page is shown in a window. notice: a sentence for the first page.
 
-    Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
+    Raises DataFolderError, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
     HistoryFileErrors.
     """
     home.make()

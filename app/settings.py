@@ -17,6 +17,7 @@ from app.old_sampling import chosen_values, is_complete
 from app.settings_file import SettingsFile
 from app.typed_json import JsonMismatch, field_from_json, from_json
 from engine.errors import InvalidSampling
+from engine.models.kept_paths import kept_path
 from engine.partial_sampling import NOTHING, PartialSampling, check_partial
 from engine.prompt import PROMPT_FORMATS
 from engine.types import LoadOptions
@@ -53,8 +54,8 @@ class WindowPlace:
 class Settings:
     """All settings. `system` follows the operating system.
 
-    font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a file's path or the name
-    of one in the models folder; None is the demo. model_sampling: what the person set for single models, by
+    font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a model's key (see
+    `app.chat.choices`); None is the demo. model_sampling: what the person set for single models, by
     their keys; general_sampling: for all models without an entry there, which only older versions could set.
     prompt_formats: the formats chosen for some, or the paths of templates. show_statistics: numbers under
     answers without being asked. load: how models are loaded.
@@ -98,7 +99,7 @@ class SettingsStore:
     def __init__(self, folder: Path) -> None:
         self._file = SettingsFile(folder / SETTINGS_NAME, VERSION)
         self._lock = threading.Lock()
-        self.settings = _read(self._file.content)
+        self.settings = _read(self._file.content, folder)
         self.damaged_path = self._file.damaged_path
 
     def update(self, **changes: Any) -> Settings:
@@ -160,7 +161,7 @@ class SettingsStore:
 
 def read_settings(folder: Path) -> Settings:
     """The settings in a folder, for who only reads them: a damaged file stays where it is."""
-    return _read(SettingsFile(folder / SETTINGS_NAME, VERSION, sets_aside=False).content)
+    return _read(SettingsFile(folder / SETTINGS_NAME, VERSION, sets_aside=False).content, folder)
 
 
 def _content(settings: Settings) -> dict[str, Any]:
@@ -177,7 +178,8 @@ def _that_say_something(
     return {key: partial for key, partial in values.items() if partial != NOTHING or general != NOTHING}
 
 
-def _read(content: Mapping[str, Any]) -> Settings:
+def _read(stored: Mapping[str, Any], folder: Path) -> Settings:
+    content = {**stored, **_modern_keys(stored, folder)}
     values: dict[str, Any] = {
         **_read_sampling(content),
         "prompt_formats": _read_prompt_formats(content),
@@ -192,6 +194,18 @@ def _read(content: Mapping[str, Any]) -> Settings:
         if _is_in_range(item.name, value):
             values[item.name] = value
     return Settings(**values)
+
+
+def _modern_keys(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What names models: older versions wrote the paths of those in the data folder whole."""
+    default = content.get("default_model")
+    chosen = {"default_model": kept_path(default, folder)} if isinstance(default, str) else {}
+    tables = ((name, content.get(name)) for name in ("model_sampling", "prompt_formats"))
+    return chosen | {
+        name: {kept_path(key, folder): value for key, value in table.items()}
+        for name, table in tables
+        if isinstance(table, Mapping)
+    }
 
 
 def _read_sampling(content: Mapping[str, Any]) -> dict[str, Any]:

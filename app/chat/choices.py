@@ -12,6 +12,7 @@ from pathlib import Path
 from app.errors import ModelNotFound
 from app.home import Home
 from app.models.finding import DEMO_NAME, find_model, list_names, model_paths
+from engine.models.kept_paths import kept_path
 from engine.models.places import find_parts, strip_suffix
 
 
@@ -19,9 +20,9 @@ from engine.models.places import find_parts, strip_suffix
 class ModelChoice:
     """One entry of the model picker; `key` is what the settings remember.
 
-    key: the name of a file that lies in the models folder itself, else the path: the name of another one is
-    taken over by the next file of that name there. size_bytes: of all its files; None for the demo, like
-    path, since that is made when it is first used.
+    key: the name of a file that lies in the models folder itself, else the path, as `kept_paths` writes it:
+    the name of another one is taken over by the next file of that name there. size_bytes: of all its files;
+    None for the demo, like path, since that is made when it is first used.
     """
 
     key: str
@@ -56,7 +57,7 @@ def find_choice(key: str | None, home: Home) -> ModelChoice:
 
 
 def find_key(path: Path, home: Home) -> str:
-    """The key of the model that the file at `path` belongs to: its name in the library, else its path."""
+    """The key of the model that the file at `path` belongs to: its name, or its path."""
     first = find_parts(path).path
     known = (choice.key for choice in list_choices(home) if choice.path == first)
     return next(known, str(first))
@@ -76,7 +77,7 @@ def _is_meant(key: str, choice: ModelChoice) -> bool:
 def _from_library(name: str, path: Path, home: Home) -> ModelChoice:
     # The plain name "demo" means the built-in one.
     is_named_by_it = path.parent == home.models.absolute() and strip_suffix(path.name) == name != DEMO_NAME
-    return _from_path(name if is_named_by_it else str(path), path, name)
+    return _from_path(name if is_named_by_it else kept_path(str(path), home.root), path, name)
 
 
 def _from_path(key: str, path: Path, name: str | None = None) -> ModelChoice:

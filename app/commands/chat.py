@@ -15,7 +15,7 @@ from app.arguments import (
 from app.chat.choices import find_key
 from app.demo_model import DEMO_SAMPLING
 from app.dialogue import Dialogue
-from app.errors import DataFolderNotWritable
+from app.errors import DataFolderError
 from app.model_values import ModelValues
 from app.models.finding import DEMO_NAME, open_library
 from app.prompt_choice import with_prompt_format
@@ -148,7 +148,7 @@ def _converse(dialogue: Dialogue, info: ModelInfo, model: ChosenModel, shell: Sh
         shell.terminal.note(line)
     try:
         shell.home.make()
-    except DataFolderNotWritable:
+    except DataFolderError:
         history_path = None
     else:
         history_path = shell.home.terminal_history

@@ -1,7 +1,8 @@
 """Jobs as small files, one each, in a folder: what is left of them after a restart, or a crash.
 
 `<id>.job.json` holds the fields of `JobRecord`, with `kind` naming the class of the errand; `<id>.lock` is
-locked while a process has the job at work or in its queue. Knows no queue.
+locked while a process has the job at work or in its queue. The folder lies in the data folder; paths are kept
+as `kept_paths` writes them. Knows no queue.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from app.durable import write_file
 from app.models.errands import Errand, Get, Import, Verify
 from app.typed_json import JsonMismatch, from_json, parse_json
 from engine.models.file_lock import lock_file
+from engine.models.kept_paths import found_path, kept_path
 from engine.models.places import strip_suffix
 
 State = Literal["queued", "running", "paused", "failed", "done", "removed"]
@@ -56,7 +58,8 @@ class JobRecord:
 def save_record(folder: Path, record: JobRecord) -> None:
     """Write a record so that it survives a power cut; a full disk is logged, it must not end the work."""
     kind = next(name for name, errand in _KINDS.items() if isinstance(record.errand, errand))
-    text = json.dumps({**asdict(record), "kind": kind}, ensure_ascii=False, default=os.fspath)
+    content = _with_paths({**asdict(record), "kind": kind}, lambda path: kept_path(path, folder.parent))
+    text = json.dumps(content, ensure_ascii=False)
     try:
         # What is no Unicode in the name of a file, on any system, as JSON escapes it.
         write_file(_path(folder, record.id), text.encode("utf-8", "backslashreplace"))
@@ -129,7 +132,8 @@ def _records(folder: Path) -> Iterator[JobRecord]:
     for path in (folder / name for name in names):
         try:
             with path.open("rb") as file:
-                record = _parse(parse_json(file.read(_LIMIT_BYTES).decode("utf-8")))
+                content = parse_json(file.read(_LIMIT_BYTES).decode("utf-8"))
+            record = _parse(_with_paths(content, lambda kept: found_path(kept, folder.parent)))
         except FileNotFoundError:  # another process was done with it
             continue
         except (OSError, ValueError) as error:
@@ -137,6 +141,19 @@ def _records(folder: Path) -> Iterator[JobRecord]:
             continue
         if re.fullmatch(r"[0-9a-f]{16}", record.id) and path == _path(folder, record.id):
             yield record
+
+
+def _with_paths(value: Any, change: Callable[[str], str]) -> Any:
+    """The value with every text in it changed; only what is a path is anything else afterwards."""
+    match value:
+        case dict():
+            return {key: _with_paths(item, change) for key, item in value.items()}
+        case list() | tuple():
+            return [_with_paths(item, change) for item in value]
+        case str() | os.PathLike():
+            return change(os.fspath(value))
+        case _:
+            return value
 
 
 def _parse(content: Any) -> JobRecord:

@@ -40,7 +40,7 @@ class ModelService:
         endpoints: Callable[[], Endpoints] = find_endpoints,
         machine: Callable[[], Machine] = look_at_machine,
     ) -> None:
-        """Raises DataFolderNotWritable."""
+        """Raises DataFolderError."""
         self.home = home
         self.endpoints = endpoints
         self.machine = machine

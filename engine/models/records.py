@@ -1,8 +1,8 @@
 """What is remembered of model files, beside what their headers say: where they come from, their hashes.
 
-One JSON object in the data folder, by path; nothing is ever written into a model. A record belongs to a file
-of one size and modification time. When a file is gone and another one of the same size and time has turned
-up, it was renamed or moved, and its record follows it.
+One JSON object in the data folder, by path (see `kept_paths`); nothing is ever written into a model. A record
+belongs to a file of one size and modification time. When a file is gone and another one of the same size and
+time has turned up, it was renamed or moved, and its record follows it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.models.header_summary import HeaderSummary
 from engine.models.json_store import JsonStore
+from engine.models.kept_paths import found_path, kept_path
 from engine.models.places import normal_path
 from engine.models.presence import look_at_path
 from engine.typed_json import JsonMismatch, from_json
@@ -70,14 +71,15 @@ def file_state(parts: Iterable[Path]) -> FileState | None:
 
 
 class Records:
-    """All records, in the file at `path`. Reading and changing raise as JsonStore does."""
+    """All records, in the file at `path` in the data folder. Reading and changing raise as JsonStore does."""
 
     def __init__(self, path: Path) -> None:
         self._store = JsonStore(path)
+        self._data_folder = path.parent.absolute()
 
     def read(self) -> dict[Path, Record]:
         """Every record that can be understood."""
-        return _parse(self._store.read())
+        return self._parse(self._store.read())
 
     def folders(self) -> tuple[Path, ...]:
         """Folders that a person added, in that order."""
@@ -87,10 +89,10 @@ class Records:
         """Record a file that was put there; of the same file it is only kept when it was used."""
 
         def edit(content: dict[str, Any]) -> None:
-            known = _parse(content).get(path)
+            known = self._parse(content).get(path)
             used_at = known.used_at if known is not None and known.fits(state) else None
             record = Record(state.size_bytes, state.mtime_ns, used_at=used_at)
-            _models(content)[str(path)] = asdict(replace(record, **fields))
+            self._models(content)[self._key(path)] = asdict(replace(record, **fields))
 
         self._store.change(edit)
 
@@ -98,27 +100,28 @@ class Records:
         """Change some fields of a record; one of another state of the file keeps only its origin."""
 
         def edit(content: dict[str, Any]) -> None:
-            known = _for_state(_parse(content).get(path), state)
-            _models(content)[str(path)] = asdict(replace(known, **changes))
+            known = _for_state(self._parse(content).get(path), state)
+            self._models(content)[self._key(path)] = asdict(replace(known, **changes))
 
         self._store.change(edit)
 
     def drop(self, path: Path) -> None:
         """Forget a file."""
-        self._store.change(lambda content: _models(content).pop(str(path), None))
+        self._store.change(lambda content: self._models(content).pop(self._key(path), None))
 
     def learn(self, moves: Mapping[Path, Path], described: Mapping[Path, Record]) -> None:
         """Carry records from old paths to new ones, and keep the summaries in `described`."""
 
         def edit(content: dict[str, Any]) -> None:
-            models = _models(content)
+            models = self._models(content)
             for old, new in moves.items():
-                if str(old) in models:
-                    models[str(new)] = models.pop(str(old))
-            known = _parse(content)
+                if self._key(old) in models:
+                    models[self._key(new)] = models.pop(self._key(old))
+            known = self._parse(content)
             for path, found in described.items():
                 state = FileState(found.size_bytes, found.mtime_ns)
-                models[str(path)] = asdict(replace(_for_state(known.get(path), state), summary=found.summary))
+                record = replace(_for_state(known.get(path), state), summary=found.summary)
+                models[self._key(path)] = asdict(record)
 
         self._store.change(edit)
 
@@ -140,11 +143,32 @@ class Records:
         def edit(content: dict[str, Any]) -> None:
             others = [path for path in _folders(content) if path != folder]
             content["folders"] = [str(path) for path in others]
-            for path, record in _parse(content).items():
+            for path, record in self._parse(content).items():
                 if not record.is_ours and is_in(path, [folder]) and not is_in(path, [*others, *kept]):
-                    _models(content).pop(str(path), None)
+                    self._models(content).pop(self._key(path), None)
 
         self._store.change(edit)
+
+    def _key(self, path: Path) -> str:
+        return kept_path(str(path), self._data_folder)
+
+    def _parse(self, content: Mapping[str, Any]) -> dict[Path, Record]:
+        models = content.get("models")
+        records = {}
+        for key, value in models.items() if isinstance(models, dict) else ():
+            try:
+                records[Path(found_path(key, self._data_folder))] = from_json(Record, value)
+            except JsonMismatch:
+                continue
+        return records
+
+    def _models(self, content: dict[str, Any]) -> dict[str, Any]:
+        """What is to be changed, every path in it as it is kept today."""
+        models = content.get("models")
+        known = models if isinstance(models, dict) else {}
+        kept = {kept_path(key, self._data_folder): value for key, value in known.items()}
+        content["models"] = kept
+        return kept
 
 
 def moved_files(records: Mapping[Path, Record], found: Mapping[Path, FileState]) -> dict[Path, Path]:
@@ -175,24 +199,6 @@ def _for_state(record: Record | None, state: FileState) -> Record:
     if record.fits(state):
         return record
     return replace(record, size_bytes=state.size_bytes, mtime_ns=state.mtime_ns, sha256=None, summary=None)
-
-
-def _parse(content: Mapping[str, Any]) -> dict[Path, Record]:
-    models = content.get("models")
-    records = {}
-    for path, value in models.items() if isinstance(models, dict) else ():
-        try:
-            records[Path(path)] = from_json(Record, value)
-        except JsonMismatch:
-            continue
-    return records
-
-
-def _models(content: dict[str, Any]) -> dict[str, Any]:
-    models = content.get("models")
-    if not isinstance(models, dict):
-        models = content["models"] = {}
-    return models
 
 
 def _folders(content: Mapping[str, Any]) -> tuple[Path, ...]:
