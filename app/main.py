@@ -25,6 +25,7 @@ from app.views.context import APP_TITLE
 from app.views.shell import Shell, Surroundings
 from app.views.theme import apply_theme
 from app.views.window import WindowFrame
+from engine.installation import is_phone
 
 _LOG_BYTES = 1_000_000
 _LOGS_KEPT = 3
@@ -57,7 +58,7 @@ class App:
         page.title = APP_TITLE
         page.padding = 0
         apply_theme(page, self._service.settings.settings)
-        if not page.web:
+        if not page.web and not is_phone():
             WindowFrame(page, self._service.settings, self.close).apply()
 
     async def open_page(self, page: ft.Page) -> None:
@@ -84,6 +85,25 @@ class App:
     def on_quit(self, quit_app: Callable[[], None]) -> None:
         """Be told how to end the program."""
         self._quit = quit_app
+
+    def keep_drafts(self) -> None:
+        """Bring what is typed on all pages to disk now."""
+        for shell in self._shells:
+            shell.keep_draft()
+
+    def went_away(self) -> None:
+        """Nobody looks at the app any more, as phones tell. Waits for the disk."""
+        self._models.went_away()
+        self._service.went_away()
+
+    def came_back(self) -> None:
+        """Somebody looks at it again."""
+        self._service.came_back()
+        self._models.came_back()
+
+    def go_back(self) -> bool:
+        """One step back on the newest page; False where there is none."""
+        return bool(self._shells) and self._shells[-1].go_back()
 
     def close(self) -> None:
         """Pause long work, save what is running and stop the engine; once is enough."""

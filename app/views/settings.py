@@ -196,13 +196,15 @@ class SettingsView(ft.Container):
         t, guard = self._context.t, self._context.guard
         buttons: list[ft.Control] = [
             ft.OutlinedButton(
-                t("settings.shortcuts"), icon=ft.Icons.KEYBOARD_OUTLINED, on_click=guard(self._on_shortcuts)
-            ),
-            ft.OutlinedButton(
                 t("settings.reset"), icon=ft.Icons.SETTINGS_BACKUP_RESTORE, on_click=guard(self._ask_reset)
             ),
         ]
-        if self._context.is_web:
+        if not self._context.is_phone:
+            shortcuts = ft.OutlinedButton(
+                t("settings.shortcuts"), icon=ft.Icons.KEYBOARD_OUTLINED, on_click=guard(self._on_shortcuts)
+            )
+            buttons.insert(0, shortcuts)
+        if self._context.is_web and not self._context.is_phone:
             buttons.append(
                 ft.OutlinedButton(
                     t("settings.quit"), icon=ft.Icons.POWER_SETTINGS_NEW, on_click=guard(self._on_quit)

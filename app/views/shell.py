@@ -116,6 +116,20 @@ class Shell:
         ):
             self._rebuild()
 
+    def keep_draft(self) -> None:
+        """Bring what is typed to disk now: the page may never be heard of again."""
+        self._chat.keep_draft()
+
+    def go_back(self) -> bool:
+        """One step back, as a phone's own button and gesture mean it; False where there is none."""
+        if self._scrim.visible:
+            self.toggle_sidebar()
+        elif self._open_again is not None:
+            self._close_screen()
+        else:
+            return False
+        return True
+
     def say(self, text: str) -> None:
         """A sentence in a snack bar."""
         self._context.notify(text)
@@ -133,13 +147,14 @@ class Shell:
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
-        self._chat = ChatView(self._context, carried)
+        self._chat = ChatView(self._context, carried or Carried(new_draft=self._settings.new_draft))
         self._models_view: ModelsView | None = None
         self._convert_view: ConvertView | None = None
         self._work = WorkWatch(self._context, self._shows_ending)
         self._screen = ft.Container(self._chat, expand=True)
         self._content = ft.Container(
-            ft.Column([self._screen, self._work.strip], spacing=0),
+            # Notches, status bars and what else a system draws over an app.
+            ft.SafeArea(ft.Column([self._screen, self._work.strip], spacing=0), expand=True),
             left=0,
             top=0,
             right=0,
