@@ -32,6 +32,8 @@ _HERE = (ft.AppLifecycleState.SHOW, ft.AppLifecycleState.RESUME)
 # Shorter than the time that iOS leaves an app after it was hidden; longer than a glance at a notification.
 _GLANCE_S = 3.0
 
+_SAID_NOTHING = (RuntimeError, TimeoutError, TypeError, ValueError, LookupError)
+
 _log = logging.getLogger(__name__)
 
 
@@ -107,8 +109,12 @@ def language_of(preferred: Sequence[str]) -> Language:
 
 
 async def _languages(page: ft.Page) -> list[str]:
-    """The languages that the person set in the system, the best first; none where the client is silent."""
-    info = await page.get_device_info()
+    """The languages that the person set in the system, the best first; none where the client does not say."""
+    try:
+        info = await page.get_device_info()
+    except _SAID_NOTHING:  # what it tells of a device is read field by field, and devices differ
+        _log.warning("the system's languages are not known", exc_info=True)
+        return []
     return [locale.language_code for locale in info.locales] if info is not None else []
 
 

@@ -103,6 +103,21 @@ def test_it_speaks_the_first_of_a_persons_languages_that_it_knows(
     assert language_of(preferred) == expected
 
 
+def test_a_client_that_says_nothing_of_its_device_shows_the_app_anyway(
+    tmp_path: Path, app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = FakePage("zh")
+
+    async def silence() -> Any:
+        raise TimeoutError
+
+    monkeypatch.setattr(page, "get_device_info", silence)
+
+    asyncio.run(Phone(Home(tmp_path)).show(cast(ft.Page, page)))
+
+    assert app.told[-1] == "open_page"
+
+
 def test_what_is_typed_is_kept_at_once_and_the_rest_after_a_glance(tmp_path: Path, app: FakeApp) -> None:
     async def scene(_phone: Phone, page: FakePage) -> None:
         page.become(ft.AppLifecycleState.INACTIVE)
