@@ -160,6 +160,25 @@ class App:
         for shell in self._pages.shells:
             shell.say_saved(path)
 
+    def keep_drafts(self) -> None:
+        """Bring what is typed on all pages to disk now."""
+        for shell in self._pages.shells:
+            shell.keep_draft()
+
+    def went_away(self) -> None:
+        """Nobody looks at the app any more, as phones tell. Waits for the disk."""
+        self._models.went_away()
+        self._service.went_away()
+
+    def came_back(self) -> None:
+        """Somebody looks at it again."""
+        self._service.came_back()
+        self._models.came_back()
+
+    def go_back(self) -> bool:
+        """One step back on the newest page; False where there is none."""
+        return bool(self._pages.shells) and self._pages.shells[-1].go_back()
+
     def close(self) -> None:
         """Pause long work, save what is running and stop the engine; once is enough."""
         self._models.close()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +58,8 @@ def program_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _run(command: str | list[str], environ: Mapping[str, str]) -> bool:
     """Whether the program took it; explorer's exit code says nothing, and one that stays has taken it."""
+    import subprocess  # here, because phones have none
+
     is_explorer = isinstance(command, str)
     program = "explorer" if isinstance(command, str) else command[0]
     if shutil.which(program, path=environ.get("PATH")) is None:

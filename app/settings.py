@@ -54,9 +54,10 @@ class WindowPlace:
 class Settings:
     """All settings. `system` follows the operating system.
 
-    font_scale: 0.7 to 2.0. last_conversation: its id in the history. default_model: a model's key (see
-    `app.chat.choices`); None is the demo. model_sampling: what the person set for single models, by
-    their keys; general_sampling: for all models without an entry there, which only older versions could set.
+    font_scale: 0.7 to 2.0. last_conversation: its id in the history. new_draft: what is typed for a
+    conversation that does not exist yet. default_model: a model's key (see `app.chat.choices`); None is the
+    demo. model_sampling: what the person set for single models, by their keys; general_sampling: for all
+    models without an entry there, which only older versions could set.
     prompt_formats: the formats chosen for some, or the paths of templates. show_statistics: numbers under
     answers without being asked. load: how models are loaded.
     """
@@ -68,6 +69,7 @@ class Settings:
     sidebar_open: bool = True
     sidebar_width: int = 280
     last_conversation: int | None = None
+    new_draft: str = ""
     default_model: str | None = None
     persona: str = "assistant"
     model_sampling: Mapping[str, PartialSampling] = field(default_factory=dict)
@@ -142,9 +144,13 @@ class SettingsStore:
         return self._change(change)
 
     def reset(self) -> Settings:
-        """Go back to the defaults, but for the window and the last conversation. Raises SettingsNotSaved."""
+        """Go back to the defaults, but for the window, the last conversation and a draft. Raises
+        SettingsNotSaved.
+        """
         kept = self.settings
-        defaults = Settings(window=kept.window, last_conversation=kept.last_conversation)
+        defaults = Settings(
+            window=kept.window, last_conversation=kept.last_conversation, new_draft=kept.new_draft
+        )
         return self.update(**{item.name: getattr(defaults, item.name) for item in fields(defaults)})
 
     def _change(self, change: Callable[[Settings], Settings]) -> Settings:

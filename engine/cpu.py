@@ -6,14 +6,13 @@ at each step. Knows operating systems, nothing about models.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine import cgroup
+from engine import cgroup, darwin
 
 _SYSFS = Path("/sys/devices")
 _BIG_CORE_CAPACITY = 0.6  # of the fastest core's `cpu_capacity`: big and middle cores of a phone
@@ -76,13 +75,7 @@ def _parse_cpu_list(text: str) -> Iterable[int]:
 
 
 def _darwin_cores() -> int | None:
-    for name in (b"hw.perflevel0.physicalcpu", b"hw.physicalcpu"):
-        value, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
-        sysctl = ctypes.CDLL(None).sysctlbyname
-        failed = sysctl(name, ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0))
-        if not failed and value.value:
-            return value.value
-    return None
+    return darwin.sysctl("hw.perflevel0.physicalcpu") or darwin.sysctl("hw.physicalcpu")
 
 
 def _psutil_cores() -> int | None:

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import cgroup
+from engine import cgroup, darwin
 from engine.errors import NotEnoughMemory
 from engine.gguf_header import GgufHeader, TensorInfo
+from engine.installation import is_phone
 from engine.model_shape import ModelShape
 
 _F16_BYTES = 2
@@ -25,6 +26,7 @@ _CONTEXT_STEP = 256  # llama.cpp rounds contexts up to this
 _SMALLEST_CONTEXT = 512
 _COMFORTABLE_CONTEXT = 1024
 _MAX_DEFAULT_CONTEXT = 4096
+_MAX_DEFAULT_ON_PHONES = 2048
 _FIXED_BYTES = 8 << 20  # graphs, buffers for one operation
 _RESERVED_BYTES = 24 << 20  # thread stacks and heaps, asked for but hardly touched
 _BYTES_PER_TOKEN = 170  # text and hash tables of llama.cpp's vocabulary
@@ -147,10 +149,11 @@ def largest_context(
 
 
 def default_context(model: Footprint, available: int | None) -> int:
-    """The context to load with if nobody chose one: what the model was trained with, at most 4,096, less
-    where `available` bytes (None: unknown) do not hold that, but not below 1,024 for it.
+    """The context to load with if nobody chose one: what the model was trained with, at most 4,096 (on phones
+    2,048), less where `available` bytes (None: unknown) do not hold that, but not below 1,024 for it.
     """
-    wanted = min(model.shape.trained_context_tokens, _MAX_DEFAULT_CONTEXT)
+    most = _MAX_DEFAULT_ON_PHONES if is_phone() else _MAX_DEFAULT_CONTEXT
+    wanted = min(model.shape.trained_context_tokens, most)
     if available is None:
         return wanted
     return min(wanted, max(largest_context(model, available) or 0, _COMFORTABLE_CONTEXT))
@@ -205,11 +208,10 @@ def _repacked_bytes(tensors: Iterable[TensorInfo], has_output: bool) -> int:
 
 def total_bytes() -> int | None:
     """All of this machine's memory; None where nothing tells."""
-    try:
-        import psutil
-    except ImportError:  # phones
-        kilobytes = cgroup.number_after("MemTotal:", _MEMINFO)
-        return kilobytes * 1024 if kilobytes is not None else None
+    if is_phone():
+        return _meminfo("MemTotal:") or darwin.sysctl("hw.memsize")
+    import psutil
+
     return int(psutil.virtual_memory().total)
 
 
@@ -220,12 +222,16 @@ def available_bytes() -> int | None:
 
 
 def _system_available() -> int | None:
-    try:
-        import psutil
-    except ImportError:  # phones
-        kilobytes = cgroup.number_after("MemAvailable:", _MEMINFO)
-        return kilobytes * 1024 if kilobytes is not None else None
+    if is_phone():
+        return _meminfo("MemAvailable:") or darwin.available_memory()
+    import psutil
+
     return int(psutil.virtual_memory().available)
+
+
+def _meminfo(name: str) -> int | None:
+    kilobytes = cgroup.number_after(name, _MEMINFO)
+    return kilobytes * 1024 if kilobytes is not None else None
 
 
 def peak_rss_bytes() -> int:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from engine.installation import is_bundled
+from engine.installation import is_bundled, is_phone
 
 _FLAG = "--chatbelle-engine-worker"
 _PATH_VARIABLE = "CHATBELLE_WORKER_PATH"
@@ -39,8 +39,7 @@ def worker_environment() -> dict[str, str]:
 
 def can_start_workers() -> bool:
     """Whether this system has processes for it: phones and browsers don't, nor does an embedded Python."""
-    platform = os.environ.get("FLET_PLATFORM", sys.platform).lower()
-    return bool(sys.executable) and platform not in ("android", "ios", "emscripten", "wasi")
+    return bool(sys.executable) and not is_phone() and sys.platform not in ("emscripten", "wasi")
 
 
 def serve_if_worker(arguments: Sequence[str]) -> None:

@@ -55,6 +55,8 @@ class EngineHost:
         self._state = EngineState()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._closed = threading.Event()
+        self._resting = threading.Event()  # wanted: the model may still be at work
+        self._has_rested = False
 
     @property
     def state(self) -> EngineState:
@@ -129,6 +131,17 @@ class EngineHost:
         self._loaded = None
         self.change(phase="failed", info=None, error=error)
 
+    def rest(self) -> None:
+        """Give the model's memory back once what is asked is answered, unless `wake` comes first."""
+        self._resting.set()
+        self.submit(self._rest)
+
+    def wake(self) -> bool:
+        """End the rest; whether a model gave its memory back meanwhile."""
+        self._resting.clear()
+        has_rested, self._has_rested = self._has_rested, False
+        return has_rested
+
     def cancel(self) -> None:
         """End the running answer; from any thread."""
         if self._backend is not None:
@@ -146,6 +159,13 @@ class EngineHost:
             ending = threading.Thread(target=end, name="engine-end", daemon=True)
             ending.start()
             ending.join(_CLOSE_PATIENCE_S)
+
+    def _rest(self) -> None:
+        if self._resting.is_set() and self._loaded is not None:
+            self._unload()
+            self._loaded, self._has_rested = None, True
+            _log.info("the model gave its memory back")
+            self.change(phase="idle", info=None)
 
     def _unload(self) -> None:
         if self._backend is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from app.chat.choices import DEMO, ModelChoice, find_choice, find_key, list_choi
 from app.chat.engine_host import EngineHost
 from app.chat.events import ChatEvent, EngineChanged, EngineState, PathChanged, Problem
 from app.chat.paths import context_use, remembered_from
-from app.history.errors import ConversationMissing
+from app.history.errors import BackupFailed, ConversationMissing
 from app.history.records import Overrides, PathMessage, Status
 from app.history.store import HistoryStore
 from app.home import Home
@@ -147,6 +148,19 @@ class ChatService:
         until another one is used, and is not stored.
         """
         self._answering.load(ignore_memory=ignore_memory)
+
+    def went_away(self) -> None:
+        """Nobody looks, and the system may end this process: give memory back after the answers under way,
+        and back up the history if that is due. Waits for the disk.
+        """
+        self._host.rest()
+        with suppress(BackupFailed):  # the next occasion is as good
+            self.history.backups.make_if_due()
+
+    def came_back(self) -> None:
+        """Somebody looks again: have the model ready that was."""
+        if self._host.wake():
+            self.load()
 
     # Conversations
 

@@ -15,18 +15,25 @@ from app.settings_file import SettingsError
 from convert.errors import ConvertError
 from convert.i18n import Catalog, Language, size_text
 from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
+from engine.installation import is_phone
 
 ExpectedError = EngineError | ConvertError | AppError | HistoryError | SettingsError
 EXPECTED_ERRORS = (EngineError, ConvertError, AppError, HistoryError, SettingsError)
 
 
+# What a phone is not called by those who hold it.
+_ON_PHONES = {
+    "device.own_computer": "device.phone",
+    "device.this_computer": "device.phone",
+    "device.this_machine": "device.phone",
+}
 _NO_BREAK_SPACE = "\u00a0"
 
 
 @cache
 def catalog(joint: str = " ") -> Catalog:
     """The texts of the front ends; `joint` stands between a number of bytes and its unit."""
-    return Catalog("app.i18n", joint)
+    return Catalog("app.i18n", joint, _ON_PHONES if is_phone() else {})
 
 
 @cache

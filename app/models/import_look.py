@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.models.importing import is_gguf
 from engine.errors import EngineError
+from engine.installation import is_phone
 from engine.models.adding import How
 from engine.models.header_summary import summarize
 from engine.models.library import Library
@@ -20,9 +21,9 @@ from engine.models.places import FoundModel, find_parts, nearest_folder
 @dataclass(frozen=True, slots=True)
 class ImportLook:
     """size_bytes: of all files of a GGUF. can_copy: the models folder's disk has room for it, as far as is
-    known. can_link: it is on that disk, so that a second name is possible. is_known: it is among the models
-    already. free_bytes: of that disk; too restless to make one look another. problem: why what is or calls
-    itself a GGUF can't be imported.
+    known. can_link: it is on that disk, so that a second name is possible. can_stay: nobody but the person
+    takes it away. is_known: it is among the models already. free_bytes: of that disk; too restless to make
+    one look another. problem: why what is or calls itself a GGUF can't be imported.
     """
 
     path: Path
@@ -31,17 +32,19 @@ class ImportLook:
     size_bytes: int = 0
     can_copy: bool = True
     can_link: bool = False
+    can_stay: bool = True
     is_known: bool = False
     free_bytes: int | None = field(default=None, compare=False)
     problem: EngineError | None = None
 
     def can(self, way: How) -> bool:
         """Whether a GGUF can be added in this way."""
-        return {"copy": self.can_copy, "link": self.can_link, "in-place": True}[way]
+        return {"copy": self.can_copy, "link": self.can_link, "in-place": self.can_stay}[way]
 
     def possible(self, wished: How) -> How:
-        """The wished way, else another one that takes no more room."""
-        return wished if self.can(wished) else "link" if self.can_link else "in-place"
+        """The wished way, else another one that takes no more room, else a copy."""
+        ways: tuple[How, ...] = (wished, "link", "in-place")
+        return next((way for way in ways if self.can(way)), "copy")
 
 
 def look_at_import(path: Path, library: Library) -> ImportLook:
@@ -65,7 +68,17 @@ def look_at_import(path: Path, library: Library) -> ImportLook:
     free_bytes = library.free_bytes()
     can_copy = free_bytes is None or size_bytes <= free_bytes
     is_known = library.look().of_file(path) is not None
-    return ImportLook(path, True, True, size_bytes, can_copy, can_link, is_known, free_bytes)
+    return ImportLook(
+        path,
+        exists=True,
+        is_gguf=True,
+        size_bytes=size_bytes,
+        can_copy=can_copy,
+        can_link=can_link,
+        can_stay=not is_phone(),  # what is chosen there lies in a cache
+        is_known=is_known,
+        free_bytes=free_bytes,
+    )
 
 
 def _problem(found: FoundModel) -> EngineError | None:

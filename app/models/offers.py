@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convert.recipes import AUTO, DEFAULT_TARGET
+from engine.installation import is_phone
 from engine.models.catalog import Architecture, Catalog, CatalogFile, CatalogModel
 from engine.models.fit import QUANTIZATIONS, Fit, Verdict, choose, judge, judge_best
 from engine.models.machine import Machine
@@ -111,8 +112,14 @@ def make_offer(model: CatalogModel, catalog: Catalog, machine: Machine) -> Offer
 
 
 def recommend(offers: Iterable[Offer]) -> Offer | None:
-    """The best-ranked model that fits and needs nothing that a person must find first."""
+    """The best-ranked model that fits and needs nothing that a person must find first; on phones one that
+    also needs no conversion (gigabytes over the air, an hour of heat), and rather one that is not slow.
+    """
     possible = [offer for offer in offers if offer.fits and not offer.model.needs]
+    if is_phone():
+        possible = [offer for offer in possible if offer.model.form == "gguf"]
+        quick = [offer for offer in possible if offer.fit is not None and offer.fit.verdict is Verdict.WELL]
+        possible = quick or possible
     ranked = [(offer.model.rank, offer) for offer in possible if offer.model.rank is not None]
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 

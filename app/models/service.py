@@ -22,12 +22,14 @@ from app.models.getting import plan_get
 from app.models.importing import ImportWish
 from app.models.jobs import Job, Jobs
 from engine.models.endpoints import Endpoints, find_endpoints
+from engine.models.fetch_errors import HubTooBusy, Offline, SourcesFailed
 from engine.models.hub import Repository, SearchResult, resolve, search
 from engine.models.listing import Listing, LocalModel
 from engine.models.machine import Machine, look_at_machine
 from engine.models.network import WhyOffline, why_offline
 
 _LOOK_S = 0.5
+_LOST_NETWORK = (Offline, HubTooBusy, SourcesFailed)
 
 
 class ModelService:
@@ -47,6 +49,7 @@ class ModelService:
         self.library = open_library(home)
         self.catalog = load_catalog()
         self.entries = open_entries(home)
+        self._under_way: tuple[str, ...] = ()
         self._listeners: Listeners[ModelEvent] = Listeners()
         self.jobs = Jobs(home.make(home.jobs), self._carry_out, self._job_changed)
 
@@ -57,6 +60,17 @@ class ModelService:
     def close(self) -> None:
         """Pause what is under way; it goes on when a person says so."""
         self.jobs.close()
+
+    def went_away(self) -> None:
+        """Nobody looks: remember what is under way, which a phone may keep from the network now."""
+        self._under_way = tuple(job.id for job in self.jobs.all if job.is_active)
+
+    def came_back(self) -> None:
+        """Let go on what has lost its network while nobody looked."""
+        under_way, self._under_way = self._under_way, ()
+        for job in filter(None, map(self.jobs.find, under_way)):
+            if isinstance(job.error, _LOST_NETWORK):
+                self.jobs.resume(job.id)
 
     # On this disk
 

@@ -129,6 +129,12 @@ class ChatView(ft.Container):
         """Put the cursor where one writes."""
         self._context.run(self._focus)
 
+    def keep_draft(self) -> None:
+        """Bring what is typed to disk without waiting for a pause."""
+        unsaved = self._composer.take_unsaved()
+        if unsaved is not None and self._is_loaded:
+            self._keep_draft(unsaved)
+
     def stop(self) -> None:
         """Stop the answer that is made in this conversation."""
         if self._is_answering:
@@ -153,6 +159,7 @@ class ChatView(ft.Container):
             return self._carried
         if self._conversation_id is None:
             self._new_draft = self._composer.text
+            self._context.settings.update(new_draft=self._new_draft)
         elif unsaved is not None:
             self._service.history.conversations.set_draft(self._conversation_id, unsaved)
         return Carried(
@@ -212,7 +219,7 @@ class ChatView(ft.Container):
             self._composer.set_text(with_draft(draft, self._composer.text))
         self._show_reading()
         refresh(self)
-        if at_message is None:
+        if at_message is None and not self._context.is_touch:  # there a keyboard would cover the messages
             await self._focus()
 
     def _take_place(self, at_message: int | None) -> Place | None:
@@ -223,11 +230,11 @@ class ChatView(ft.Container):
 
     async def _leave(self) -> None:
         """Keep what is typed in the conversation that is left."""
+        unsaved = self._composer.take_unsaved()
         if self._conversation_id is None:
             self._new_draft = self._composer.text
-            self._composer.take_unsaved()
+            await self._save_new_draft(self._new_draft)
             return
-        unsaved = self._composer.take_unsaved()
         if unsaved is not None:
             await self._save_draft(self._conversation_id, unsaved)
 
@@ -381,6 +388,7 @@ class ChatView(ft.Container):
             self._n_loads += 1
             self._reading = Reading(conversation)
             self._new_draft = ""
+            await self._save_new_draft("")
             self._behaviour.forget_new()
             await self._context.in_thread(self._service.send, conversation.id, text)
             self._context.open_conversation(conversation.id)
@@ -411,8 +419,12 @@ class ChatView(ft.Container):
     def _keep_draft(self, text: str) -> None:
         if self._conversation_id is None:
             self._new_draft = text
+            self._context.run(self._save_new_draft, text)
         else:
             self._context.run(self._save_draft, self._conversation_id, text)
+
+    async def _save_new_draft(self, text: str) -> None:
+        await self._context.in_thread(self._context.settings.update, new_draft=text)
 
     async def _save_draft(self, conversation_id: int, text: str) -> None:
         await self._context.in_thread(self._service.history.conversations.set_draft, conversation_id, text)

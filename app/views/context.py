@@ -27,6 +27,7 @@ import flet as ft
 
 from app.i18n import EXPECTED_ERRORS, Texts
 from convert.i18n import Language
+from engine.installation import is_phone
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
@@ -44,6 +45,7 @@ _NOTICE_WIDTH = 560
 _NOTICE_BOTTOM = 140
 _NOTICE_MS = 5_000
 _NOTICE_WITH_ACTION_MS = 10_000
+_TOUCH = (ft.PagePlatform.ANDROID, ft.PagePlatform.IOS, ft.PagePlatform.ANDROID_TV)
 _SESSION_CLOSED = "Session closed"  # Flet has no class for it
 _log = logging.getLogger(__name__)
 
@@ -111,6 +113,16 @@ class ViewContext:
     def settings(self) -> SettingsStore:
         """What the person set: `settings.settings` to read, `settings.update(...)` in a thread to change."""
         return self.service.settings
+
+    @property
+    def is_phone(self) -> bool:
+        """Whether this is an app of a phone: it sees its own files and those that the system hands it."""
+        return is_phone()
+
+    @property
+    def is_touch(self) -> bool:
+        """Whether fingers are what it is used with: they need larger buttons, and hover over nothing."""
+        return self.page.platform in _TOUCH
 
     @property
     def is_narrow(self) -> bool:

@@ -196,12 +196,14 @@ class SettingsView(ft.Container):
         t, guard = self._context.t, self._context.guard
         buttons: list[ft.Control] = [
             ft.OutlinedButton(
-                t("settings.shortcuts"), icon=ft.Icons.KEYBOARD_OUTLINED, on_click=guard(self._on_shortcuts)
-            ),
-            ft.OutlinedButton(
                 t("settings.reset"), icon=ft.Icons.SETTINGS_BACKUP_RESTORE, on_click=guard(self._ask_reset)
             ),
         ]
+        if not self._context.is_phone:
+            shortcuts = ft.OutlinedButton(
+                t("settings.shortcuts"), icon=ft.Icons.KEYBOARD_OUTLINED, on_click=guard(self._on_shortcuts)
+            )
+            buttons.insert(0, shortcuts)
         if self._context.in_browser:
             buttons.append(
                 ft.OutlinedButton(

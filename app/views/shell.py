@@ -36,6 +36,7 @@ from app.views.settings import SettingsView
 from app.views.theme import apply_theme
 from app.views.work_watch import WorkWatch
 from convert.i18n import Language
+from engine.installation import is_phone
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
@@ -128,6 +129,20 @@ class Shell:
         ):
             self._rebuild()
 
+    def keep_draft(self) -> None:
+        """Bring what is typed to disk now: the page may never be heard of again."""
+        self._chat.keep_draft()
+
+    def go_back(self) -> bool:
+        """One step back, as a phone's own button and gesture mean it; False where there is none."""
+        if self._scrim.visible:
+            self.toggle_sidebar()
+        elif self._open_again is not None:
+            self._close_screen()
+        else:
+            return False
+        return True
+
     def say(self, text: str) -> None:
         """A sentence in a snack bar."""
         self._context.notify(text)
@@ -165,18 +180,19 @@ class Shell:
             self._around.models,
             WindowTexts(self._language()),
             self,
-            in_browser=bool(self._page.web) and not self._around.in_window,
+            in_browser=bool(self._page.web) and not self._around.in_window and not is_phone(),
             on_title=self._around.on_title,
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
         self._sidebar.left = self._sidebar.top = self._sidebar.bottom = 0
-        self._chat = ChatView(self._context, carried)
+        self._chat = ChatView(self._context, carried or Carried(new_draft=self._settings.new_draft))
         self._models_view: ModelsView | None = None
         self._convert_view: ConvertView | None = None
         self._work = WorkWatch(self._context, self._shows_ending)
         self._screen = ft.Container(self._chat, expand=True)
         self._content = ft.Container(
-            ft.Column([self._screen, self._work.strip], spacing=0),
+            # Notches, status bars and what else a system draws over an app.
+            ft.SafeArea(ft.Column([self._screen, self._work.strip], spacing=0), expand=True),
             left=0,
             top=0,
             right=0,

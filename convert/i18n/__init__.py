@@ -12,7 +12,6 @@ import locale
 import os
 import shlex
 import string
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -24,6 +23,7 @@ from engine.installation import is_bundled
 
 Language = Literal["zh-CN", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
+_NOTHING: Mapping[str, str] = {}
 _UNITS = ("B", "kB", "MB", "GB")
 
 
@@ -44,13 +44,15 @@ class _Formatter(string.Formatter):
 
 
 class Catalog:
-    """The texts of one package in both languages; `joint` stands between a number of bytes and its unit."""
+    """The texts of one package in both languages; `joint` stands between a number of bytes and its unit.
 
-    def __init__(self, package: str, joint: str = " ") -> None:
+    instead: keys of words in all texts, and of the words that take their places.
+    """
+
+    def __init__(self, package: str, joint: str = " ", instead: Mapping[str, str] = _NOTHING) -> None:
         self._formatter = _Formatter(joint)
         self._texts: dict[Language, Mapping[str, str]] = {
-            language: json.loads(files(package).joinpath(f"{language}.json").read_text(encoding="utf-8"))
-            for language in LANGUAGES
+            language: _read(package, language, instead) for language in LANGUAGES
         }
 
     def keys(self, language: Language) -> frozenset[str]:
@@ -84,6 +86,15 @@ class Catalog:
         return self.text(key, language, **values)
 
 
+def _read(package: str, language: Language, instead: Mapping[str, str]) -> Mapping[str, str]:
+    text = files(package).joinpath(f"{language}.json").read_text(encoding="utf-8")
+    read: dict[str, str] = json.loads(text)
+    for word, other in instead.items():
+        text = text.replace(read[word], read[other])
+    replaced: dict[str, str] = json.loads(text)
+    return replaced
+
+
 def size_text(size_bytes: int, joint: str = " ") -> str:
     """Bytes as people read them, in decimal units: `4.68 GB`; `joint` stands before the unit."""
     value = float(size_bytes)
@@ -104,7 +115,11 @@ def share_text(done_bytes: int, total_bytes: int, joint: str = " ") -> str:
 
 def _quoted(word: str) -> str:
     """As the system's usual shell takes it for one word."""
-    return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
+    if sys.platform == "win32":
+        import subprocess
+
+        return subprocess.list2cmdline([word])
+    return shlex.quote(word)
 
 
 def system_language() -> Language:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.installation import is_phone
 from engine.models.errors import ModelNotAdded, ModelNotReadable
 from engine.models.file_lock import lock_file
 from engine.models.free_names import renamed, unlike_names
@@ -186,10 +187,13 @@ class _Placing:
         self.sha256 = joined_hash(digests)
 
     def link(self) -> None:
-        """Give every file a second name."""
+        """Give every file a second name; on a phone, where apps can't, this one instead of its own: what a
+        person chose there is a copy that the system made for this app.
+        """
+        take = os.rename if is_phone() else os.link
         for part, target in self._targets.items():
             try:
-                os.link(part, self._partial(part))
+                take(part, self._partial(part))
             except OSError as error:
                 raise ModelNotAdded(target, error.strerror or str(error)) from error
 

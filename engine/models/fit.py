@@ -72,7 +72,8 @@ def judge(model: Footprint, machine: Machine, context_tokens: int | None = None)
 
 
 def default_context(model: Footprint, machine: Machine) -> int:
-    """The context to load with: what the model was trained with, at most 4,096, less where that would swap.
+    """The context to load with: what the model was trained with, at most 4,096 (on phones 2,048), less where
+    that would swap.
 
     Never below 1,024 for lack of memory: `judge` then says that it does not fit.
     """

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from engine.cpu import performance_cores
+from engine.installation import is_phone
 from engine.memory import available_bytes, total_bytes
 
 _GB = 1_000_000_000
@@ -51,10 +52,10 @@ def look_at_machine() -> Machine:
 
 
 def _kind() -> str:
+    if is_phone():
+        return "phone"
     is_arm = platform.machine().lower() in ("arm64", "aarch64")
-    if sys.platform == "darwin" and is_arm:
-        return "apple"
-    return "phone" if sys.platform in ("ios", "android") else "desktop"
+    return "apple" if sys.platform == "darwin" and is_arm else "desktop"
 
 
 def _unified_limit(total: int) -> int:

@@ -94,6 +94,15 @@ def api() -> Any:
     return module
 
 
+def library() -> ctypes.CDLL:
+    """libllama as `api` opened it, through which ggml's functions are reached as well. Raises like `api`.
+
+    On phones their libraries have no paths: Android keeps them in the app's archive, iOS in frameworks.
+    """
+    opened: ctypes.CDLL = api()._lib  # noqa: SLF001 (the binding has no other name for it)
+    return opened
+
+
 @functools.cache
 def _log_callback(module: Any) -> Any:
     """Cached for ever: llama.cpp keeps the pointer, so the callback must not be collected."""

@@ -1,6 +1,7 @@
 """ggml's quantization kernels, from the very library that llama-cpp-python installs.
 
-The library is opened by ctypes on first use. ctypes lets go of the GIL during a call, so threads scale.
+The library is opened by ctypes on first use; phones have no such file, but the engine in the same process,
+whose libraries serve as well. ctypes lets go of the GIL during a call, so threads scale.
 Nothing here knows tensors, files or which type a weight should have.
 """
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import NativeLibraryMissing
+from engine.installation import is_phone
+from engine.native import binding
 from engine.native.libraries import library_path, open_library
 
 _LIBRARY = "ggml-base"
@@ -133,6 +136,10 @@ def _checked_matrix(
 
 @cache
 def _library() -> ctypes.CDLL:
+    if is_phone():
+        library = binding.library()
+        _declare(library)
+        return library
     path = library_path(_LIBRARY)
     library = open_library(path)
     try:

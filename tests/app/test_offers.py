@@ -222,3 +222,23 @@ def test_a_full_disk_is_told_with_its_numbers() -> None:
     assert "6.00 GB" in disk_sentence(option, 6 * GB, texts)
     assert disk_sentence(option, None, texts) == ""
     assert disk_sentence(Option(""), GB, texts) == ""
+
+
+@pytest.mark.parametrize(
+    ("total_gb", "available_gb", "expected"),
+    [(3, 1.2, "minicpm5-1b"), (4, 1.8, "minicpm5-1b"), (4, 2.6, "qwen3-1.7b"), (16, 9, "qwen3-4b")],
+)
+def test_a_phone_is_offered_what_fits_it_and_needs_no_conversion(
+    total_gb: float, available_gb: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLET_PLATFORM", "android")
+    machine = Machine(int(total_gb * GB), int(available_gb * GB), 4, None, 20 * GB)
+
+    offer = recommend(make_offers(CATALOG, machine))
+
+    assert offer is not None
+    assert offer.model.id == expected
+    assert offer.fit is not None
+    assert offer.fit.verdict is Verdict.WELL
+    assert offer.fit.context_tokens == 2048
+    assert offer.fit.need.total <= available_gb * GB

@@ -177,11 +177,11 @@ def test_who_only_reads_leaves_a_damaged_file_where_it_is(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 1
 
 
-def test_reset_keeps_the_window(folder: Path) -> None:
+def test_reset_keeps_the_window_and_what_is_typed(folder: Path) -> None:
     store = SettingsStore(folder)
-    store.update(theme="dark", window=WindowPlace(640, 480), last_conversation=5)
+    store.update(theme="dark", window=WindowPlace(640, 480), last_conversation=5, new_draft="写到一半")
 
-    assert store.reset() == Settings(window=WindowPlace(640, 480), last_conversation=5)
+    assert store.reset() == Settings(window=WindowPlace(640, 480), last_conversation=5, new_draft="写到一半")
 
 
 def test_threads_change_settings_without_losing_any(folder: Path) -> None:

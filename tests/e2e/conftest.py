@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,7 +54,8 @@ def _is_about_networks(name: str) -> bool:
 class Server:
     """`chatbelle gui --web --no-browser` on a data folder; ended by `stop`, `kill` or the fixture.
 
-    hub: the address of the only hub it knows. environ: more variables of its environment.
+    hub: the address of the only hub it knows. environ: more variables of its environment. program: another
+    program instead, which writes its address as well.
     """
 
     def __init__(
@@ -65,21 +66,22 @@ class Server:
         arguments: tuple[str, ...] = (),
         hub: str = NO_HUB,
         environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "app.cli", "gui", "--web", "--no-browser"),
     ) -> None:
         self.home = home
         self.trash = home.parent / "share" / "Trash" / "files"
         locale = "zh_CN.UTF-8" if language == "zh-CN" else "C.UTF-8"
         kept = {name: value for name, value in os.environ.items() if not _is_about_networks(name)}
-        program = {"CHATBELLE_HOME": str(home), "LC_ALL": locale, "PYTHONPATH": str(ROOT)}
-        program |= {"PYTHONIOENCODING": "utf-8", "XDG_DATA_HOME": str(home.parent / "share")}
-        program |= {"HF_ENDPOINT": hub, "CHATBELLE_MIRRORS": "", "HF_HOME": str(home.parent / "hf")}
+        own = {"CHATBELLE_HOME": str(home), "LC_ALL": locale, "PYTHONPATH": str(ROOT)}
+        own |= {"PYTHONIOENCODING": "utf-8", "XDG_DATA_HOME": str(home.parent / "share")}
+        own |= {"HF_ENDPOINT": hub, "CHATBELLE_MIRRORS": "", "HF_HOME": str(home.parent / "hf")}
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "gui", "--web", "--no-browser", *arguments],
+            [sys.executable, *program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            env={**kept, **program, **(environ or {})},
+            env={**kept, **own, **(environ or {})},
             cwd=home.parent,
         )
         self.errors: list[str] = []
@@ -137,11 +139,13 @@ class App:
         return self
 
     def switch_on_semantics(self) -> None:
-        """Flutter builds the tree for screen readers when it is asked to."""
+        """Flutter builds the tree for screen readers when asked to; on phones by a click in the middle."""
         self.page.wait_for_selector("flt-semantics-placeholder", state="attached", timeout=WAIT_S * 1000)
         self.page.evaluate(
-            "document.querySelector('flt-semantics-placeholder')"
-            ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+            "() => { const node = document.querySelector('flt-semantics-placeholder');"
+            " const box = node.getBoundingClientRect();"
+            " const [clientX, clientY] = [box.left + box.width / 2, box.top + box.height / 2];"
+            " node.dispatchEvent(new MouseEvent('click', {bubbles: true, clientX, clientY})) }"
         )
 
     def find(self, identifier: str) -> Any:
@@ -354,13 +358,14 @@ def start(home: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def look(browser: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., App]]:
-    """Open a running program in a new tab."""
+    """Open a running program in a new tab; more options are those of Playwright's `new_context`."""
     apps: list[App] = []
 
-    def look(server: Server, *, width: int = 1280, height: int = 800, scheme: str = "light") -> App:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
-        )
+    def look(
+        server: Server, *, width: int = 1280, height: int = 800, scheme: str = "light", **options: Any
+    ) -> App:
+        size = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True, **options)
         apps.append(App(context.new_page(), server))
         return apps[-1].open()
 

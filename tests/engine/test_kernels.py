@@ -12,6 +12,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
 from engine.errors import NativeLibraryMissing
+from engine.native import kernels
 from engine.native.kernels import (
     GgmlType,
     block_size,
@@ -107,3 +108,17 @@ def test_llama_cpp_and_the_kernels_share_one_library(kernels_first: bool) -> Non
     command = [sys.executable, "-c", script]
     output = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True).stdout
     assert output.split()[-1] == b"1"
+
+
+def test_a_phone_quantizes_with_the_libraries_that_the_engine_has_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = np.linspace(-1, 1, 512, dtype=np.float32).reshape(2, 256)
+    expected = quantize_rows(GgmlType.Q8_0, rows)
+    kernels._library.cache_clear()  # noqa: SLF001 - another way to it from here on
+    monkeypatch.setenv("FLET_PLATFORM", "android")
+    monkeypatch.setattr(kernels, "library_path", lambda: pytest.fail("phones have no such file"))
+    try:
+        np.testing.assert_array_equal(quantize_rows(GgmlType.Q8_0, rows), expected)
+    finally:
+        kernels._library.cache_clear()  # noqa: SLF001

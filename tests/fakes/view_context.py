@@ -27,7 +27,8 @@ class FakeViewContext:
         self.texts = WindowTexts(language)
         self.t = self.texts.text
         self.page = SimpleNamespace(width=1280, web=True, platform=None)
-        self.is_web, self.is_narrow = True, False
+        self.is_web = self.in_browser = True
+        self.is_narrow = self.is_phone = self.is_touch = False
         self.service = SimpleNamespace(state=EngineState())
         self.settings = SimpleNamespace(settings=Settings())
         self.dialogs: list[Any] = []

@@ -34,7 +34,7 @@ class PathField(ft.Column):
         self._on_change = on_change
         self._field = ft.TextField(
             label=label,
-            autofocus=True,
+            autofocus=not context.is_touch,  # there a keyboard would cover half of the dialog
             on_change=context.guard(self._changed),
             on_submit=context.guard(on_submit),
         )

@@ -64,7 +64,7 @@ class SourceField(ft.Column):
         buttons: list[ft.Control] = []
         if files:
             buttons.append(self._button("file", ft.Icons.INSERT_DRIVE_FILE_OUTLINED, prefix))
-        if folders:
+        if folders and not context.is_phone:  # a phone hands over files only
             buttons.append(self._button("folder", ft.Icons.FOLDER_OPEN, prefix))
         rows: list[ft.Control] = [ft.Row([identified(self._field, identifier, expand=True)]), self._problem]
         rows.append(ft.Row(buttons, spacing=UNIT, run_spacing=UNIT, wrap=True))

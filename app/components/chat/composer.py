@@ -19,7 +19,7 @@ from app.views.context import ViewContext
 
 _DRAFT_PAUSE_S = 0.6
 _MAX_LINES = 8
-_TOUCH = (ft.PagePlatform.ANDROID, ft.PagePlatform.IOS)
+_BUTTON, _BUTTON_FOR_FINGERS = 40, 48
 
 
 class Composer(ft.Container):
@@ -44,7 +44,7 @@ class Composer(ft.Container):
         self._on_draft = on_draft
         self._is_answering = False
         self._draft_timer: asyncio.TimerHandle | None = None
-        self._enter = EnterKey(newline_without_key=context.page.platform in _TOUCH)
+        self._enter = EnterKey(newline_without_key=context.is_touch)
         self._forget_keys = context.on_key(self._on_key)
         self._field = self._make_field()
         self._send = self._button(ft.Icons.ARROW_UPWARD, "chat.composer.send", self._send_field, "send")
@@ -138,11 +138,12 @@ class Composer(ft.Container):
     def _button(
         self, icon: ft.IconData, key: str, on_click: Callable[[], object], identifier: str
     ) -> ft.Semantics:
+        size = _BUTTON_FOR_FINGERS if self._context.is_touch else _BUTTON
         button = ft.IconButton(
             icon,
             icon_size=20,
-            width=40,
-            height=40,
+            width=size,
+            height=size,
             bgcolor=ft.Colors.PRIMARY,
             icon_color=ft.Colors.ON_PRIMARY,
             tooltip=self._context.t(key),

@@ -15,16 +15,17 @@ from app.views.context import ViewContext
 
 # Not 0: a control of opacity 0 is taken out of the tree that screen readers and the Tab key use.
 _CONCEALED = 0.01
-_TOUCH = (ft.PagePlatform.ANDROID, ft.PagePlatform.IOS, ft.PagePlatform.ANDROID_TV)
+_BUTTON, _BUTTON_FOR_FINGERS = 36, 48
 
 
 class MessageActions(ft.Row):
     """Buttons that show while the message is pointed at or focused, and always on touch screens."""
 
     def __init__(self, context: ViewContext, alignment: ft.MainAxisAlignment) -> None:
-        super().__init__(spacing=0, controls=[], height=36, alignment=alignment)
         self._is_always_shown = False
-        self._is_touch = context.page.platform in _TOUCH
+        self._is_touch = context.is_touch
+        self._size = _BUTTON_FOR_FINGERS if self._is_touch else _BUTTON
+        super().__init__(spacing=0, controls=[], height=self._size, alignment=alignment)
         self._context = context
         self.opacity = 1.0 if self._is_touch else _CONCEALED
         self.animate_opacity = 120
@@ -36,8 +37,8 @@ class MessageActions(ft.Row):
         button = ft.IconButton(
             icon,
             icon_size=17,
-            width=36,
-            height=36,
+            width=self._size,
+            height=self._size,
             padding=0,
             icon_color=ft.Colors.ON_SURFACE_VARIANT,
             disabled_color=ft.Colors.with_opacity(0.3, ft.Colors.ON_SURFACE),

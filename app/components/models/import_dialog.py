@@ -47,7 +47,7 @@ class _ImportDialog(ft.AlertDialog):
             live_region=True,
             visible=False,
         )
-        self._ways = AddingWays(context, "copy")
+        self._ways = AddingWays(context, "link" if context.is_phone else "copy")
         self._ways.visible = False
         self._button = ft.FilledButton(t("library.import.next"), on_click=context.guard(self._accept))
         super().__init__(
@@ -91,7 +91,7 @@ class _ImportDialog(ft.AlertDialog):
                 if look.is_gguf
                 else t("library.import.convert")
             )
-        self._ways.visible = is_gguf
+        self._ways.visible = is_gguf and not self._context.is_phone
         if look is not None and is_gguf:
             self._ways.show(look)
         self._button.disabled = problem is not None

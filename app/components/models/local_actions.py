@@ -86,6 +86,9 @@ class LocalActions:
         await self._context.in_thread(self._context.models.verify, model.path)
 
     def _ask_remove(self, model: LocalModel) -> None:
+        if self._context.is_phone:  # it has no trash
+            self._ask_delete(model)
+            return
         t = self._context.t
         kind = "cached" if model.place == "hf-cache" else "split" if len(model.parts) > 1 else "file"
         text = t(
@@ -104,19 +107,26 @@ class LocalActions:
             lambda: self._remove(model),
         )
 
+    def _ask_delete(self, model: LocalModel) -> None:
+        t = self._context.t
+        text = t("library.remove.no_trash", path=str(model.path), size_bytes=model.size_bytes)
+        if is_in_use(self._context.service.state, model.parts):
+            text = f"{text}\n\n{t('library.remove.in_use')}"
+        ask_confirmation(
+            self._context,
+            t("library.remove.title_delete", name=model.name),
+            text,
+            t("library.remove.delete"),
+            lambda: self._remove(model, to_trash=False),
+        )
+
     async def _remove(self, model: LocalModel, *, to_trash: bool = True) -> None:
         context, t = self._context, self._context.t
         if not await self._let_go(model):
             return
         outcome = await context.in_thread(context.models.remove, model, to_trash=to_trash)
         if outcome == "kept":
-            ask_confirmation(
-                context,
-                t("library.remove.title_delete", name=model.name),
-                t("library.remove.no_trash", path=str(model.path), size_bytes=model.size_bytes),
-                t("library.remove.delete"),
-                lambda: self._remove(model, to_trash=False),
-            )
+            self._ask_delete(model)
         else:
             context.notify(t(f"library.removed.{outcome}", name=model.name, size_bytes=model.size_bytes))
 

@@ -64,7 +64,8 @@ def list_heading(context: ViewContext, shelf: Shelf) -> ft.Control:
     )
     count = ft.Text(text, theme_style=ft.TextThemeStyle.TITLE_SMALL, color=ft.Colors.PRIMARY)
     row = ft.Row(
-        [count, identified(add, "add-folder")],
+        # Other folders than its own are closed to an app of a phone.
+        [count, identified(add, "add-folder", visible=not context.is_phone)],
         alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
         vertical_alignment=ft.CrossAxisAlignment.CENTER,
         spacing=UNIT,

@@ -12,6 +12,7 @@ from app.history.records import Conversation
 from app.views.context import ViewContext
 
 _RADIUS = 10
+_PADDING, _PADDING_FOR_FINGERS = 9, 14  # above and below one line of text
 
 
 class ItemActions(Protocol):
@@ -51,19 +52,21 @@ class ConversationItem(ft.Container):
             theme_style=ft.TextThemeStyle.BODY_MEDIUM,
             expand=True,
         )
+        density = ft.VisualDensity.STANDARD if context.is_touch else ft.VisualDensity.COMPACT
+        padding = _PADDING_FOR_FINGERS if context.is_touch else _PADDING
         self._menu = ft.PopupMenuButton(
             icon=ft.Icons.MORE_VERT,
             icon_size=18,
             icon_color=ft.Colors.OUTLINE,
             padding=0,
-            style=ft.ButtonStyle(visual_density=ft.VisualDensity.COMPACT),
+            style=ft.ButtonStyle(visual_density=density),
             tooltip=context.t("sidebar.item_menu"),
             items=[],
             menu_position=ft.PopupMenuPosition.UNDER,
         )
         opener = ft.Container(
             ft.Row([self._pin, self._title], spacing=8),
-            padding=ft.Padding(left=12, right=0, top=9, bottom=9),
+            padding=ft.Padding(left=12, right=0, top=padding, bottom=padding),
             border_radius=_RADIUS,
             ink=True,
             on_click=context.guard(lambda: actions.open(self.conversation)),

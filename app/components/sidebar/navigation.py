@@ -10,6 +10,8 @@ from app.components.basics.identified import identified
 from app.components.basics.look import UNIT
 from app.views.context import ViewContext
 
+_PADDING_FOR_FINGERS = 14  # with the icon 48 pixels
+
 _ICONS = {
     "models": (ft.Icons.INVENTORY_2_OUTLINED, ft.Icons.INVENTORY_2),
     "convert": (ft.Icons.AUTORENEW, ft.Icons.AUTORENEW),
@@ -47,7 +49,9 @@ class Navigation(ft.Column):
                 ],
                 spacing=12,
             ),
-            padding=ft.Padding.symmetric(horizontal=12, vertical=UNIT),
+            padding=ft.Padding.symmetric(
+                horizontal=12, vertical=_PADDING_FOR_FINGERS if self._context.is_touch else UNIT
+            ),
             border_radius=20,
             ink=True,
             on_click=self._context.guard(on_open),

@@ -18,7 +18,7 @@ def test_a_path_that_was_typed_from_here_is_kept_whole(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     taken: list[Path | None] = []
-    context: Any = SimpleNamespace(t=Texts("en").text, guard=lambda handler: handler)
+    context: Any = SimpleNamespace(t=Texts("en").text, guard=lambda handler: handler, is_phone=False)
     field = SourceField(cast(ViewContext, context), "source", "File", taken.append)
     typed: Any = field._field  # noqa: SLF001 - what a person types into
 
