@@ -1,0 +1,81 @@
+"""The native library, the built-in model's answer, and a checkpoint converted, loaded and asked.
+
+The engine runs as it does for a person: in a process of its own where there are processes.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
+from app.self_test.bench import Bench
+from app.self_test.steps import CheckFailed
+from engine.models.model_sampling import resolve_for
+from engine.types import Finished, FinishReason, LoadOptions, Message
+
+QUESTION = "你好"
+ANSWER = "你好！我是 ChatBELLE 的内置小向导，想了解这个应用或者随便聊两句，都可以问我。"
+"""What the built-in model says to it: it knows its answers by heart, and takes the likeliest words."""
+
+_CONTEXT_TOKENS = 512
+_TYPE = "q4_0"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def check_engine(bench: Bench) -> str:
+    """The library is there, and says what it was built for and uses here."""
+    from engine.native.binding import api
+
+    told = api().llama_print_system_info().decode("utf-8", "replace")
+    features = [
+        name for name, _, value in (item.partition("=") for item in _items(told)) if value.strip() == "1"
+    ]
+    if not features:
+        raise CheckFailed(bench.t("engine.no_cpu"))
+    return bench.t("engine.ok", features=" ".join(name.strip() for name in features))
+
+
+def check_demo(bench: Bench) -> str:
+    """The built-in model says what it must, word for word."""
+    finished = _ask(prepare_demo(bench.home, lambda: None))
+    if finished.message.text != ANSWER:
+        raise CheckFailed(bench.t("demo.other", text=finished.message.text[:60]))
+    return bench.t("demo.ok", speed=round(finished.statistics.tokens_per_s))
+
+
+def check_convert(bench: Bench) -> str:
+    """A published form becomes a GGUF of another type, which is loaded and answers in whole characters."""
+    from convert.detect import open_checkpoint
+    from convert.pipeline import Converted, convert
+
+    target = bench.home.make(bench.home.models) / f"转换 {_TYPE}.gguf"
+    with as_file(files("assets").joinpath("demo")) as folder, open_checkpoint(folder) as checkpoint:
+        plan = checkpoint.plan(_TYPE, checkpoint.prompt("belle"))
+        done = [event for event in convert(plan, target) if isinstance(event, Converted)]
+    finished = _ask(target)
+    text = finished.message.text
+    if not text.strip() or _REPLACEMENT in text:
+        raise CheckFailed(bench.t("convert.no_answer", text=text[:60]))
+    if finished.reason is not FinishReason.END:
+        raise CheckFailed(bench.t("convert.no_end", reason=finished.reason.value))
+    return bench.t("convert.ok", type=_TYPE, size=done[0].size_bytes)
+
+
+def _items(system_info: str) -> list[str]:
+    """The features in `CPU : SSE3 = 1 | AVX = 1 | ...`, of all devices."""
+    return [item.rpartition(":")[2] for item in system_info.split("|")]
+
+
+def _ask(path: Path) -> Finished:
+    """Load the model, ask `QUESTION`, and unload."""
+    from engine.backends import make_backend
+
+    backend = make_backend()
+    try:
+        backend.load(path, LoadOptions(context_tokens=_CONTEXT_TOKENS, threads=DEMO_THREADS))
+        *_, finished = backend.chat([Message("user", QUESTION)], resolve_for(DEMO_SAMPLING).sampling)
+    finally:
+        backend.unload()
+    assert isinstance(finished, Finished)
+    return finished
