@@ -132,7 +132,7 @@ class SelfTest:
         if code in _ILLEGAL_INSTRUCTION:
             return self._t("illegal_instruction")
         last = next(iter(reversed(list(last_lines))), "")
-        return self._t("died", code=_exit_text(code), last=last).rstrip()
+        return self._t("died_saying" if last else "died", code=_exit_text(code), last=last)
 
     def _t(self, key: str, **values: Any) -> str:
         return self._texts.text(f"self-test.{key}", **values)

@@ -25,15 +25,14 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def check_engine(bench: Bench) -> str:
     """The library is there, and says what it was built for and uses here."""
-    from engine.native.binding import api
+    from engine.native.features import native_library
 
-    told = api().llama_print_system_info().decode("utf-8", "replace")
-    features = [
-        name for name, _, value in (item.partition("=") for item in _items(told)) if value.strip() == "1"
-    ]
-    if not features:
-        raise CheckFailed(bench.t("engine.no_cpu"))
-    return bench.t("engine.ok", features=" ".join(name.strip() for name in features))
+    library = native_library()
+    values = {"release": library.release, "ggml": library.ggml, "features": " ".join(library.cpu_features)}
+    gpus = library.gpus or (bench.t("none"),)
+    if library.cpu_variant is None:
+        return bench.t("engine.one", gpus=gpus, **values)
+    return bench.t("engine.chosen", variant=library.cpu_variant, gpus=gpus, **values)
 
 
 def check_demo(bench: Bench) -> str:
@@ -60,11 +59,6 @@ def check_convert(bench: Bench) -> str:
     if finished.reason is not FinishReason.END:
         raise CheckFailed(bench.t("convert.no_end", reason=finished.reason.value))
     return bench.t("convert.ok", type=_TYPE, size=done[0].size_bytes)
-
-
-def _items(system_info: str) -> list[str]:
-    """The features in `CPU : SSE3 = 1 | AVX = 1 | ...`, of all devices."""
-    return [item.rpartition(":")[2] for item in system_info.split("|")]
 
 
 def _ask(path: Path) -> Finished:

@@ -104,7 +104,7 @@ class _Page:
 
 @contextmanager
 def _served() -> Iterator[str]:
-    """The address of a server that runs within the block. Raises PortInUse, and what the server fails with."""
+    """The address of a server that runs within the block. Raises PortInUse, and what the server does."""
     from app.gui.web_server import WebServer
 
     with as_file(files("assets").joinpath("web")) as assets, ThreadPoolExecutor(2) as threads:
