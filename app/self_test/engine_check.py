@@ -5,11 +5,11 @@ The engine runs as it does for a person: in a process of its own where there are
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from app.demo_model import DEMO_SAMPLING, DEMO_THREADS, prepare_demo
 from app.self_test.bench import Bench
+from app.self_test.checkpoint import WORDS, write_checkpoint
 from app.self_test.steps import CheckFailed
 from engine.models.model_sampling import resolve_for
 from engine.types import Finished, FinishReason, LoadOptions, Message
@@ -20,7 +20,6 @@ ANSWER = "你好！我是 ChatBELLE 的内置小向导，想了解这个应用�
 
 _CONTEXT_TOKENS = 512
 _TYPE = "q4_0"
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def check_engine(bench: Bench) -> str:
@@ -44,18 +43,20 @@ def check_demo(bench: Bench) -> str:
 
 
 def check_convert(bench: Bench) -> str:
-    """A published form becomes a GGUF of another type, which is loaded and answers in whole characters."""
+    """A checkpoint as BELLE's are published becomes a GGUF, which is loaded and says what it must."""
     from convert.detect import open_checkpoint
     from convert.pipeline import Converted, convert
 
+    folder = bench.home.make(bench.home.root / "检查点 checkpoint")
+    write_checkpoint(folder)
     target = bench.home.make(bench.home.models) / f"转换 {_TYPE}.gguf"
-    with as_file(files("assets").joinpath("demo")) as folder, open_checkpoint(folder) as checkpoint:
+    with open_checkpoint(folder) as checkpoint:
         plan = checkpoint.plan(_TYPE, checkpoint.prompt("belle"))
         done = [event for event in convert(plan, target) if isinstance(event, Converted)]
     finished = _ask(target)
     text = finished.message.text
-    if not text.strip() or _REPLACEMENT in text:
-        raise CheckFailed(bench.t("convert.no_answer", text=text[:60]))
+    if text != "".join(WORDS):
+        raise CheckFailed(bench.t("convert.other", text=text[:60]))
     if finished.reason is not FinishReason.END:
         raise CheckFailed(bench.t("convert.no_end", reason=finished.reason.value))
     return bench.t("convert.ok", type=_TYPE, size=done[0].size_bytes)
