@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app.arguments import wrap_wide_text
-from app.commands import bench, chat, get_window, gui, models, self_test
+from app.commands import bench, chat, get_window, gui, kit, models, self_test
 from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
 from app.home import find_home
@@ -26,7 +26,7 @@ from engine.backend import Backend
 from engine.native.registry import require_processor
 from engine.worker_start import serve_if_worker
 
-_COMMANDS = (gui, chat, models, get_window, bench, self_test)
+_COMMANDS = (gui, chat, models, get_window, bench, kit, self_test)
 
 
 def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Backend] = make_backend) -> int:

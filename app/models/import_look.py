@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.errors import KitError
+from app.kit.manifest import model_of_kit
 from app.models.importing import is_gguf
 from engine.errors import EngineError
 from engine.models.adding import How
@@ -33,7 +35,7 @@ class ImportLook:
     can_link: bool = False
     is_known: bool = False
     free_bytes: int | None = field(default=None, compare=False)
-    problem: EngineError | None = None
+    problem: EngineError | KitError | None = None
 
     def can(self, way: How) -> bool:
         """Whether a GGUF can be added in this way."""
@@ -45,10 +47,14 @@ class ImportLook:
 
 
 def look_at_import(path: Path, library: Library) -> ImportLook:
-    """Look at `path`; the library's folder need not exist yet."""
+    """Look at `path`, of an offline kit at its model; the library's folder need not exist yet."""
     path, models = path.absolute(), library.folder
     if not os.path.exists(path):
         return ImportLook(path)
+    try:
+        path = model_of_kit(path) or path
+    except KitError as error:
+        return ImportLook(path, exists=True, is_gguf=True, problem=error)
     if not os.path.isfile(path) or not is_gguf(path):
         return ImportLook(path, exists=True)
     found = find_parts(path)

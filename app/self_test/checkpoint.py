@@ -1,8 +1,8 @@
 """A checkpoint of some hundred kilobytes that is computed, not trained, and can say one sentence.
 
 It is a real BLOOM in every file and shape, with one layer. Attention is switched off; what the layer does
-with a token that the sentence knows is to take its direction away and to add the next one's, so that each
-word leads to the next, and the last one to the end token. The margins are so wide that no quantization blurs them.
+with a token that the sentence knows is to take its direction away and to add the next one's. So each word
+leads to the next, and the last one to the end token. The margins are so wide that no quantization blurs them.
 """
 
 from __future__ import annotations

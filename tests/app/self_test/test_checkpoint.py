@@ -1,4 +1,4 @@
-"""The checkpoint that the self-test computes: other libraries read it, and it says its sentence in any type."""
+"""The checkpoint that the self-test computes: other libraries read it, and every type says its sentence."""
 
 from __future__ import annotations
 
