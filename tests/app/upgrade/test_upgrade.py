@@ -32,6 +32,7 @@ from engine.models.endpoints import Endpoints
 FIXTURES = Path(__file__).parent
 MADE_AT = "/tmp/chatbelle-old"
 VERSIONS = tuple(sorted(FIXTURES.glob("schema-*.zip")))
+AN_HOUR_LATER = 1_764_003_600_000
 LAST_WORDS = "从前有一座山，"
 
 
@@ -63,7 +64,7 @@ def test_every_schema_has_a_data_folder_here() -> None:
 
 
 def test_chats_drafts_folders_and_what_was_being_written_survive(home: Home) -> None:
-    with HistoryStore.open(home.history) as history:
+    with HistoryStore.open(home.history, now_ms=lambda: AN_HOUR_LATER) as history:
         assert history.report.outcome == "opened"
         assert history.report.recovered_answers == 1
         told, parrots = sorted(
