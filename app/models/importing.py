@@ -113,6 +113,8 @@ def _add(
 
     pace = Pace()
     kit = kit_around(found.path)
+    if kit is not None:
+        _refuse_again(kit, library)
     expected = kit.hashes() if kit is not None else {}
     try:
         for event in add_gguf(wish.path, library, wish.how, is_cancelled, is_taken, expected):
@@ -126,6 +128,13 @@ def _add(
                 yield replace(progress, output=event.path)
     except ModelChanged as error:
         raise KitModelDamaged(error.path, error.expected_sha256, error.found_sha256) from error
+
+
+def _refuse_again(kit: ModelInKit, library: Library) -> None:
+    """Raise ModelHere where the very bytes are here already: kits come on more than one disk."""
+    for model in library.look().models:
+        if model.problem is None and model.expected_sha256 == kit.model.sha256:
+            raise ModelHere(kit.model.name, model.path)
 
 
 def _note_kit(kit: ModelInKit, added: Added, wish: ImportWish, library: Library) -> None:

@@ -41,7 +41,8 @@ def collect_facts(home: Home) -> Facts:
         "memory": machine.total_bytes,
         "memory_available": machine.available_bytes,
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        # A bundle has their versions fixed by its own, and does not say them.
+        "libraries": {name: found for name in _LIBRARIES if (found := _version(name)) is not None},
         "locale": " ".join(
             f"{name}={value}" for name in _LOCALE_VARIABLES if (value := os.environ.get(name))
         ),

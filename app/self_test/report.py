@@ -97,7 +97,7 @@ def _fact_text(name: str, value: Any, texts: Texts) -> str:
     if name == "installation":
         return texts.text(f"self-test.installation.{value}")
     if isinstance(value, dict):
-        return _joined(f"{key} {item or '?'}" for key, item in value.items())
+        return _joined(f"{key} {item}" for key, item in value.items())
     return _joined(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from app.errors import KitDamaged, KitError, KitModelDamaged, KitTooNew, KitUnfinished, KitWithoutModel
+from app.errors import (
+    KitDamaged,
+    KitError,
+    KitModelDamaged,
+    KitTooNew,
+    KitUnfinished,
+    KitWithoutModel,
+    ModelHere,
+)
 from app.home import Home
 from app.kit.manifest import MANIFEST_NAME, UNFINISHED_NAME, read_kit
 from app.kit.program import kit_of_program
@@ -148,6 +156,17 @@ def test_what_is_no_list_of_contents_is_said(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(KitDamaged):
         read_kit(tmp_path)
+
+
+def test_the_same_model_from_another_copy_of_the_kit_is_here_already(
+    kit: Any, library: Library, tmp_path: Path
+) -> None:
+    done = finish(kit(), library)
+
+    with pytest.raises(ModelHere) as here:
+        finish(kit(tmp_path / "another disk"), library)
+
+    assert here.value.path == done.path
 
 
 def test_a_file_beside_the_listed_ones_is_an_ordinary_model(kit: Any, library: Library) -> None:
