@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app.arguments import wrap_wide_text
-from app.commands import bench, chat, gui, models
+from app.commands import bench, chat, gui, kit, models, self_test
 from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
 from app.home import find_home, keep_temporary_files_in
@@ -27,7 +27,7 @@ from engine.installation import is_bundled
 from engine.native.registry import require_processor
 from engine.worker_start import serve_if_worker
 
-_COMMANDS = (gui, chat, models, bench)
+_COMMANDS = (gui, chat, models, bench, kit, self_test)
 
 
 def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Backend] = make_backend) -> int:

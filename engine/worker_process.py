@@ -19,6 +19,7 @@ from typing import IO, NoReturn
 
 from engine.backend import Backend
 from engine.errors import EngineError
+from engine.loopback import confine_if_asked
 from engine.memory import peak_rss_bytes
 from engine.parent_death import Parent
 from engine.types import Finished, ThoughtChunk, TokenChunk
@@ -59,6 +60,7 @@ def serve() -> NoReturn:
     """Be a worker until the input ends."""
     incoming, outgoing = _take_streams()
     _behave()
+    confine_if_asked()
     Worker(incoming, outgoing).run()
     os._exit(0)
 

@@ -46,9 +46,11 @@ def download_model(options: argparse.Namespace, shell: Shell) -> int:
 
 def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     """Add a GGUF, or convert another checkpoint."""
+    from app.kit.prompt_format import keep_kit_format
     from app.models.errands import Import
     from app.models.importing import ImportWish
     from app.models.service import ModelService
+    from app.settings import SettingsStore
     from convert.recipes import AUTO
 
     _check_options(options, shell)
@@ -62,6 +64,7 @@ def import_from_disk(options: argparse.Namespace, shell: Shell) -> int:
     shell.home.make(shell.home.models)
     with closing(ModelService(shell.home)) as service:
         done = _work_off(Import(wish), service, shell)
+    keep_kit_format(wish.path, done.path, SettingsStore(shell.home.root), shell.home)
     report = {
         "path": str(done.path),
         "size_bytes": done.size_bytes,

@@ -10,12 +10,8 @@ from app.gui.window import Frame
 from app.settings import WindowPlace
 
 
-class Application(Protocol):
-    """`app.main.App`; a page is an `ft.Page`.
-
-    Everything is called on the event loop, but `frame`, `window_closed` and `close` in the main thread, and
-    `open_paths` and what `on_quit`, `on_title` and `on_show` are given from anywhere.
-    """
+class Served(Protocol):
+    """What the page's server needs; a page is an `ft.Page`. Called on the event loop."""
 
     def prepare_page(self, page: Any) -> None:
         """Give a new page its looks, before anything of it is drawn."""
@@ -34,6 +30,14 @@ class Application(Protocol):
 
         on_next_page: a page is being opened for them.
         """
+
+
+class Application(Served, Protocol):
+    """`app.main.App`.
+
+    Everything is called on the event loop, but `frame`, `window_closed` and `close` in the main thread, and
+    `open_paths` and what `on_quit`, `on_title` and `on_show` are given from anywhere.
+    """
 
     def on_show(self, show: Callable[[str], None]) -> None:
         """Be told how to bring the window to the front; `show` is given the desktop's token, or ""."""

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from app.errors import PortInUse
-from app.gui.application import Application
+from app.gui.application import Served
 from app.gui.control import AsgiApp, ControlRoute, Opening, Receive, Scope, Send
 
 HOST = "127.0.0.1"
@@ -40,7 +40,7 @@ _REMOVED = {b"cross-origin-embedder-policy", b"access-control-allow-origin"}
 class WebServer:
     """Serves `app` to browsers on this machine; one per process."""
 
-    def __init__(self, app: Application, assets: Path, port: int) -> None:
+    def __init__(self, app: Served, assets: Path, port: int) -> None:
         """port: 0 takes a free one. Raises PortInUse."""
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _flet_app(app: Application, assets: Path, token: str) -> AsgiApp:
+def _flet_app(app: Served, assets: Path, token: str) -> AsgiApp:
     import flet_web.fastapi
 
     outer = flet_web.fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

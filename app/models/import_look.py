@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.errors import KitError
+from app.kit.manifest import model_of_kit
 from app.models.importing import is_gguf
 from engine.errors import EngineError
 from engine.installation import is_phone
@@ -35,7 +37,7 @@ class ImportLook:
     can_stay: bool = True
     is_known: bool = False
     free_bytes: int | None = field(default=None, compare=False)
-    problem: EngineError | None = None
+    problem: EngineError | KitError | None = None
 
     def can(self, way: How) -> bool:
         """Whether a GGUF can be added in this way."""
@@ -48,10 +50,14 @@ class ImportLook:
 
 
 def look_at_import(path: Path, library: Library) -> ImportLook:
-    """Look at `path`; the library's folder need not exist yet."""
+    """Look at `path`, of an offline kit at its model; the library's folder need not exist yet."""
     path, models = path.absolute(), library.folder
     if not os.path.exists(path):
         return ImportLook(path)
+    try:
+        path = model_of_kit(path) or path
+    except KitError as error:
+        return ImportLook(path, exists=True, is_gguf=True, problem=error)
     if not os.path.isfile(path) or not is_gguf(path):
         return ImportLook(path, exists=True)
     found = find_parts(path)

@@ -14,7 +14,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from app.errors import ModelHere, OnlyForGguf
+from app.errors import KitModelDamaged, ModelHere, OnlyForGguf
+from app.kit.manifest import ModelInKit, kit_around, model_of_kit
 from app.models.as_it_is import check_as_it_is
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress
 from app.models.taking_over import TakenOver, is_result, take_over
@@ -25,6 +26,7 @@ from convert.recipes import AUTO
 from convert.resumable import discard_partial, partial_path
 from convert.sources.lora import LoraChoice
 from engine.models.adding import Added, How, add_gguf, discard_copy
+from engine.models.errors import ModelChanged
 from engine.models.free_names import unlike_names
 from engine.models.library import Library
 from engine.models.parts import part_names
@@ -67,7 +69,7 @@ def import_model(
     cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
     goes on at the tensor it was at (`discard_import` removes it), or takes over a result that
     was finished and not recorded. Raises ModelHere where the result of the same source is on record,
-    NotForGguf, OnlyForGguf, what `add_gguf` raises, and ConvertErrors.
+    NotForGguf, OnlyForGguf, KitErrors, what `add_gguf` raises, and ConvertErrors.
     """
 
     if not os.path.exists(wish.path):
@@ -110,13 +112,40 @@ def _add(
         return True
 
     pace = Pace()
-    for event in add_gguf(wish.path, library, wish.how, is_cancelled, is_taken):
-        if isinstance(event, Added):
-            yield WorkDone(event.path, event.size_bytes, event.sha256)
-        else:
-            phase: Phase = "check" if event.path is None else "link" if wish.how == "link" else "copy"
-            progress = pace.at(phase, wish.path.name, event.done_bytes, event.total_bytes)
-            yield replace(progress, output=event.path)
+    kit = kit_around(found.path)
+    if kit is not None:
+        _refuse_again(kit, library)
+    expected = kit.hashes() if kit is not None else {}
+    try:
+        for event in add_gguf(wish.path, library, wish.how, is_cancelled, is_taken, expected):
+            if isinstance(event, Added):
+                if kit is not None:
+                    _note_kit(kit, event, wish, library)
+                yield WorkDone(event.path, event.size_bytes, event.sha256, is_confirmed=kit is not None)
+            else:
+                phase: Phase = "check" if event.path is None else "link" if wish.how == "link" else "copy"
+                progress = pace.at(phase, wish.path.name, event.done_bytes, event.total_bytes)
+                yield replace(progress, output=event.path)
+    except ModelChanged as error:
+        raise KitModelDamaged(error.path, error.expected_sha256, error.found_sha256) from error
+
+
+def _refuse_again(kit: ModelInKit, library: Library) -> None:
+    """Raise ModelHere where the very bytes are here already: kits come on more than one disk."""
+    for model in library.look().models:
+        if model.problem is None and model.expected_sha256 == kit.model.sha256:
+            raise ModelHere(kit.model.name, model.path)
+
+
+def _note_kit(kit: ModelInKit, added: Added, wish: ImportWish, library: Library) -> None:
+    """Record what the kit says of its model besides the hash."""
+    library.note(
+        added.path,
+        source=str(wish.path.absolute()),
+        license=kit.model.license,
+        expected_sha256=added.sha256,
+        in_place=wish.how == "in-place",
+    )
 
 
 def _convert(
@@ -223,8 +252,12 @@ def _states(source: Path) -> list[tuple[str, int, int]]:
 def find_gguf(path: Path, file: str | None = None) -> Path | None:
     """The GGUF that was meant: the file at `path`; of a folder without a checkpoint, `file` or the only one.
 
-    Raises SourceMissing where a folder can't be read, and SeveralWeightFiles.
+    Of an offline kit, its model. Raises SourceMissing where a folder can't be read, SeveralWeightFiles and
+    KitErrors.
     """
+    of_kit = model_of_kit(path)
+    if of_kit is not None:
+        return of_kit
     if not path.is_dir():  # of what is neither a file nor a folder, nothing may be read
         return path if path.is_file() and is_gguf(path) else None
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from app.errors import KitError
 from app.models.importing import find_gguf
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint
@@ -149,14 +150,14 @@ class Inspection:
     given: Given
     needs: tuple[Need, ...] = ()
     facts: CheckpointFacts | GgufFacts | None = None
-    refusal: ConvertError | EngineError | None = None
+    refusal: ConvertError | EngineError | KitError | None = None
 
 
 def inspect(given: Given, machine: Callable[[], Machine]) -> Inspection:
     """Look at what is there; raises nothing for whatever it finds."""
     try:
         facts = _look(given, machine)
-    except (ConvertError, EngineError) as error:
+    except (ConvertError, EngineError, KitError) as error:
         need = _need(given, error)
         if need is None:
             return Inspection(given, _with_given(given, ()), refusal=error)

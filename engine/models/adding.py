@@ -9,14 +9,15 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from engine.installation import is_phone
-from engine.models.errors import ModelNotAdded, ModelNotReadable
+from engine.models.errors import ModelChanged, ModelNotAdded, ModelNotReadable
 from engine.models.file_lock import lock_file
 from engine.models.free_names import renamed, unlike_names
 from engine.models.header_summary import summarize
@@ -54,27 +55,36 @@ def add_gguf(
     how: How = "copy",
     is_cancelled: Callable[[], bool] = lambda: False,
     is_taken: Callable[[Path], bool] = os.path.lexists,
+    expected: Mapping[Path, str] = MappingProxyType({}),
 ) -> Generator[Adding | Added, None, None]:
     """Add the GGUF at `source`, all files of a split one: `Adding` values, then one `Added`.
 
     It keeps its name, with a number where that `is_taken`; a copy there that nothing is known of is the
     result, as a kill may have left it. A cancelled or closed copy leaves nothing; what a killed one left is
     removed by the next, or by `discard_copy`. "link" makes a second name of the same bytes, on one disk only.
+    expected: hashes of the source's files where they are known; a file that has another one is refused.
     Raises the subclasses of ModelFileError for what is no sound GGUF, PartsMissing, ModelNotAdded,
-    ModelNotReadable, ModelInUse, RecordsNotSaved and LibraryInUse.
+    ModelNotReadable, ModelChanged, ModelInUse, RecordsNotSaved and LibraryInUse.
     """
     found = find_parts(source.absolute())
     found.require_all()
     summarize(found.path, found.parts)
-    if how == "in-place":
-        library.note(found.path, source=str(found.path), in_place=True)
-        yield Added(found.path, _size(found.parts), None)
-        return
     size_bytes = _size(found.parts)
+    known: str | None = None
+    if expected and how != "copy":
+        for done_bytes in _compare(found.parts, expected):
+            if is_cancelled():
+                return
+            yield Adding(done_bytes, size_bytes, None)
+        known = joined_hash([expected[part] for part in found.parts])
+    if how == "in-place":
+        library.note(found.path, source=str(found.path), in_place=True, expected_sha256=known)
+        yield Added(found.path, size_bytes, known)
+        return
     for targets in _candidates(found.parts, library.folder):
         target = targets[found.path]
         if not any(is_taken(path) for path in targets.values()):
-            yield from _place(targets, library, how, is_cancelled)
+            yield from _place(targets, library, how, is_cancelled, expected, known)
             return
         if not _is_unheard_of(target, library):
             continue
@@ -84,7 +94,9 @@ def add_gguf(
                 return
             yield Adding(done_bytes, size_bytes, None)
         if there.is_same or (how == "link" and there.is_link):
-            digest = there.sha256 if there.is_same else None
+            digest = there.sha256 if there.is_same else known
+            if expected and digest is not None:
+                _require_hash(found.path, digest, {found.path: joined_hash([*expected.values()])})
             library.note(target, source=str(found.path), expected_sha256=digest)
             yield Added(target, size_bytes, digest)
             return
@@ -123,14 +135,41 @@ def _is_unheard_of(target: Path, library: Library) -> bool:
     return model is not None and model.problem is None and model.source is None
 
 
+def _compare(parts: tuple[Path, ...], expected: Mapping[Path, str]) -> Iterator[int]:
+    """Hash files where they are; yields the bytes done. Raises ModelChanged and ModelNotReadable."""
+    done_bytes = 0
+    for part in parts:
+        digest = hashlib.sha256()
+        try:
+            with part.open("rb") as file:
+                while data := file.read(_CHUNK_BYTES):
+                    digest.update(data)
+                    done_bytes += len(data)
+                    yield done_bytes
+        except OSError as error:
+            raise ModelNotReadable(part, error.strerror or str(error)) from error
+        _require_hash(part, digest.hexdigest(), expected)
+
+
+def _require_hash(part: Path, found: str, expected: Mapping[Path, str]) -> None:
+    wanted = expected.get(part, found)
+    if found != wanted:
+        raise ModelChanged(part, wanted, found)
+
+
 def _place(
-    targets: dict[Path, Path], library: Library, how: How, is_cancelled: Callable[[], bool]
+    targets: dict[Path, Path],
+    library: Library,
+    how: How,
+    is_cancelled: Callable[[], bool],
+    expected: Mapping[Path, str],
+    known: str | None,
 ) -> Generator[Adding | Added, None, None]:
-    """Copy or link, and record it."""
+    """Copy or link, and record it. known: the hash of the source, where it was compared already."""
     source, target = next(iter(targets.items()))
     with library.held(target):
-        digest: str | None = None
-        run = _Placing(targets)
+        digest = known
+        run = _Placing(targets, expected)
         try:
             if how == "link":
                 yield Adding(0, run.total_bytes, target)
@@ -154,8 +193,9 @@ class _Placing:
     The names follow from the final ones, which this process holds: what lies there was left by a kill.
     """
 
-    def __init__(self, targets: dict[Path, Path]) -> None:
+    def __init__(self, targets: dict[Path, Path], expected: Mapping[Path, str]) -> None:
         self._targets = targets
+        self._expected = expected
         self._folder = next(iter(targets.values())).parent
         self._placed: dict[Path, Path] = {}
         self.total_bytes = _size(tuple(targets))
@@ -183,6 +223,7 @@ class _Placing:
                 digest.update(data)
                 done_bytes += len(data)
                 yield done_bytes
+            _require_hash(part, digest.hexdigest(), self._expected)
             digests.append(digest.hexdigest())
         self.sha256 = joined_hash(digests)
 

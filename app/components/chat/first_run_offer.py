@@ -12,8 +12,11 @@ import flet as ft
 from app.components.basics.identified import identified
 from app.components.basics.look import TEXT_WIDTH, UNIT, centred
 from app.components.basics.refresh import refresh
+from app.components.chat.kit_offer import find_kit_model, kit_buttons, kit_texts
 from app.components.models.get_dialog import begin
 from app.components.work.job_text import job_detail
+from app.errors import KitError
+from app.kit.manifest import ModelInKit
 from app.models.events import JobChanged, ModelEvent
 from app.models.get_texts import disk_sentence, is_disk_short, none_fits_text, two_sentences
 from app.models.jobs import Job
@@ -29,6 +32,7 @@ class FirstRunOffer(ft.Container):
         self._context = context
         self._is_demo = True
         self._stock: Stock | None = None
+        self._kit: ModelInKit | KitError | None = None
         self._job_id: str | None = None
         self._ready: tuple[str, Path] | None = None
         self._shown: tuple[object, ...] = ()
@@ -45,6 +49,7 @@ class FirstRunOffer(ft.Container):
         """Look at what is here, and at the work under way."""
         context = self._context
         self._stock = await context.in_thread(take_stock, context.models, context.service.state)
+        self._kit = await context.in_thread(find_kit_model)
         getting = [job for job in self._context.models.jobs.all if is_getting(job)]
         if getting:
             self._job_id = getting[-1].id
@@ -96,6 +101,8 @@ class FirstRunOffer(ft.Container):
             self._card.content = self._getting(job)
         elif self._ready is not None:
             self._card.content = self._finished(*self._ready)
+        elif self._kit is not None:
+            self._card.content = self._kit_offer(self._kit)
         elif stock is not None:
             self._card.content = self._offer(stock)
 
@@ -103,6 +110,16 @@ class FirstRunOffer(ft.Container):
         self._detail.value = job_detail(job, self._context.texts)
         self._bar.value = job.share if job.share is not None else (None if job.is_active else 0)
         self._bar.color = ft.Colors.ERROR if job.state == "failed" else ft.Colors.PRIMARY
+
+    def _kit_offer(self, kit: ModelInKit | KitError) -> ft.Control:
+        title, sentence = kit_texts(self._context, kit)
+        buttons = kit_buttons(self._context, kit, self._follow)
+        return self._layout(title, _small(sentence), [*buttons, self._more()])
+
+    def _follow(self, job_id: str) -> None:
+        self._job_id = job_id
+        self._show()
+        refresh(self)
 
     def _offer(self, stock: Stock) -> ft.Control:
         t = self._context.t

@@ -12,6 +12,7 @@ from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
 from app.components.basics.refresh import refresh
 from app.components.models.adding_ways import AddingWays
+from app.errors import KitError
 from app.models.import_look import ImportLook, look_at_import
 from app.models.importing import ImportWish
 from app.views.context import ViewContext
@@ -98,7 +99,7 @@ class _ImportDialog(ft.AlertDialog):
         self._button.content = t("library.import.start" if is_gguf else "library.import.next")
         refresh(self)
 
-    def _show_problem(self, problem: EngineError | None) -> None:
+    def _show_problem(self, problem: EngineError | KitError | None) -> None:
         text, sentence = self._problem.content, ""
         if problem is not None:
             sentence = self._context.texts.error(problem)

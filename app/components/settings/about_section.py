@@ -6,8 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import flet as ft
 
+from app.components.basics.identified import identified
+from app.components.settings.self_test_dialog import open_self_test
 from app.components.settings.settings_section import note
 from app.views.context import ViewContext
+from engine.worker_start import can_start_workers
 
 
 def about_section(context: ViewContext) -> ft.Control:
@@ -32,6 +35,7 @@ def about_section(context: ViewContext) -> ft.Control:
                 ],
                 spacing=16,
             ),
+            *_check(context),
             ft.Text(t("settings.limits"), theme_style=ft.TextThemeStyle.TITLE_SMALL),
             *(_limit(t(f"settings.limits_{each}")) for each in ("facts", "reasoning", "harmful")),
             ft.Text(t("settings.licences"), theme_style=ft.TextThemeStyle.TITLE_SMALL),
@@ -39,6 +43,18 @@ def about_section(context: ViewContext) -> ft.Control:
         ],
         spacing=12,
     )
+
+
+def _check(context: ViewContext) -> list[ft.Control]:
+    """Where there are no other processes, as on phones, there is no check."""
+    if not can_start_workers():
+        return []
+    button = ft.OutlinedButton(
+        context.t("self-test.check"),
+        icon=ft.Icons.HEALTH_AND_SAFETY_OUTLINED,
+        on_click=context.guard(lambda: open_self_test(context)),
+    )
+    return [ft.Row([identified(button, "self-test")])]
 
 
 def _limit(text: str) -> ft.Control:
