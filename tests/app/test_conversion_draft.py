@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import is_dropped_path
+from app.cli import with_command
 from app.models.conversion import Draft, draft_of, find_conversion
 from app.models.errands import Import, Verify
 from app.models.importing import ImportWish, import_model
@@ -205,7 +205,11 @@ def test_a_gguf_is_only_added(tmp_path: Path) -> None:
 
 
 def test_what_is_dropped_on_the_programs_icon_opens_the_app_with_it(tmp_path: Path) -> None:
-    (tmp_path / "模型").mkdir()
-    assert is_dropped_path([str(tmp_path / "模型")])
-    assert not any(map(is_dropped_path, ([], ["gui"], ["--version"], [str(tmp_path / "nowhere")])))
-    assert not is_dropped_path([str(tmp_path), "--web"])
+    folder, file = tmp_path / "模型", tmp_path / "a.gguf"
+    folder.mkdir()
+    file.touch()
+
+    assert with_command([str(folder)]) == ["gui", str(folder)]
+    assert with_command([str(folder), str(file)]) == ["gui", str(folder), str(file)]
+    assert with_command(["chat", str(file)]) == ["chat", str(file)]
+    assert all(with_command(given) == given for given in ([], ["gui"], ["--version"], ["chatt"]))
