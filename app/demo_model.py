@@ -1,6 +1,7 @@
 """The built-in model: made from the checkpoint in `assets/demo` by our own converter, on first use.
 
-The GGUF is kept in the data folder under a name made of the checkpoint's digest and the converter's version,
+A bundle has the GGUF in that folder instead, made when the bundle was; it is used where it lies. What is made
+here is kept in the data folder under a name made of the checkpoint's digest and the converter's version,
 so that an updated app makes a new one. Its own digest lies beside it; what does not match is made again.
 Knows nothing of how a conversion works.
 """
@@ -30,6 +31,7 @@ DEMO_THREADS = 1
 
 _TYPE = "q8_0"
 _NAME = "ChatBELLE demo"
+_FILE_PREFIX = "chatbelle-demo-"
 _CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -45,17 +47,31 @@ def prepare_demo(
 ) -> Path:
     """The demo's GGUF, made now if it is not there or is damaged; `announce` is called before that.
 
-    checkpoint: a folder, default is the one in `assets`. Several processes may do this at the same time.
+    checkpoint: a folder with a checkpoint or with a ready GGUF, default is the one in `assets`. Several
+    processes may do this at the same time.
     Raises DemoMissing, DataFolderNotWritable, what the converter raises, and DemoStopped once `is_cancelled`.
     """
     source = files("assets").joinpath("demo") if checkpoint is None else checkpoint
-    path = home.demo / f"chatbelle-demo-{_identity(source)}.gguf"
+    ready = _ready_made(source)
+    if ready is not None:
+        return ready
+    path = home.demo / f"{_FILE_PREFIX}{_identity(source)}.gguf"
     if not _is_intact(path):
         home.make(home.demo)
         announce()
         with _as_folder(source) as folder:
             _make(folder, path, is_cancelled)
         _remove_others(path)
+    return path
+
+
+def _ready_made(source: Traversable) -> Path | None:
+    """The GGUF that a bundle brings, None in other installations. Raises DemoMissing if it is damaged."""
+    if not isinstance(source, Path):
+        return None
+    path = next(source.glob(f"{_FILE_PREFIX}*.gguf"), None)
+    if path is not None and not _is_intact(path):
+        raise DemoMissing(str(path))
     return path
 
 
@@ -111,7 +127,7 @@ def _is_intact(path: Path) -> bool:
 
 def _remove_others(path: Path) -> None:
     """Older demos; one that another process has open may stay."""
-    for other in path.parent.glob("chatbelle-demo-*"):
+    for other in path.parent.glob(f"{_FILE_PREFIX}*"):
         if other.stem != path.stem:
             with suppress(OSError):
                 other.unlink()

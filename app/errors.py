@@ -54,7 +54,7 @@ class DataFolderNotWritable(AppError):
 
 @dataclass(eq=False)
 class DemoMissing(AppError):
-    """This installation has no demo checkpoint at `path`."""
+    """This installation has no demo at `path`, or a damaged one."""
 
     path: str
 

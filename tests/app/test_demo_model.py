@@ -100,6 +100,42 @@ def test_a_checkpoint_in_an_archive_is_as_good(home: Home, tiny_checkpoint: Path
     assert from_archive.read_bytes() == made
 
 
+@pytest.fixture
+def ready_made(home: Home, tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """The demo's folder of a bundle: the GGUF and its digest, no checkpoint."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    made = prepare_demo(home, Announcements(), tiny_checkpoint)
+    for path in (made, made.with_suffix(".sha256")):
+        path.rename(folder / path.name)
+    home.demo.rmdir()
+    return folder
+
+
+def test_a_bundles_ready_demo_is_used_where_it_lies(home: Home, ready_made: Path) -> None:
+    announced = Announcements()
+
+    path = prepare_demo(home, announced, ready_made)
+
+    assert path.parent == ready_made
+    assert announced.count == 0
+    assert not home.demo.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "digest missing"])
+def test_a_damaged_demo_of_a_bundle_is_said(home: Home, ready_made: Path, damage: str) -> None:
+    (path,) = ready_made.glob("*.gguf")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.with_suffix(".sha256").unlink()
+
+    with pytest.raises(DemoMissing) as missing:
+        prepare_demo(home, Announcements(), ready_made)
+
+    assert missing.value.path == str(path)
+
+
 def test_several_processes_may_make_it_at_once(home: Home, tiny_checkpoint: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"

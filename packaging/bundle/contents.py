@@ -1,0 +1,111 @@
+"""What goes into the bundle, and what stays out of it.
+
+Everything is collected from the environment's installed wheels: the product wheel has neither training
+scripts nor tests, and a checkout is never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from PyInstaller.utils.hooks import collect_data_files, copy_metadata, get_package_paths
+
+HIDDEN_IMPORTS = ["assets"]
+"""Named in strings only."""
+
+EXCLUDED_MODULES = [
+    # development, tests, other installers
+    *(
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "setuptools",
+        "pkg_resources",
+        "pip",
+        "wheel",
+        "lib2to3",
+        "pydoc_data",
+    ),
+    *(
+        "idlelib",
+        "turtle",
+        "turtledemo",
+        "ensurepip",
+        "venv",
+        "numpy.testing",
+        "numpy.f2py",
+        "numpy.distutils",
+    ),
+    *("numpy.conftest", "flet.testing", "psutil.tests", "unittest", "doctest", "pdb"),
+    # optional parts of libraries that the product does not use
+    *(
+        "torch",
+        "tkinter",
+        "_tkinter",
+        "IPython",
+        "PIL",
+        "matplotlib",
+        "trio",
+        "curio",
+        "gunicorn",
+        "pydantic.v1",
+    ),
+    *("uvloop", "watchfiles", "httptools", "hf_xet", "a2wsgi", "llama_cpp.server", "llama_cpp.mtmd_cpp"),
+    *("llama_cpp.llava_cpp", "pyodide", "js"),
+]
+"""A bundle without each of these passed its trial; what is not imported costs nothing to name."""
+
+_NEVER_LOADED = re.compile(
+    r"""
+      (^|/)direct_url\.json$ | \.dist-info/(RECORD|INSTALLER|REQUESTED|WHEEL)$
+    | ^flet_web/web/(pyodide/|python.*\.js$)                    # Python in the browser
+    | \.symbols$ | \.js\.map$                                   # for debuggers
+    | ^flet_web/web/canvaskit/(experimental_webparagraph/|wimp) # renderers that only an option chooses
+    | ^flet_web/web/(icons/|favicon\.png$|index\.html$|manifest\.json$)  # ours are in assets/web
+    | ^assets/demo/.*\.(safetensors|json)$                      # the ready GGUF is there instead
+    """,
+    re.VERBOSE,
+)
+
+_LIBRARIES = {
+    "linux": ("libllama.so", "libggml.so.0", "libggml-base.so.0", "libggml-cpu-*.so"),
+    "darwin": (
+        "libllama.dylib",
+        "libggml.0.dylib",
+        "libggml-base.0.dylib",
+        "libggml-cpu-*.so",
+        "libggml-metal*",
+    ),
+    "win32": ("llama.dll", "ggml.dll", "ggml-base.dll", "ggml-cpu-*.dll"),
+}
+
+
+def data_files(demo: Path) -> list[tuple[str, str]]:
+    """Pairs of a file and its folder in the bundle. demo: the folder with the ready demo model."""
+    files = [
+        *collect_data_files("app", includes=["**/*.json"]),
+        *collect_data_files("convert", includes=["**/*.json"]),
+        *collect_data_files("assets"),
+        *collect_data_files("flet", includes=["**/*icons.json"]),
+        *collect_data_files("flet_web", includes=["web/**"]),
+        *copy_metadata("chatbelle"),
+    ]
+    return [*files, *((str(path), "assets/demo") for path in demo.iterdir())]
+
+
+def engine_libraries() -> list[tuple[str, str]]:
+    """The engine's libraries: each once, under the one name that others look for.
+
+    As binaries, so that the compiler's run-time libraries they need come along.
+    """
+    folder = Path(get_package_paths("llama_cpp")[1], "lib")
+    found = [path for pattern in _LIBRARIES[sys.platform] for path in sorted(folder.glob(pattern))]
+    return [(str(path), "llama_cpp/lib") for path in found]
+
+
+def wanted(entries: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The entries of a table of contents that belong into the bundle."""
+    return [entry for entry in entries if not _NEVER_LOADED.search(Path(entry[0]).as_posix())]
