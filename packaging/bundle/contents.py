@@ -18,43 +18,18 @@ HIDDEN_IMPORTS = ["assets"]
 
 EXCLUDED_MODULES = [
     # development, tests, other installers
-    *(
-        "pytest",
-        "_pytest",
-        "hypothesis",
-        "setuptools",
-        "pkg_resources",
-        "pip",
-        "wheel",
-        "lib2to3",
-        "pydoc_data",
-    ),
-    *(
-        "idlelib",
-        "turtle",
-        "turtledemo",
-        "ensurepip",
-        "venv",
-        "numpy.testing",
-        "numpy.f2py",
-        "numpy.distutils",
-    ),
+    *("pytest", "_pytest", "hypothesis", "setuptools", "pkg_resources", "pip", "wheel", "lib2to3", "pydoc_data"),
+    *("idlelib", "turtle", "turtledemo", "ensurepip", "venv", "numpy.testing", "numpy.f2py", "numpy.distutils"),
     *("numpy.conftest", "flet.testing", "psutil.tests", "unittest", "doctest", "pdb"),
-    # optional parts of libraries that the product does not use
-    *(
-        "torch",
-        "tkinter",
-        "_tkinter",
-        "IPython",
-        "PIL",
-        "matplotlib",
-        "trio",
-        "curio",
-        "gunicorn",
-        "pydantic.v1",
-    ),
-    *("uvloop", "watchfiles", "httptools", "hf_xet", "a2wsgi", "llama_cpp.server", "llama_cpp.mtmd_cpp"),
-    *("llama_cpp.llava_cpp", "pyodide", "js"),
+    # parts of libraries that the product does not use
+    *("torch", "tkinter", "_tkinter", "IPython", "PIL", "matplotlib", "trio", "curio", "gunicorn", "pydantic.v1"),
+    *("uvloop", "watchfiles", "httptools", "a2wsgi", "llama_cpp.server", "llama_cpp.mtmd_cpp"),
+    *("llama_cpp.llava_cpp", "pyodide", "js", "pygments", "flet.auth", "requests"),
+    *("numpy.random", "numpy.fft", "numpy.polynomial"),
+    # only Llama.from_pretrained of llama_cpp asks for it
+    *("huggingface_hub", "hf_xet"),
+    # a terminal's line editing is prompt_toolkit's; readline's licence is the GPL
+    *("readline", "curses", "_curses", "rlcompleter"),
 ]
 """A bundle without each of these passed its trial; what is not imported costs nothing to name."""
 
