@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,11 +19,41 @@ HIDDEN_IMPORTS = ["assets"]
 
 EXCLUDED_MODULES = [
     # development, tests, other installers
-    *("pytest", "_pytest", "hypothesis", "setuptools", "pkg_resources", "pip", "wheel", "lib2to3", "pydoc_data"),
-    *("idlelib", "turtle", "turtledemo", "ensurepip", "venv", "numpy.testing", "numpy.f2py", "numpy.distutils"),
+    *(
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "setuptools",
+        "pkg_resources",
+        "pip",
+        "wheel",
+        "lib2to3",
+        "pydoc_data",
+    ),
+    *(
+        "idlelib",
+        "turtle",
+        "turtledemo",
+        "ensurepip",
+        "venv",
+        "numpy.testing",
+        "numpy.f2py",
+        "numpy.distutils",
+    ),
     *("numpy.conftest", "flet.testing", "psutil.tests", "unittest", "doctest", "pdb"),
     # parts of libraries that the product does not use
-    *("torch", "tkinter", "_tkinter", "IPython", "PIL", "matplotlib", "trio", "curio", "gunicorn", "pydantic.v1"),
+    *(
+        "torch",
+        "tkinter",
+        "_tkinter",
+        "IPython",
+        "PIL",
+        "matplotlib",
+        "trio",
+        "curio",
+        "gunicorn",
+        "pydantic.v1",
+    ),
     *("uvloop", "watchfiles", "httptools", "a2wsgi", "llama_cpp.server", "llama_cpp.mtmd_cpp"),
     *("llama_cpp.llava_cpp", "pyodide", "js", "pygments", "flet.auth", "requests"),
     *("numpy.random", "numpy.fft", "numpy.polynomial"),
@@ -30,6 +61,10 @@ EXCLUDED_MODULES = [
     *("huggingface_hub", "hf_xet"),
     # a terminal's line editing is prompt_toolkit's; readline's licence is the GPL
     *("readline", "curses", "_curses", "rlcompleter"),
+    # identifiers made of the machine's network address, and one more library
+    "_uuid",
+    # how this Python was built, with the folders of the machine
+    sysconfig._get_sysconfigdata_name(),  # noqa: SLF001 - there is no other way to learn the name
 ]
 """A bundle without each of these passed its trial; what is not imported costs nothing to name."""
 

@@ -13,7 +13,17 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OUTPUT = Path(__file__).with_name("requirements.txt")
-UNUSED = ("hf-xet", "httptools", "huggingface-hub", "oauthlib", "pygments", "requests", "uvloop", "watchfiles")
+UNUSED = (
+    "hf-xet",
+    "httptools",
+    "huggingface-hub",
+    "oauthlib",
+    "pygments",
+    "python-dotenv",
+    "requests",
+    "uvloop",
+    "watchfiles",
+)
 
 
 def main() -> None:

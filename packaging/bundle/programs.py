@@ -19,6 +19,11 @@ class Program:
     entry: str
     has_console: bool = True
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """What it is called as PyInstaller leaves it, and when it is finished."""
+        return (self.name, self.name.removesuffix(".exe"))
+
 
 TERMINAL_ON_WINDOWS = "chatbelle.com"
 """Windows finds it by typing `chatbelle`; a second `.exe` of that name would collide with the first."""

@@ -1,0 +1,184 @@
+"""Who made what is in a bundle, and under which licence: found in the bundle itself, with all the texts.
+
+Writes the folder `licences`: `index.html` for people, `index.json` for programs, and the texts. A file or a
+module that belongs to nobody known stops the build.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from PyInstaller.archive.readers import CArchiveReader
+
+from bundle.distribution_licences import expression_of, texts_of
+from bundle.native_licences import native_components
+from bundle.programs import PROGRAMS
+from product import PackagingError
+
+FOLDER = "licences"
+
+_CONTENT_FOLDERS = ("_internal", "Contents/Frameworks", "Contents/Resources")
+_PROGRAM_FOLDERS = (".", "Contents/MacOS")
+_BUNDLER = "pyinstaller"
+_BUNDLER_MODULES = ("pyimod", "_pyi_", "_pyinstaller", "pyi_", "runtime_hook", "entry_")
+_NOT_A_PART = ("__pycache__", "bin", "..")
+
+# Flutter, Skia and all packages in Flet's client: it brings their notices.
+_CLIENT = "flet-web"
+_NOTICES = "flet_web/web/assets/NOTICES"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One thing that others made. licence: in SPDX's words. covers: patterns of files, from the bundle's top.
+
+    modules: top-level Python modules. texts: files to copy.
+    """
+
+    name: str
+    version: str
+    licence: str
+    covers: tuple[str, ...]
+    texts: tuple[Path, ...]
+    modules: tuple[str, ...] = ()
+
+
+def write_licences(bundle: Path) -> None:
+    """Make the folder. Raises PackagingError for a part without a licence, or a licence without a text."""
+    folder = bundle / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    components = find_components(bundle)
+    unknown = unlicensed(bundle, components)
+    if unknown:
+        raise PackagingError(f"nobody known made these parts of {bundle}: {', '.join(unknown[:20])}")
+    folder.mkdir()
+    entries = [_copy_texts(component, folder) for component in components]
+    (folder / "index.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / "index.html").write_text(_page(entries), encoding="utf-8")
+
+
+def unlicensed(bundle: Path, components: list[Component]) -> list[str]:
+    """Files and modules of the bundle that no component covers."""
+    patterns = [pattern for component in components for pattern in component.covers]
+    known = {module for component in components for module in component.modules}
+    paths = (path.relative_to(bundle).as_posix() for path in _files(bundle))
+    files = [path for path in paths if not any(fnmatch(path, pattern) for pattern in patterns)]
+    return files + sorted(module for module in bundled_modules(bundle) if module not in known)
+
+
+def find_components(bundle: Path) -> list[Component]:
+    """Everything that is inside, by name; the product itself is the first."""
+    modules = bundled_modules(bundle)
+    found = [_distribution(one, bundle, modules) for one in distributions()]
+    parts = sorted((one for one in found if one is not None), key=lambda one: one.name.casefold())
+    own = [one for one in parts if one.name == "chatbelle"]
+    files = [path.relative_to(bundle).as_posix() for path in _files(bundle)]
+    python = tuple(module for module in modules if module in sys.stdlib_module_names)
+    native = [
+        Component(one.name, one.version, one.licence, covered, one.texts, python if one.is_python else ())
+        for one in native_components()
+        if (covered := tuple(path for path in files if one.pattern.search(path)))
+    ]
+    return [*own, *(one for one in parts if one not in own), *native]
+
+
+def bundled_modules(bundle: Path) -> set[str]:
+    """Top-level names of all Python modules in the bundle's programs."""
+    names: set[str] = set()
+    for program in _programs(bundle):
+        archive = CArchiveReader(str(program))
+        for entry in archive.toc:
+            if entry.endswith(".pyz"):
+                names.update(name.partition(".")[0] for name in archive.open_embedded_archive(entry).toc)
+    return names
+
+
+def _programs(bundle: Path) -> Iterator[Path]:
+    for program in PROGRAMS[sys.platform]:
+        places = [bundle / folder / name for folder in _PROGRAM_FOLDERS for name in program.file_names]
+        yield from (path for path in places if path.is_file())
+
+
+def _files(bundle: Path) -> Iterator[Path]:
+    for path in sorted(bundle.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.relative_to(bundle).parts[0] != FOLDER:
+            yield path
+
+
+def _distribution(distribution: Distribution, bundle: Path, modules: set[str]) -> Component | None:
+    """None if nothing of it is in the bundle."""
+    name = canonicalize_name(distribution.name)
+    tops = {Path(str(path)).parts[0] for path in distribution.files or ()}.difference(_NOT_A_PART)
+    own_modules = tuple(module for module in modules if module in tops or f"{module}.py" in tops)
+    covers = tuple(_places(bundle, tops))
+    if name == _BUNDLER:
+        covers = tuple(program.relative_to(bundle).as_posix() for program in _programs(bundle))
+        own_modules = tuple(module for module in modules if module.startswith(_BUNDLER_MODULES))
+    if not covers and not own_modules:
+        return None
+    texts = texts_of(distribution)
+    if name == _CLIENT:
+        texts += tuple(bundle / place for place in _places(bundle, [_NOTICES]))
+    return Component(name, distribution.version, expression_of(distribution), covers, texts, own_modules)
+
+
+def _places(bundle: Path, names: Iterable[str]) -> Iterator[str]:
+    """Where files or folders of these names are in the bundle, as patterns."""
+    for folder in _CONTENT_FOLDERS:
+        for name in sorted(names):
+            path = bundle / folder / name
+            if path.exists():
+                yield f"{folder}/{name}/*" if path.is_dir() else f"{folder}/{name}"
+
+
+def _copy_texts(component: Component, folder: Path) -> dict[str, object]:
+    """The component's entry in the index; a text that the bundle has anyway is not copied."""
+    files = []
+    for text in component.texts:
+        if folder.parent in text.parents:
+            files.append(Path(os.path.relpath(text, folder)).as_posix())
+            continue
+        target = folder / component.name / f"{text.stem}.txt"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(text, target)
+        files.append(target.relative_to(folder).as_posix())
+    return {
+        "name": component.name,
+        "version": component.version,
+        "licence": component.licence,
+        "files": files,
+        "covers": list(component.covers),
+        "modules": sorted(component.modules),
+    }
+
+
+def _page(entries: list[dict[str, object]]) -> str:
+    rows = "".join(_row(entry) for entry in entries)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>ChatBELLE: licences / 许可证</title>
+<style>body{{font-family:sans-serif;margin:2em}}td,th{{text-align:left;padding:.2em 1em .2em 0}}</style></head>
+<body><h1>ChatBELLE</h1>
+<p>ChatBELLE is under the Apache License, Version 2.0. This folder names everything that others made and that
+this copy contains, with its licence.</p>
+<p lang="zh-CN">ChatBELLE 采用 Apache 许可证 2.0 版。本文件夹列出此副本中由他人制作的全部内容及其许可证。</p>
+<table><tr><th>Name 名称</th><th>Version 版本</th><th>Licence 许可证</th><th>Text 全文</th></tr>
+{rows}</table></body></html>
+"""
+
+
+def _row(entry: dict[str, object]) -> str:
+    name, version, licence = (html.escape(str(entry[key])) for key in ("name", "version", "licence"))
+    files = entry["files"]
+    assert isinstance(files, list)
+    links = " ".join(f'<a href="{html.escape(file)}">{html.escape(Path(file).name)}</a>' for file in files)
+    return f"<tr><td>{name}</td><td>{version}</td><td>{licence}</td><td>{links}</td></tr>\n"

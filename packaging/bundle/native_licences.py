@@ -1,0 +1,95 @@
+"""The parts of a bundle that are no Python distribution: the interpreter, and libraries of the system.
+
+Their texts are kept in `licence_texts`, since not every build machine has them.
+"""
+
+from __future__ import annotations
+
+import pyexpat
+import re
+import sqlite3
+import ssl
+import sys
+import zlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+TEXTS = Path(__file__).with_name("licence_texts")
+
+_GCC = ("GPL-3.0.txt", "gcc-runtime-exception.txt")
+_UNSAID = "as the build system has it"
+
+
+@dataclass(frozen=True)
+class NativeComponent:
+    """pattern: found in the paths of its files. is_python: the standard library's modules are its own."""
+
+    name: str
+    version: str
+    licence: str
+    pattern: re.Pattern[str]
+    texts: tuple[Path, ...]
+    is_python: bool = False
+
+
+def native_components() -> list[NativeComponent]:
+    """All that a bundle of any system may hold."""
+    python_texts = (_python_licence(), TEXTS / "python-incorporated.txt")
+    python = NativeComponent(
+        "Python",
+        sys.version.split()[0],
+        "PSF-2.0",
+        re.compile(_PYTHON, re.VERBOSE),
+        python_texts,
+        is_python=True,
+    )
+    return [python, *(_component(*row) for row in _rows())]
+
+
+_PYTHON = r"""
+    /lib-dynload/ | /base_library\.zip$ | (^|/)(lib)?python3[^/]*\.(so[^/]*|dylib|dll)$ | (^|/)Python$
+  | Python\.framework/ | (^|/)(_\w+|pyexpat|select|unicodedata|winsound)\.pyd$
+"""
+
+
+def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
+    """Name, version, licence, pattern of the files' names, texts."""
+    llama = f"in llama-cpp-python {version('llama-cpp-python')}"
+    sqlite, openssl = sqlite3.sqlite_version, ssl.OPENSSL_VERSION.split()[1]
+    expat = pyexpat.EXPAT_VERSION.removeprefix("expat_")
+    microsoft = "LicenseRef-Microsoft-Runtime"
+    gcc = "GPL-3.0-or-later WITH GCC-exception-3.1"
+    return [
+        ("llama.cpp and ggml", llama, "MIT", r"(ggml|llama)[^/]*\.(so|dylib|dll)", ("llama.cpp.txt",)),
+        ("OpenSSL", openssl, "Apache-2.0", r"lib(crypto|ssl)[-.]", ("Apache-2.0.txt",)),
+        ("SQLite", sqlite, "blessing", r"(lib)?sqlite3[.-]|_sqlite3\.", ("sqlite.txt",)),
+        ("zlib", zlib.ZLIB_RUNTIME_VERSION, "Zlib", r"libz\.|zlib1?\.", ("zlib.txt",)),
+        ("bzip2", _UNSAID, "bzip2-1.0.6", r"libbz2\.|_bz2\.", ("bzip2.txt",)),
+        ("liblzma", _UNSAID, "0BSD", r"liblzma\.|_lzma\.", ("liblzma.txt",)),
+        ("libffi", _UNSAID, "MIT", r"libffi[-.]|_ctypes\.", ("libffi.txt",)),
+        ("Expat", expat, "MIT", r"libexpat\.|pyexpat\.", ("expat.txt",)),
+        ("LibYAML", "in PyYAML", "MIT", r"yaml/_yaml\.", ("libyaml.txt",)),
+        ("GCC runtime libraries", _UNSAID, gcc, r"lib(gcc_s|gomp|stdc\+\+|quadmath|gfortran)[-.]", _GCC),
+        ("Microsoft runtime libraries", _UNSAID, microsoft, _MICROSOFT, ("microsoft-runtime.txt",)),
+    ]
+
+
+_MICROSOFT = r"(vcruntime|msvcp|vcomp|concrt|ucrtbase|api-ms-win-)[^/]*\.dll"
+
+
+def _component(
+    name: str, version_text: str, licence: str, pattern: str, texts: tuple[str, ...]
+) -> NativeComponent:
+    compiled = re.compile(rf"(^|/)(lib)?{pattern}", re.IGNORECASE)
+    return NativeComponent(name, version_text, licence, compiled, tuple(TEXTS / text for text in texts))
+
+
+def _python_licence() -> Path:
+    """The interpreter's own text lies in different places. Raises FileNotFoundError."""
+    library = Path(ssl.__file__).parent
+    places = [library / "LICENSE.txt", Path(sys.base_prefix, "LICENSE.txt"), library.parent / "LICENSE.txt"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"no LICENSE.txt of this Python in {', '.join(map(str, places))}")
