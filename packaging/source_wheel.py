@@ -22,6 +22,9 @@ from tempfile import TemporaryDirectory
 from bundle.pins import Pin, write_requirements
 from product import PackagingError
 
+WORK_PREFIX = "chatbelle-build-"
+"""Of the names of the folders in which things are compiled."""
+
 _LOG = "build.log"
 
 # Whatever changes how a compiler or CMake builds, and is set for something else. SOURCE_DATE_EPOCH makes ggml
@@ -61,7 +64,7 @@ def obtain_wheel(recipe: Recipe, cache: Path) -> Path:
     folder.mkdir(parents=True)
     sys.stdout.write(f"building {recipe.pin.name} {recipe.pin.version} from source; see {folder / _LOG}\n")
     sys.stdout.flush()
-    with TemporaryDirectory(prefix="chatbelle-build-") as work:
+    with TemporaryDirectory(prefix=WORK_PREFIX) as work:
         wheel = _build(recipe, Path(work).resolve(), folder / _LOG)
         recipe.check(wheel, (folder / _LOG).read_text(encoding="utf-8", errors="replace"))
         return Path(shutil.move(wheel, folder))
@@ -85,7 +88,7 @@ def _build(recipe: Recipe, work: Path, log: Path) -> Path:
 
 
 def build_environ(environ: Mapping[str, str], work: Path) -> dict[str, str]:
-    """The build's environment: nothing that changes the code, temporary files in `work`, our own tools first."""
+    """The build's environment: nothing that changes the code, temporary files in `work`, our tools first."""
     clean = {
         name: value
         for name, value in environ.items()
