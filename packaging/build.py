@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib import import_module
 from pathlib import Path
 
@@ -78,9 +79,11 @@ def _build(out: Path, *, with_installers: bool) -> None:
     from bundle import sizes
     from bundle.finish import finish
     from bundle.licences import write_licences
+    from numpy_wheel import forget_builder
 
     wheels = [_product_wheel(), *_wheels_from_source()]
     _uv(["pip", "install", "--python", _python(), "--no-deps", "--reinstall", *map(str, wheels)])
+    forget_builder(Path(sysconfig.get_path("purelib")))
     bundle = _freeze(out, _make_demo())
     finish(bundle)
     write_licences(bundle)
@@ -94,9 +97,9 @@ def _build(out: Path, *, with_installers: bool) -> None:
 
 
 def _require_nothing_private(bundle: Path) -> None:
-    from bundle.traces import folders_of_this_build, test_code_of, traces_of
+    from bundle.traces import folders_of_this_build, tests_inside, traces_of
 
-    found = [*traces_of(bundle, folders_of_this_build()), *test_code_of(bundle)]
+    found = [*traces_of(bundle, folders_of_this_build()), *tests_inside(bundle)]
     if found:
         raise PackagingError(f"the bundle holds what should have stayed here: {', '.join(found[:20])}")
 

@@ -31,7 +31,7 @@ class Product:
 
     @property
     def numbers(self) -> tuple[int, int, int, int]:
-        """The version in Windows' four numbers; what follows a release's numbers, such as `rc1`, is left out."""
+        """The version in Windows' four numbers; what follows them, such as `rc1`, is left out."""
         found: list[int] = []
         for part in self.version.split("."):
             digits = part[: len(part) - len(part.lstrip("0123456789"))]

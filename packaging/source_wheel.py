@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bundle.pins import Pin, write_requirements
+from bundle.pins import Pin
 from product import PackagingError
 
 WORK_PREFIX = "chatbelle-build-"
@@ -71,12 +71,13 @@ def obtain_wheel(recipe: Recipe, cache: Path) -> Path:
 
 
 def _build(recipe: Recipe, work: Path, log: Path) -> Path:
+    # With a hash, a requirement has to be in a file; and settings have to be beside it, or pip ignores them.
     requirements = work / "source.txt"
-    write_requirements([recipe.pin], requirements)
+    settings = "".join(f' --config-settings="{setting}"' for setting in recipe.settings)
+    requirements.write_text(f"{recipe.pin.line}{settings}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-cache-dir", "--no-deps"]
     command += ["--no-binary", recipe.pin.name, "--no-build-isolation", "--require-hashes"]
     command += ["--wheel-dir", str(work / "wheels"), "--requirement", str(requirements)]
-    command += [f"--config-settings={setting}" for setting in recipe.settings]
     with log.open("wb") as output:
         done = subprocess.run(
             command, env=build_environ(os.environ, work), stdout=output, stderr=subprocess.STDOUT

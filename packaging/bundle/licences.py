@@ -184,7 +184,7 @@ def _page(entries: list[dict[str, object]]) -> str:
     rows = "".join(_row(entry) for entry in entries)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>ChatBELLE: licences / 许可证</title>
-<style>body{{font-family:sans-serif;margin:2em}}td,th{{text-align:left;padding:.2em 1em .2em 0}}</style></head>
+<style>body{{font-family:sans-serif;margin:2em}}td,th{{text-align:left;padding-right:1em}}</style></head>
 <body><h1>ChatBELLE</h1>
 <p>ChatBELLE is under the Apache License, Version 2.0. This folder names everything that others made and that
 this copy contains, with its licence.</p>

@@ -12,8 +12,9 @@ import ssl
 import sys
 import zlib
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+from bundle.pins import read_pins
 
 TEXTS = Path(__file__).with_name("licence_texts")
 
@@ -59,7 +60,7 @@ _PYTHON = r"""
 
 def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
     """Name, version, licence, pattern of the files' names, texts."""
-    llama = f"in llama-cpp-python {version('llama-cpp-python')}"
+    llama = f"in llama-cpp-python {read_pins()['llama-cpp-python'].version}"
     sqlite, openssl = sqlite3.sqlite_version, ssl.OPENSSL_VERSION.split()[1]
     expat = pyexpat.EXPAT_VERSION.removeprefix("expat_")
     microsoft = "LicenseRef-Microsoft-Runtime"
