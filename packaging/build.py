@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib import import_module
 from pathlib import Path
 
@@ -78,18 +79,29 @@ def _build(out: Path, *, with_installers: bool) -> None:
     from bundle import sizes
     from bundle.finish import finish
     from bundle.licences import write_licences
+    from numpy_wheel import forget_builder
 
     wheels = [_product_wheel(), *_wheels_from_source()]
     _uv(["pip", "install", "--python", _python(), "--no-deps", "--reinstall", *map(str, wheels)])
+    forget_builder(Path(sysconfig.get_path("purelib")))
     bundle = _freeze(out, _make_demo())
     finish(bundle)
     write_licences(bundle)
+    _require_nothing_private(bundle)
     sys.stdout.write(sizes.table(bundle))
     sizes.require_within_budget(bundle)
     if with_installers:
         for path in import_module(_INSTALLERS[sys.platform]).build_installers(bundle, out.parent):
             sys.stdout.write(f"{path.stat().st_size / 1e6:7.1f} MB  {path}\n")
             sizes.require_package_within_budget(path)
+
+
+def _require_nothing_private(bundle: Path) -> None:
+    from bundle.traces import folders_of_this_build, tests_inside, traces_of
+
+    found = [*traces_of(bundle, folders_of_this_build()), *tests_inside(bundle)]
+    if found:
+        raise PackagingError(f"the bundle holds what should have stayed here: {', '.join(found[:20])}")
 
 
 def _wheels_from_source() -> list[Path]:
@@ -130,7 +142,8 @@ def _make_demo() -> Path:
     home = _CACHE / "demo"
     shutil.rmtree(home, ignore_errors=True)
     code = (
-        "import sys; from pathlib import Path; from app.demo_model import prepare_demo; from app.home import Home\n"
+        "import sys; from pathlib import Path\n"
+        "from app.demo_model import prepare_demo; from app.home import Home\n"
         "print(prepare_demo(Home(Path(sys.argv[1])), lambda: None).parent)"
     )
     done = subprocess.run(

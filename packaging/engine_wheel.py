@@ -7,7 +7,6 @@ from the build's output: a variant without its instructions runs everywhere, and
 from __future__ import annotations
 
 import re
-import sys
 import zipfile
 from pathlib import Path
 
@@ -136,10 +135,9 @@ def check_switches(output: str, expected: dict[str, frozenset[str]]) -> None:
         raise PackagingError(f"the engine was built for this machine's processor only ({native[0]})")
     announced = {name: _switches(text) for name, text in _ANNOUNCED.findall(output)}
     for name, switches in expected.items():
-        if not switches <= announced.get(name, frozenset()):
-            raise PackagingError(
-                f"the engine's variant {name} was made without {_listed(switches - announced.get(name, set()))}"
-            )
+        missing = switches - announced.get(name, frozenset())
+        if missing:
+            raise PackagingError(f"the engine's variant {name} was made without {_listed(missing)}")
     for line in output.splitlines():
         compiled = _COMPILED.search(line)
         if compiled is None:

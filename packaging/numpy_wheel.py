@@ -6,6 +6,7 @@ BLAS of its own, and on Windows a compiler for numpy is rarely there: both take 
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def numpy_recipe(pin: Pin, machine: str) -> Recipe:
     """How it is built. machine: as `platform.machine()`."""
     settings = [setting for setting in _SETTINGS if machine == "x86_64" or "X86" not in setting]
     return Recipe(pin, tuple(f"setup-args=-D{setting}" for setting in settings), _check)
+
+
+def forget_builder(site_packages: Path) -> None:
+    """Take out of the installed numpy where the Python lay that built it; `numpy.show_config` says it."""
+    path = site_packages / "numpy" / "__config__.py"
+    text = re.sub(r'"path": r?".*"', '"path": ""', path.read_text(encoding="utf-8"))
+    path.unlink()  # it may be one file with uv's cache
+    path.write_text(text, encoding="utf-8")
 
 
 def _check(wheel: Path, _output: str) -> None:

@@ -19,8 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bundle.pins import Pin, write_requirements
+from bundle.pins import Pin
 from product import PackagingError
+
+WORK_PREFIX = "chatbelle-build-"
+"""Of the names of the folders in which things are compiled."""
 
 _LOG = "build.log"
 
@@ -61,19 +64,20 @@ def obtain_wheel(recipe: Recipe, cache: Path) -> Path:
     folder.mkdir(parents=True)
     sys.stdout.write(f"building {recipe.pin.name} {recipe.pin.version} from source; see {folder / _LOG}\n")
     sys.stdout.flush()
-    with TemporaryDirectory(prefix="chatbelle-build-") as work:
+    with TemporaryDirectory(prefix=WORK_PREFIX) as work:
         wheel = _build(recipe, Path(work).resolve(), folder / _LOG)
         recipe.check(wheel, (folder / _LOG).read_text(encoding="utf-8", errors="replace"))
         return Path(shutil.move(wheel, folder))
 
 
 def _build(recipe: Recipe, work: Path, log: Path) -> Path:
+    # With a hash, a requirement has to be in a file; and settings have to be beside it, or pip ignores them.
     requirements = work / "source.txt"
-    write_requirements([recipe.pin], requirements)
+    settings = "".join(f' --config-settings="{setting}"' for setting in recipe.settings)
+    requirements.write_text(f"{recipe.pin.line}{settings}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-cache-dir", "--no-deps"]
     command += ["--no-binary", recipe.pin.name, "--no-build-isolation", "--require-hashes"]
     command += ["--wheel-dir", str(work / "wheels"), "--requirement", str(requirements)]
-    command += [f"--config-settings={setting}" for setting in recipe.settings]
     with log.open("wb") as output:
         done = subprocess.run(
             command, env=build_environ(os.environ, work), stdout=output, stderr=subprocess.STDOUT
@@ -85,7 +89,7 @@ def _build(recipe: Recipe, work: Path, log: Path) -> Path:
 
 
 def build_environ(environ: Mapping[str, str], work: Path) -> dict[str, str]:
-    """The build's environment: nothing that changes the code, temporary files in `work`, our own tools first."""
+    """The build's environment: nothing that changes the code, temporary files in `work`, our tools first."""
     clean = {
         name: value
         for name, value in environ.items()

@@ -10,6 +10,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_data_files, copy_metadata, get_package_paths
@@ -40,7 +41,15 @@ EXCLUDED_MODULES = [
         "numpy.f2py",
         "numpy.distutils",
     ),
-    *("numpy.conftest", "flet.testing", "psutil.tests", "unittest", "doctest", "pdb"),
+    *(
+        "numpy.conftest",
+        "numpy._core._multiarray_tests",
+        "flet.testing",
+        "psutil.tests",
+        "unittest",
+        "doctest",
+        "pdb",
+    ),
     # parts of libraries that the product does not use
     *(
         "torch",
@@ -63,8 +72,6 @@ EXCLUDED_MODULES = [
     *("readline", "curses", "_curses", "rlcompleter"),
     # identifiers made of the machine's network address, and one more library
     "_uuid",
-    # how this Python was built, with the folders of the machine
-    sysconfig._get_sysconfigdata_name(),  # noqa: SLF001 - there is no other way to learn the name
 ]
 """A bundle without each of these passed its trial; what is not imported costs nothing to name."""
 
@@ -91,6 +98,19 @@ _LIBRARIES = {
     ),
     "win32": ("llama.dll", "ggml.dll", "ggml-base.dll", "ggml-cpu-*.dll"),
 }
+
+
+def write_build_variables(folder: Path) -> None:
+    """The module of how this Python was built, without what names folders of this machine.
+
+    `sysconfig` reads it, and others read `sysconfig`: zoneinfo, where time zones are. Windows has none.
+    """
+    if sys.platform == "win32":
+        return
+    name = sysconfig._get_sysconfigdata_name()  # noqa: SLF001 - there is no other way to learn it
+    known = import_module(name).build_time_vars
+    values = {key: value for key, value in known.items() if sys.base_prefix not in str(value)}
+    folder.joinpath(f"{name}.py").write_text(f"build_time_vars = {values!r}\n", encoding="utf-8")
 
 
 def data_files(demo: Path) -> list[tuple[str, str]]:

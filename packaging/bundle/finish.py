@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,11 +36,25 @@ def _finish_elf(path: Path, *, is_program: bool) -> None:
     # What is appended to a program would go with its symbols. OpenBLAS does not survive strip.
     if not is_program and path.parent.name != "numpy.libs":
         subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
-    for entry in _search_path(path).split(":"):
-        if entry and not entry.startswith("$ORIGIN"):
-            # The build machine's folders: they say where it was made, and may hold other libraries elsewhere.
-            subprocess.run([_patchelf(), "--remove-rpath", str(path)], check=True)
-            return
+    entries = _search_path(path).split(":")
+    if any(entry and not entry.startswith("$ORIGIN") for entry in entries):
+        # The build machine's folders; on another machine anything may lie there.
+        subprocess.run([_patchelf(), "--remove-rpath", str(path)], check=True)
+    if not is_program:
+        _forget_home(path)
+
+
+def _forget_home(path: Path) -> None:
+    """Overwrite where this Python lies, if that is in somebody's home; nothing is looked for there any more.
+
+    It stands in the interpreter's library and in what is left of search paths; lengths must stay as they are.
+    """
+    prefix = Path(sys.base_prefix)
+    if not prefix.is_relative_to(Path.home()):
+        return
+    data, name = path.read_bytes(), os.fsencode(prefix)
+    if name in data:
+        path.write_bytes(data.replace(name, b"/" + b"-" * (len(name) - 1)))
 
 
 def _search_path(path: Path) -> str:

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from PyInstaller.archive.readers import CArchiveReader
 
 from bundle.distribution_licences import expression_of, texts_of
-from bundle.native_licences import native_components
+from bundle.native_licences import NativeComponent, native_components
 from bundle.programs import PROGRAMS
 from product import PackagingError
 
@@ -31,6 +31,7 @@ _CONTENT_FOLDERS = ("_internal", "Contents/Frameworks", "Contents/Resources")
 _PROGRAM_FOLDERS = (".", "Contents/MacOS")
 _BUNDLER = "pyinstaller"
 _BUNDLER_MODULES = ("pyimod", "_pyi_", "_pyinstaller", "pyi_", "runtime_hook", "entry_")
+_FONTS = (".ttf", ".otf", ".woff", ".woff2")
 _NOT_A_PART = ("__pycache__", "bin", "..")
 
 # Flutter, Skia and all packages in Flet's client: it brings their notices.
@@ -68,11 +69,15 @@ def write_licences(bundle: Path) -> None:
 
 
 def unlicensed(bundle: Path, components: list[Component]) -> list[str]:
-    """Files and modules of the bundle that no component covers."""
+    """Files and modules of the bundle that no component covers; a font has to be named by itself."""
     patterns = [pattern for component in components for pattern in component.covers]
+    whole = [pattern for pattern in patterns if not pattern.endswith("/*")]
     known = {module for component in components for module in component.modules}
-    paths = (path.relative_to(bundle).as_posix() for path in _files(bundle))
-    files = [path for path in paths if not any(fnmatch(path, pattern) for pattern in patterns)]
+    files = []
+    for path in (path.relative_to(bundle).as_posix() for path in _files(bundle)):
+        covering = whole if path.endswith(_FONTS) else patterns
+        if not any(fnmatch(path, pattern) for pattern in covering):
+            files.append(path)
     return files + sorted(module for module in bundled_modules(bundle) if module not in known)
 
 
@@ -83,19 +88,27 @@ def find_components(bundle: Path) -> list[Component]:
     parts = sorted((one for one in found if one is not None), key=lambda one: one.name.casefold())
     own = [one for one in parts if one.name == "chatbelle"]
     files = [path.relative_to(bundle).as_posix() for path in _files(bundle)]
-    python = tuple(module for module in modules if module in sys.stdlib_module_names)
-    native = [
-        Component(one.name, one.version, one.licence, covered, one.texts, python if one.is_python else ())
-        for one in native_components()
-        if (covered := tuple(path for path in files if one.pattern.search(path)))
-    ]
-    return [*own, *(one for one in parts if one not in own), *native]
+    python = tuple(module for module in modules if module in sys.stdlib_module_names or _is_generated(module))
+    native = [_native(one, bundle, files, python) for one in native_components()]
+    return [*own, *(one for one in parts if one not in own), *(one for one in native if one.covers)]
+
+
+def _is_generated(module: str) -> bool:
+    """How an interpreter was built is in a module named after the system."""
+    return module.startswith("_sysconfigdata")
+
+
+def _native(one: NativeComponent, bundle: Path, files: list[str], python: tuple[str, ...]) -> Component:
+    covers = tuple(path for path in files if one.pattern.search(path))
+    inside = tuple(bundle / place for text in one.texts_inside for place in _places(bundle, [text]))
+    modules = python if one.is_python else ()
+    return Component(one.name, one.version, one.licence, covers, one.texts + inside, modules)
 
 
 def bundled_modules(bundle: Path) -> set[str]:
     """Top-level names of all Python modules in the bundle's programs."""
     names: set[str] = set()
-    for program in _programs(bundle):
+    for program in program_files(bundle):
         archive = CArchiveReader(str(program))
         for entry in archive.toc:
             if entry.endswith(".pyz"):
@@ -103,9 +116,11 @@ def bundled_modules(bundle: Path) -> set[str]:
     return names
 
 
-def _programs(bundle: Path) -> Iterator[Path]:
+def program_files(bundle: Path) -> Iterator[Path]:
+    """The bundle's executables."""
     for program in PROGRAMS[sys.platform]:
-        places = [bundle / folder / name for folder in _PROGRAM_FOLDERS for name in program.file_names]
+        names = dict.fromkeys(program.file_names)
+        places = [bundle / folder / name for folder in _PROGRAM_FOLDERS for name in names]
         yield from (path for path in places if path.is_file())
 
 
@@ -122,7 +137,7 @@ def _distribution(distribution: Distribution, bundle: Path, modules: set[str]) -
     own_modules = tuple(module for module in modules if module in tops or f"{module}.py" in tops)
     covers = tuple(_places(bundle, tops))
     if name == _BUNDLER:
-        covers = tuple(program.relative_to(bundle).as_posix() for program in _programs(bundle))
+        covers = tuple(program.relative_to(bundle).as_posix() for program in program_files(bundle))
         own_modules = tuple(module for module in modules if module.startswith(_BUNDLER_MODULES))
     if not covers and not own_modules:
         return None
@@ -148,7 +163,10 @@ def _copy_texts(component: Component, folder: Path) -> dict[str, object]:
         if folder.parent in text.parents:
             files.append(Path(os.path.relpath(text, folder)).as_posix())
             continue
-        target = folder / component.name / f"{text.stem}.txt"
+        # A wheel may have several of one name, in folders.
+        inside = text.as_posix().rpartition(".dist-info/")
+        name = inside[2].removeprefix("licenses/").replace("/", "-") if inside[1] else text.name
+        target = folder / component.name / (name if name.endswith(".txt") else f"{name}.txt")
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(text, target)
         files.append(target.relative_to(folder).as_posix())
@@ -166,7 +184,7 @@ def _page(entries: list[dict[str, object]]) -> str:
     rows = "".join(_row(entry) for entry in entries)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>ChatBELLE: licences / 许可证</title>
-<style>body{{font-family:sans-serif;margin:2em}}td,th{{text-align:left;padding:.2em 1em .2em 0}}</style></head>
+<style>body{{font-family:sans-serif;margin:2em}}td,th{{text-align:left;padding-right:1em}}</style></head>
 <body><h1>ChatBELLE</h1>
 <p>ChatBELLE is under the Apache License, Version 2.0. This folder names everything that others made and that
 this copy contains, with its licence.</p>

@@ -1,4 +1,4 @@
-"""The parts of a bundle that are no Python distribution: the interpreter, and libraries of the system.
+"""The parts of a bundle that are no Python distribution: the interpreter, libraries of the system, fonts.
 
 Their texts are kept in `licence_texts`, since not every build machine has them.
 """
@@ -12,8 +12,9 @@ import ssl
 import sys
 import zlib
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+from bundle.pins import read_pins
 
 TEXTS = Path(__file__).with_name("licence_texts")
 
@@ -23,13 +24,17 @@ _UNSAID = "as the build system has it"
 
 @dataclass(frozen=True)
 class NativeComponent:
-    """pattern: found in the paths of its files. is_python: the standard library's modules are its own."""
+    """pattern: found in the paths of its files. is_python: the standard library's modules are its own.
+
+    texts: in `licence_texts`. texts_inside: in the bundle's content folder.
+    """
 
     name: str
     version: str
     licence: str
     pattern: re.Pattern[str]
     texts: tuple[Path, ...]
+    texts_inside: tuple[str, ...] = ()
     is_python: bool = False
 
 
@@ -44,7 +49,7 @@ def native_components() -> list[NativeComponent]:
         python_texts,
         is_python=True,
     )
-    return [python, *(_component(*row) for row in _rows())]
+    return [python, *(_component(*row) for row in _rows()), *(_font(*row) for row in _FONTS)]
 
 
 _PYTHON = r"""
@@ -55,7 +60,7 @@ _PYTHON = r"""
 
 def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
     """Name, version, licence, pattern of the files' names, texts."""
-    llama = f"in llama-cpp-python {version('llama-cpp-python')}"
+    llama = f"in llama-cpp-python {read_pins()['llama-cpp-python'].version}"
     sqlite, openssl = sqlite3.sqlite_version, ssl.OPENSSL_VERSION.split()[1]
     expat = pyexpat.EXPAT_VERSION.removeprefix("expat_")
     microsoft = "LicenseRef-Microsoft-Runtime"
@@ -75,6 +80,16 @@ def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
     ]
 
 
+_OURS, _FLETS = "assets/web/fonts", "flet_web/web/assets"
+_FONTS = (
+    ("Noto Sans SC, Noto Emoji", "OFL-1.1", f"{_OURS}/NotoSansSC", (), ("OFL.txt", "NotoEmoji-OFL.txt")),
+    ("Source Code Pro", "OFL-1.1", f"{_OURS}/SourceCodePro-Regular", (), ("SourceCodePro-OFL.txt",)),
+    ("Material Icons and Roboto", "Apache-2.0", f"{_FLETS}/fonts/", ("Apache-2.0.txt",), ()),
+    ("KaTeX fonts", "MIT", f"{_FLETS}/packages/flutter_math_fork/.*ttf$", ("katex.txt",), ()),
+    ("Cupertino Icons", "MIT", f"{_FLETS}/packages/cupertino_icons/", ("cupertino-icons.txt",), ()),
+)
+"""Name, licence, pattern of paths, texts, and texts that lie beside our own fonts."""
+
 _MICROSOFT = r"(vcruntime|msvcp|vcomp|concrt|ucrtbase|api-ms-win-)[^/]*\.dll"
 
 
@@ -83,6 +98,14 @@ def _component(
 ) -> NativeComponent:
     compiled = re.compile(rf"(^|/)(lib)?{pattern}", re.IGNORECASE)
     return NativeComponent(name, version_text, licence, compiled, tuple(TEXTS / text for text in texts))
+
+
+def _font(
+    name: str, licence: str, pattern: str, texts: tuple[str, ...], beside: tuple[str, ...]
+) -> NativeComponent:
+    inside = tuple(f"{_OURS}/{text}" for text in beside)
+    kept = tuple(TEXTS / text for text in texts)
+    return NativeComponent(name, "as it comes", licence, re.compile(pattern), kept, inside)
 
 
 def _python_licence() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +36,3 @@ def read_pins(path: Path = REQUIREMENTS) -> dict[str, Pin]:
             hashes = " ".join(re.findall(r"--hash=\S+", line))
             pins[name] = Pin(name, specifier.version, f"{requirement.name}=={specifier.version} {hashes}")
     return pins
-
-
-def write_requirements(pins: Collection[Pin], path: Path) -> None:
-    """A requirements file of these alone."""
-    path.write_text("".join(f"{pin.line}\n" for pin in pins), encoding="utf-8")

@@ -58,7 +58,7 @@ def require_package_within_budget(path: Path) -> None:
 def _require(path: Path, size_bytes: int, budget_mb: int | None) -> None:
     if budget_mb is not None and size_bytes > budget_mb * _MB:
         raise PackagingError(
-            f"{path} weighs {size_bytes / _MB:.1f} MB, and may weigh {budget_mb}: leave something out, see above"
+            f"{path} weighs {size_bytes / _MB:.1f} MB and may weigh {budget_mb}; leave something out"
         )
 
 
