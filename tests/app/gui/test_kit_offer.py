@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,11 @@ import pytest
 
 from app.components.chat.first_run_offer import FirstRunOffer
 from app.home import Home
-from app.kit.manifest import MANIFEST_NAME, UNFINISHED_NAME, Kit, KitFile, KitModel, write_text
+from app.kit.manifest import MANIFEST_NAME, UNFINISHED_NAME
 from app.models.service import ModelService
 from app.views.context import ViewContext
 from builders.gguf_models import write_model
+from builders.kits import write_kit
 from engine.models.listing import LocalModel
 from fakes.view_context import FakeViewContext, find_control, until, words_of
 
@@ -30,12 +30,7 @@ def home(tmp_path: Path) -> Home:
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kit whose program seems to be the one that runs."""
     folder = tmp_path / "kit"
-    (folder / "models").mkdir(parents=True)
-    model = write_model(folder / "models" / "贝拉.gguf")
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    file = KitFile("models/贝拉.gguf", model.stat().st_size, digest)
-    content = Kit("0.1.0", "Linux-x86_64", "ChatBELLE", KitModel("贝拉", digest, (file,)))
-    (folder / MANIFEST_NAME).write_text(write_text(content), encoding="utf-8")
+    write_kit(folder)
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "executable", str(folder / "ChatBELLE" / "chatbelle"))
     return folder

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[3]
 NAME = "zhangsan"
 
 Broken = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def chatbelle(chatbelle: Run) -> Run:
+    """With the patience that a whole self-test takes on a busy machine."""
+    return partial(chatbelle, timeout=240)
 
 
 @pytest.fixture
