@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -51,9 +52,8 @@ class Program:
 
     def ask(self, question: str) -> None:
         """Type a question until it has arrived, and send it."""
-        self.screen.click(*FIELD)
-        self.screen.type(question)
-        self.screen.press("Return")
+        self.screen.wait_for(lambda: self._types(question), "a field that takes a text", WAIT_S)
+        self.screen.press("Right", "Return")
 
     def messages(self) -> list[tuple[str, str, str]]:
         """Role, state and text of every message on disk."""
@@ -75,6 +75,16 @@ class Program:
         ).stdout.splitlines()
         parts = [line.split(maxsplit=2) for line in lines]
         return [(int(pid), name) for pid, state, name in parts if not state.startswith("Z")]
+
+    def _types(self, text: str) -> bool:
+        """Type into the field, and look at what it has by copying it; it needs a moment after a click."""
+        self.screen.click(*FIELD)
+        time.sleep(1)
+        self.screen.press("ctrl+a")
+        self.screen.type(text)
+        self.screen.press("ctrl+a", "ctrl+c")
+        time.sleep(1)
+        return self.screen.clipboard() == text
 
     def _answers(self) -> list[str]:
         return [text for role, status, text in self.messages() if (role, status) == ("assistant", "complete")]
