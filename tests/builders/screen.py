@@ -1,4 +1,4 @@
-"""A screen of its own for programs with windows: Xvfb, with a person's hands (xdotool) and eyes (screenshots).
+"""A screen for programs with windows: Xvfb, with a person's hands (xdotool) and eyes (screenshots).
 
 No window manager runs on it: windows come up in the upper left corner, in the size they ask for.
 """

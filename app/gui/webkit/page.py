@@ -30,7 +30,7 @@ _CTRL = 1 << 2
 _CTRL_ALONE = _CTRL | 1 | 1 << 3  # among Shift, Ctrl and Alt; on some keyboards + needs Shift
 _LARGER, _SMALLER, _AS_IT_WAS = (0x2B, 0x3D, 0xFFAB), (0x2D, 0xFFAD), (0x30, 0xFFB0)
 _ZOOM_STEP, _SMALLEST_ZOOM, _LARGEST_ZOOM = 1.1, 0.5, 3.0
-_CRASHES, _WITHIN_S = 3, 60.0
+_CRASHES, _WITHIN_S = 3, 300.0
 # The splash's, so that nothing flashes before it: assets/web/splash.css.
 _LIGHT, _DARK = (0xF4, 0xFB, 0xF9), (0x0E, 0x15, 0x14)
 _LANGUAGES = {"zh-CN": b"zh-CN", "en": b"en-US"}

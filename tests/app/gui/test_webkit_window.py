@@ -1,4 +1,4 @@
-"""The window of Linux, for real: WebKitGTK on a screen of its own, around small pages that say what they see."""
+"""The window of Linux, for real: WebKitGTK on a screen of its own, around pages that say what they see."""
 
 from __future__ import annotations
 
@@ -326,7 +326,8 @@ def test_nothing_else_is_shown_in_the_window(
     seen = _opener(tmp_path)
     target = address.format(origin=site.origin)
     show(
-        f"addEventListener('load', () => {{ location.href = '{target}'; setTimeout(() => say('here', location.href), 1500) }})"
+        f"addEventListener('load', () => {{ location.href = '{target}';"
+        "setTimeout(() => say('here', location.href), 1500) })"
     )
 
     assert site.wait_for("here") == site.address
@@ -336,7 +337,8 @@ def test_nothing_else_is_shown_in_the_window(
 def test_the_page_may_copy_without_a_click(show: Callable[..., Window], screen: Screen, site: Site) -> None:
     """The answer to a click on Copy comes from the program, when the click is long over."""
     show(
-        "setTimeout(() => navigator.clipboard.writeText('复制的文字').then(() => say('copied', ''), e => say('copied', e)), 100)"
+        "setTimeout(() => navigator.clipboard.writeText('复制的文字')"
+        ".then(() => say('copied', ''), error => say('copied', error)), 100)"
     )
 
     assert site.wait_for("copied") == ""
@@ -349,7 +351,7 @@ def test_a_download_is_asked_a_place_for_and_told(
     download = (
         "const a = document.createElement('a'); a.download = '对话.md';"
         "a.href = URL.createObjectURL(new Blob(['内容'], {type: 'application/octet-stream'}));"
-        "document.body.append(a); a.click();"
+        "a.click();"
     )
     window = show(BLANK + ";" + download)
     _answer_dialog(screen, window, tmp_path / "保存 的.md")
@@ -361,7 +363,10 @@ def test_a_download_is_asked_a_place_for_and_told(
 def test_a_download_that_is_thought_better_of_leaves_nothing(
     show: Callable[..., Window], screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    download = "const a = document.createElement('a'); a.download = 'x.md'; a.href = URL.createObjectURL(new Blob(['x'])); a.click();"
+    download = (
+        "const a = document.createElement('a'); a.download = 'x.md';"
+        "a.href = URL.createObjectURL(new Blob(['x'])); a.click();"
+    )
     window = show(BLANK + ";" + download)
     dialog = _dialog(screen, window)
 
@@ -385,7 +390,7 @@ def test_a_file_is_picked_in_the_systems_dialog(
     site.wait_for("loaded")
 
     screen.click(100, 200)
-    _answer_dialog(screen, window, chosen)
+    _answer_dialog(screen, window, chosen, "ctrl+l")
 
     assert site.wait_for("file") == "对话 记录.json[]"
 
@@ -451,10 +456,10 @@ def _dialog(screen: Screen, window: Window) -> int:
     return int(found[0])
 
 
-def _answer_dialog(screen: Screen, window: Window, path: Path) -> None:
-    """Type a path into a file dialog; where no window manager is, it has the keyboard when it is clicked."""
+def _answer_dialog(screen: Screen, window: Window, path: Path, key: str = "ctrl+a") -> None:
+    """Type a path into a file dialog. key: what leads to its field, and selects what is in there."""
     dialog = _dialog(screen, window)
-    screen.press("ctrl+a")
+    screen.press(key)
     screen.type(str(path))
     screen.press("Return")
     screen.wait_for(lambda: dialog not in screen.windows(), "the dialog is gone", WAIT_S)
