@@ -1,8 +1,7 @@
 """The build for every processor answers alike on old ones: the real engine process, emulated by qemu.
 
-Tested are the libraries in the folder CHATBELLE_LIBRARIES (of a bundle: `_internal/llama_cpp/lib`), else
-those of this Python, if they were built for every processor. NumPy's own least is x86-64-v2, so that nothing
-older than Nehalem needs to work.
+Tested is the bundle in the folder CHATBELLE_BUNDLE, else this Python, if its libraries were built for every
+processor. NumPy's own least is x86-64-v2, so that nothing older than Nehalem needs to work.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,17 +36,23 @@ QUESTION = "ChatBELLE 是什么？"
 GREEDY = Sampling(temperature=0, max_tokens=24)
 
 
+@pytest.fixture(scope="module")
+def bundle() -> Path | None:
+    """The bundle to be tested."""
+    folder = os.environ.get("CHATBELLE_BUNDLE")
+    return None if folder is None else Path(folder).resolve()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def libraries() -> Iterator[None]:
-    """Compute with the libraries to be tested, in this process's children too."""
+def processors(bundle: Path | None) -> Iterator[None]:
+    """Skip where nothing can be tested; in CI that fails for want of the emulator."""
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("the processors are x86-64")
+    if bundle is None and not cpu_variants():
+        pytest.skip("this is no build for every processor")
+    if shutil.which(EMULATOR) is None and not os.environ.get("CI"):
+        pytest.skip(f"{EMULATOR} is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        if (folder := os.environ.get("CHATBELLE_LIBRARIES")) is not None:
-            patch.setenv("LLAMA_CPP_LIB_PATH", folder)
-            assert cpu_variants(), f"{folder} has no build for every processor"
-        if not cpu_variants():
-            pytest.skip("this is no build for every processor")
         patch.delenv("OPENBLAS_CORETYPE", raising=False)  # names a processor that is not the emulated one
         yield
 
@@ -65,17 +70,39 @@ def backend() -> Iterator[WorkerBackend]:
     backend.close()
 
 
-def on(processor: str, command: Sequence[str]) -> list[str]:
-    """The command line on that processor; qemu says on standard error what of it it does not emulate."""
-    if shutil.which(EMULATOR) is None:
-        pytest.skip(f"{EMULATOR} is not installed")
-    return [EMULATOR, "-cpu", processor, *command]
+def engine_command(bundle: Path | None) -> list[str]:
+    """The command line of the engine's process."""
+    with pytest.MonkeyPatch.context() as patch:
+        if bundle is not None:
+            patch.setattr(sys, "frozen", True, raising=False)
+            patch.setattr(sys, "executable", str(bundle / "chatbelle"))
+        return worker_command()
 
 
-def emulate(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the engine's process on that processor."""
-    command = on(processor, worker_command())
-    monkeypatch.setattr(worker_handle, "worker_command", lambda: command)
+def on(processor: str, command: Sequence[str], bundle: Path | None) -> list[str]:
+    """A command line on that processor; qemu says on standard error what of it it does not emulate."""
+    variables = {}
+    if bundle is not None:
+        # What PyInstaller's starter sets before it starts itself once more, which would be outside of qemu.
+        variables = {
+            "LD_LIBRARY_PATH": str(bundle / "_internal"),
+            "_PYI_APPLICATION_HOME_DIR": str(bundle / "_internal"),
+            "_PYI_ARCHIVE_FILE": command[0],
+            "_PYI_PARENT_PROCESS_LEVEL": "0",
+        }
+    given = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
+    return [EMULATOR, "-cpu", processor, *given, *command]
+
+
+@pytest.fixture
+def emulate(bundle: Path | None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Run the engine's process on a processor from now on."""
+
+    def emulate(processor: str) -> None:
+        command = on(processor, engine_command(bundle), bundle)
+        monkeypatch.setattr(worker_handle, "worker_command", lambda: command)
+
+    return emulate
 
 
 def answer(backend: WorkerBackend, model: Path) -> str:
@@ -92,13 +119,14 @@ def loaded_variant(log: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.fixture(scope="module")
-def native_answer(demo: Path) -> str:
+def native_answer(demo: Path, bundle: Path | None) -> str:
     """What the model says on the processor that is really here."""
-    backend = WorkerBackend()
-    try:
-        return answer(backend, demo)
-    finally:
+    backend, command = WorkerBackend(), engine_command(bundle)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_handle, "worker_command", lambda: command)
+        found = answer(backend, demo)
         backend.close()
+    return found
 
 
 @pytest.mark.parametrize("processor", FITTING)
@@ -107,10 +135,10 @@ def test_the_same_answer_from_code_for_an_older_processor(
     backend: WorkerBackend,
     demo: Path,
     native_answer: str,
-    monkeypatch: pytest.MonkeyPatch,
+    emulate: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    emulate(processor, monkeypatch)
+    emulate(processor)
     with caplog.at_level(logging.DEBUG, "engine"):
         found = answer(backend, demo)
 
@@ -120,18 +148,24 @@ def test_the_same_answer_from_code_for_an_older_processor(
 
 
 def test_an_engine_that_starts_on_too_old_a_processor_tells_what_ended_it(
-    backend: WorkerBackend, demo: Path, monkeypatch: pytest.MonkeyPatch
+    backend: WorkerBackend, demo: Path, emulate: Callable[[str], None]
 ) -> None:
-    emulate(TOO_OLD, monkeypatch)
+    emulate(TOO_OLD)
     with pytest.raises(IllegalInstruction):
         backend.load(demo, LoadOptions(threads=1))
 
 
-@pytest.mark.parametrize("command", [["app.cli", "chat", "你好"], ["convert.cli", "inspect", "."]])
-def test_on_too_old_a_processor_a_program_says_so(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "module", "arguments"),
+    [("chatbelle", "app.cli", ["chat", "你好"]), ("belle-convert", "convert.cli", ["inspect", "."])],
+)
+def test_on_too_old_a_processor_a_program_says_so(
+    program: str, module: str, arguments: list[str], bundle: Path | None, tmp_path: Path
+) -> None:
+    start = [sys.executable, "-m", module] if bundle is None else [str(bundle / program)]
     environment = {**os.environ, "CHATBELLE_HOME": str(tmp_path), "LC_ALL": "zh_CN.UTF-8"}
-    program = on(TOO_OLD, [sys.executable, "-m", *command])
-    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    command = on(TOO_OLD, [*start, *arguments], bundle)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
     assert done.returncode == 1
     assert "SSE4.2" in done.stderr
