@@ -71,7 +71,7 @@ class FakePage:
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> FakeApp:
     made = FakeApp()
-    monkeypatch.setattr(phone_module, "open_app", lambda home, texts: made)
+    monkeypatch.setattr(phone_module, "open_app", lambda *_, **__: made)
     monkeypatch.setattr(phone_module, "_GLANCE_S", 0.05)
     return made
 
