@@ -63,7 +63,7 @@ class Phone:
         ft.context.disable_auto_update()
         language = language_of(await _languages(page))
         try:
-            app = self._app = self._app or open_app(self._home, WindowTexts(language))
+            app = self._app = self._app or open_app(self._home, WindowTexts(language), in_window=True)
         except EXPECTED_ERRORS as error:
             _log.warning("the app can't be opened: %s", error)
             chosen = read_settings(self._home.root).language

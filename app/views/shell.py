@@ -38,7 +38,6 @@ from app.views.settings import SettingsView
 from app.views.theme import apply_theme
 from app.views.work_watch import WorkWatch
 from convert.i18n import Language
-from engine.installation import is_phone
 
 if TYPE_CHECKING:
     from app.chat.service import ChatService
@@ -182,7 +181,7 @@ class Shell:
             self._around.models,
             WindowTexts(self._language()),
             self,
-            in_browser=bool(self._page.web) and not self._around.in_window and not is_phone(),
+            in_browser=bool(self._page.web) and not self._around.in_window,
             on_title=self._around.on_title,
         )
         self._sidebar = Sidebar(self._context, self._conversations_changed, self._conversation_deleted)
