@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -19,6 +20,7 @@ import sysconfig
 from importlib import import_module
 from pathlib import Path
 
+from macos.info import MINIMUM_SYSTEM
 from product import ROOT, PackagingError
 
 _CACHE = ROOT / "build"
@@ -56,9 +58,18 @@ def _prepare_environment() -> None:
     _uv(["venv", "--python", sys.executable, str(_ENVIRONMENT)])
     for name in _FROM_SOURCE:
         text = re.sub(rf"^{re.escape(name)}==[^\n]*\\\n(    --hash=[^\n]*\n)+", "", text, flags=re.MULTILINE)
-    options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement", "-"]
-    _uv(["pip", "install", "--python", _python(), *options], text)
+    options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", *_oldest_system()]
+    _uv(["pip", "install", "--python", _python(), *options, "--requirement", "-"], text)
     stamp.write_text(wanted, encoding="ascii")
+
+
+def _oldest_system() -> list[str]:
+    """On macOS the wheels for the oldest system that the app names, which are not the newest one's."""
+    if sys.platform != "darwin":
+        return []
+    os.environ["MACOSX_DEPLOYMENT_TARGET"] = MINIMUM_SYSTEM
+    processor = "aarch64" if platform.machine() == "arm64" else "x86_64"
+    return ["--python-platform", f"{processor}-apple-darwin"]
 
 
 def _python() -> str:

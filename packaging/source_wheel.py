@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundle.pins import Pin
+from macos.info import MINIMUM_SYSTEM
 from product import PackagingError
 
 WORK_PREFIX = "chatbelle-build-"
@@ -97,6 +98,8 @@ def build_environ(environ: Mapping[str, str], work: Path) -> dict[str, str]:
     }
     clean["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
     clean.update(TMPDIR=str(work), TMP=str(work), TEMP=str(work))
+    if sys.platform == "darwin":
+        clean["MACOSX_DEPLOYMENT_TARGET"] = MINIMUM_SYSTEM
     if sys.platform != "win32":
         # Messages name source files: without the folders of the machine that built them.
         clean["CFLAGS"] = clean["CXXFLAGS"] = f"-ffile-prefix-map={work}/="

@@ -31,7 +31,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "llama_cpp": ("engine/native/binding.py",),
     "gguf": ("convert/",),
     "flet": ("app/gui/", "app/views/", "app/components/", "app/main.py"),
-    "huggingface_hub": ("engine/models/",),
+    "huggingface_hub": (),
     "httpx": ("engine/models/",),
     "psutil": ("engine/", "convert/pipeline.py"),
     "numpy": ("engine/llama.py", "engine/penalties.py", "engine/native/", "convert/"),

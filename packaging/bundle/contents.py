@@ -77,7 +77,7 @@ EXCLUDED_MODULES = [
 
 _NEVER_LOADED = re.compile(
     r"""
-      (^|/)direct_url\.json$ | \.dist-info/(RECORD|INSTALLER|REQUESTED|WHEEL)$
+      (^|/)direct_url\.json$ | \.dist-info/(RECORD|INSTALLER|REQUESTED|WHEEL|uv_cache\.json)$
     | ^flet_web/web/(pyodide/|python.*\.js$)                    # Python in the browser
     | \.symbols$ | \.js\.map$                                   # for debuggers
     | ^flet_web/web/canvaskit/(experimental_webparagraph/|wimp) # renderers that only an option chooses

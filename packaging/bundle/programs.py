@@ -44,7 +44,12 @@ PROGRAMS = {
 
 
 def executable_options(program: Program) -> dict[str, Any]:
-    """What PyInstaller's EXE needs beyond the names: icon, version and manifest on Windows."""
+    """What PyInstaller's EXE needs beyond the names: icon, version and manifest on Windows.
+
+    On macOS files that are opened with the app come as events, which are to become arguments.
+    """
+    if sys.platform == "darwin":
+        return {"argv_emulation": not program.has_console}
     if sys.platform != "win32":
         return {}
     from windows.resources import manifest, version_resource
