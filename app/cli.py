@@ -7,7 +7,6 @@ Anything heavy is imported by the subcommand that needs it, so that help is inst
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,12 +16,15 @@ from app.crash_report import keep_recent_log, write_report
 from app.errors import OutputNotWritable
 from app.home import find_home
 from app.i18n import EXPECTED_ERRORS, Texts, catalog
+from app.models.typed_path import looks_opened
 from app.shell import EXIT_FAILED, EXIT_OK, Shell, make_backend
 from app.terminal import OutputClosed, abandon_stdout, open_terminal
 from convert.i18n import Language, system_language
 from convert.i18n.arguments import LocalizedParser, requested_language
 from convert.interrupts import exit_code, stopping_on_signals
 from engine.backend import Backend
+from engine.installation import is_bundled
+from engine.native.registry import require_processor
 from engine.worker_start import serve_if_worker
 
 _COMMANDS = (gui, chat, models, bench)
@@ -35,6 +37,15 @@ def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Back
     terminal = open_terminal()
     texts = Texts(requested_language(given, system_language()))
     shell = Shell(texts, terminal, find_home(), make_backend)
+
+    def complain(text: str) -> int:
+        terminal.complain(text)
+        if is_bundled() and not terminal.is_watched and _opens_app(given):
+            from app.gui.alert import show_alert
+
+            show_alert("ChatBELLE", text)
+        return EXIT_FAILED
+
     recent_log = keep_recent_log()
     try:
         with stopping_on_signals():
@@ -46,23 +57,18 @@ def main(arguments: Sequence[str] | None = None, make_backend: Callable[[], Back
         abandon_stdout()
         return EXIT_OK
     except EXPECTED_ERRORS as error:
-        terminal.complain(shell.texts.error(error))
         if isinstance(error, OutputNotWritable):
             abandon_stdout()
-        return EXIT_FAILED
+        return complain(texts.error(error))
     except MemoryError:
-        terminal.complain(shell.texts.text("cli.out_of_memory"))
-        return EXIT_FAILED
+        return complain(texts.text("cli.out_of_memory"))
     except Exception as error:
         path = write_report(error, shell.home, recent_log)
-        terminal.complain(shell.texts.text("cli.unexpected", kind=type(error).__name__, path=path))
-        return EXIT_FAILED
+        return complain(texts.text("cli.unexpected", kind=type(error).__name__, path=path))
 
 
 def _run(given: Sequence[str], shell: Shell) -> int:
     parser = _parser(shell.texts.language)
-    if is_dropped_path(given):
-        given = [gui.NAME, *given]
     given = with_command(given)
     options = parser.parse_args(given)
     if options.version:
@@ -70,32 +76,37 @@ def _run(given: Sequence[str], shell: Shell) -> int:
         return EXIT_OK
     if options.command is None:
         options = parser.parse_args([*given, gui.NAME])
+    require_processor()
     exit_code: int = options.run(options, shell)
     return exit_code
 
 
-def is_dropped_path(given: Sequence[str]) -> bool:
-    """Whether this is what a file or folder that was dropped on the program's icon comes as: it alone."""
-    names = {command.NAME for command in _COMMANDS}
-    return len(given) == 1 and given[0] not in names and os.path.isabs(given[0]) and os.path.exists(given[0])
+def _opens_app(given: Sequence[str]) -> bool:
+    """Whether no other command is named, as when a person has clicked on an icon or a file."""
+    others = {command.NAME for command in _COMMANDS} - {gui.NAME}
+    return others.isdisjoint(given)
 
 
 def with_command(given: Sequence[str]) -> list[str]:
-    """The arguments, with `gui` put before its options and its PATH where no command is named."""
+    """The arguments, with `gui` put before its options and its PATHs where no command is named.
+
+    So files and folders that were dropped on the program's icon are opened: they come alone.
+    """
     words = list(given)
     if any(command.NAME in words for command in _COMMANDS):
         return words
     own = [index for index, word in enumerate(words) if word.partition("=")[0] in gui.OPTIONS]
-    if not own:
-        return words
-    before = (index for index in range(own[0]) if _is_path(words, index))
-    words.insert(next(before, own[0]), gui.NAME)
+    paths = [index for index in range(len(words)) if _is_argument(words, index)]
+    if own or (paths and all(looks_opened(words[index]) for index in paths)):
+        words.insert(min(own + paths), gui.NAME)
     return words
 
 
-def _is_path(words: Sequence[str], index: int) -> bool:
-    """Whether the word is neither an option nor the value of `--lang`."""
-    return not words[index].startswith("-") and (index == 0 or words[index - 1] != "--lang")
+def _is_argument(words: Sequence[str], index: int) -> bool:
+    """Whether the word is neither an option nor the value of one."""
+    return not words[index].startswith("-") and (
+        index == 0 or words[index - 1] not in ("--lang", *gui.VALUED)
+    )
 
 
 def _parser(language: Language) -> LocalizedParser:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import flet as ft
 
 from app.chat.service import ChatService
 from app.gui.window import MENU_TEXTS, Frame
+from app.history.lock import HistoryLock
 from app.history.records import OpenReport
-from app.history.store import HistoryStore
+from app.history.store import HistoryStore, lock_history
 from app.home import Home
 from app.i18n import Texts, WindowTexts
 from app.models.service import ModelService
@@ -24,6 +25,7 @@ from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore, WindowPlace
 from app.settings_file import SettingsNotSaved
 from app.views.context import APP_TITLE
+from app.views.pages import Pages
 from app.views.shell import Shell, Surroundings
 from app.views.theme import apply_theme
 
@@ -33,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """Opens pages and ends them all; everything but `close` runs on the event loop."""
+    """Opens pages and ends them all; everything but `open_paths` and `close` runs on the event loop."""
 
     def __init__(
         self,
@@ -41,12 +43,12 @@ class App:
         texts: Texts,
         service: ChatService,
         models: ModelService,
+        lock: HistoryLock,
         notices: tuple[str, ...] = (),
-        path: Path | None = None,
         *,
         in_window: bool = False,
     ) -> None:
-        """notices: sentences for the first page that opens; path: a checkpoint that it shows.
+        """lock: of the history, which `service` closes. notices: sentences for the first page that opens.
 
         in_window: the page is shown in a window of its own, not in a browser.
         """
@@ -54,11 +56,12 @@ class App:
         self._texts = texts
         self._service = service
         self._models = models
+        self._lock = lock
         self._notices = notices
-        self._path = path
         self._in_window = in_window
         self._is_asking = False
-        self._shells: list[Shell] = []
+        self._pages = Pages()
+        self._show: Callable[[str], None] | None = None
         self._quit: Callable[[], None] = lambda: None
         self._set_title: Callable[[str], None] = lambda text: None
 
@@ -81,15 +84,31 @@ class App:
             in_window=self._in_window,
         )
         shell = Shell(page, around)
-        self._shells.append(shell)
-        page.on_close = lambda: self._close_page(shell)
+        self._pages.add(shell, page)
         await shell.start()
-        path, self._path = self._path, None
-        if path is not None:
-            shell.open_convert(path)
+        self._pages.show_waiting()
         notices, self._notices = self._notices, ()
         if notices:
             shell.say("\n".join(notices))
+
+    def reachable_at(self, address: str) -> None:
+        """Say in the lock's file where a later start of the program can ask for something."""
+        self._lock.announce(address)
+
+    def on_show(self, show: Callable[[str], None]) -> None:
+        """Be told how to bring the window to the front; where nobody tells, there is none."""
+        self._show = show
+
+    def show(self, token: str = "") -> bool:
+        """Bring the window to the front, with the desktop's leave; false where there is no window."""
+        if self._show is None:
+            return False
+        self._show(token)
+        return True
+
+    def open_paths(self, paths: Sequence[Path], *, on_next_page: bool = False) -> None:
+        """Show files and folders that were opened with the app, as `Pages.open_paths`."""
+        self._pages.open_paths(paths, on_next_page=on_next_page)
 
     def on_quit(self, quit_app: Callable[[], None]) -> None:
         """Be told how to end the program."""
@@ -118,10 +137,10 @@ class App:
 
         Who wants it closed again while they are asked means it.
         """
-        if self._is_asking or not self._shells or not self._is_at_work():
+        if self._is_asking or not self._pages.shells or not self._is_at_work():
             return True
         self._is_asking = True
-        for shell in self._shells:
+        for shell in self._pages.shells:
             shell.ask_before_quitting(self._quit_everywhere, self._stay)
         return False
 
@@ -138,7 +157,7 @@ class App:
 
     def file_saved(self, path: Path) -> None:
         """Say where a download is."""
-        for shell in self._shells:
+        for shell in self._pages.shells:
             shell.say_saved(path)
 
     def close(self) -> None:
@@ -146,13 +165,8 @@ class App:
         self._models.close()
         self._service.close()
 
-    def _close_page(self, shell: Shell) -> None:
-        if shell in self._shells:
-            self._shells.remove(shell)
-            shell.dispose()
-
     def _settings_changed(self, settings: Settings) -> None:
-        for shell in self._shells:
+        for shell in self._pages.shells:
             shell.settings_changed(settings)
 
     async def _quit_when_sure(self) -> None:
@@ -166,24 +180,40 @@ class App:
         return any(job.is_active for job in self._models.jobs.all)
 
     def _quit_everywhere(self) -> None:
-        for shell in self._shells:
+        for shell in self._pages.shells:
             shell.say_goodbye()
         self._quit()
 
 
 def open_app(
-    home: Home, texts: Texts, path: Path | None = None, *, in_window: bool = False, notice: str | None = None
+    home: Home,
+    texts: Texts,
+    lock: HistoryLock | None = None,
+    *,
+    in_window: bool = False,
+    notice: str | None = None,
 ) -> App:
-    """Open everything a person's data folder holds; path: a checkpoint to show first, notice: a sentence.
+    """Open everything a person's data folder holds; lock: of its history, where the caller has it already.
+
+    in_window: as `App` has it. notice: a sentence for the first page.
 
     Raises DataFolderNotWritable, HistoryInUse (another ChatBELLE is running), HistoryTooNew and the other
     HistoryFileErrors.
     """
     home.make()
+    lock = lock or lock_history(home.make(home.history))
+    try:
+        return _open_app(home, texts, lock, in_window, notice)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _open_app(home: Home, texts: Texts, lock: HistoryLock, in_window: bool, notice: str | None) -> App:
     _write_log(home)
     settings = SettingsStore(home.root)
     personas = PersonaStore(home.root)
-    history = HistoryStore.open(home.make(home.history))
+    history = HistoryStore.open(home.history, lock=lock)
     models = ModelService(home)
     service = ChatService(
         home=home, settings=settings, personas=personas, history=history, language=texts.language
@@ -193,7 +223,7 @@ def open_app(
     notices += [texts.text("gui.settings_damaged", path=path) for path in damaged if path is not None]
     if notice is not None:
         notices.append(notice)
-    return App(home, texts, service, models, tuple(notices), path, in_window=in_window)
+    return App(home, texts, service, models, lock, tuple(notices), in_window=in_window)
 
 
 def report_sentences(report: OpenReport, texts: Texts) -> list[str]:

@@ -42,6 +42,11 @@ class Terminal:
         """A person types and reads here: lines can be edited."""
         return self.stdin.isatty() and self.stdout.isatty()
 
+    @property
+    def is_watched(self) -> bool:
+        """There is a terminal at all; without one, nobody sees what is written."""
+        return any(stream.isatty() for stream in (self.stdin, self.stdout, self.stderr))
+
     def write(self, text: str) -> None:
         """Show a piece of an answer at once; control characters are left out. Raises OutputClosed."""
         self.write_raw(_CONTROLS.sub("", text))
@@ -129,6 +134,7 @@ class Terminal:
 
 def open_terminal() -> Terminal:
     """The standard streams of this process, made safe for any character."""
+    _fill_standard_descriptors()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Windows pipes use an old code page by default; elsewhere the terminal's encoding is right.
@@ -136,6 +142,15 @@ def open_terminal() -> Terminal:
             stream.reconfigure(encoding=encoding, errors="replace")
     # A stream that was closed before we started is None.
     return Terminal(sys.stdin or StringIO(), sys.stdout or StringIO(), sys.stderr or StringIO())
+
+
+def _fill_standard_descriptors() -> None:
+    """Keep files that are opened later from becoming a standard stream, into which any library may write."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
 
 
 def remove_surrogates(text: str) -> str:

@@ -17,6 +17,8 @@ from convert.errors import ConvertError
 from convert.i18n import Catalog, system_language
 from convert.i18n.arguments import requested_language
 from convert.interrupts import exit_code, stopping_on_signals
+from engine.errors import NativeLibraryMissing, ProcessorTooOld
+from engine.native.registry import require_processor
 
 if TYPE_CHECKING:
     from convert.checkpoint import Checkpoint
@@ -34,17 +36,21 @@ def catalog() -> Catalog:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    from convert.options import Options
-
     given = list(sys.argv[1:] if arguments is None else arguments)
     language = requested_language(given, system_language())
+    try:
+        require_processor()
+    except (NativeLibraryMissing, ProcessorTooOld) as error:
+        sys.stderr.write(catalog().error_text(error, language) + "\n")
+        return EXIT_FAILED
+    from convert.options import Options
+
     parser = Options(catalog(), language).parser
     options = parser.parse_args(given)
     if options.command is None:
         sys.stderr.write(parser.format_help())
         return EXIT_USAGE
     from convert.terminal import Terminal
-    from engine.native.kernels import NativeLibraryMissing
 
     terminal = Terminal(catalog(), language, as_json=options.json)
     try:

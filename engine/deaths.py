@@ -1,19 +1,33 @@
-"""How often the engine stopped with which model: three times within five minutes, with no answer in between,
-is a reason not to start it once more without being asked.
+"""What the deaths of the engine's process mean for the next one.
 
-Knows no processes.
+Three times within five minutes with the same model, and no answer in between, is a reason not to start it
+once more without being asked; an instruction that the processor does not have is one at once. Knows no
+processes.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engine.errors import EngineKeepsStopping
+from engine.errors import EngineKeepsStopping, EngineStopped, IllegalInstruction
 
 MAX_DEATHS = 3
 WINDOW_MINUTES = 5
+_ILLEGAL_INSTRUCTION = (-signal.SIGILL, 0xC000001D)  # elsewhere, and on Windows (STATUS_ILLEGAL_INSTRUCTION)
+
+
+def explained(error: EngineStopped) -> EngineStopped | IllegalInstruction:
+    """What to tell of a process that ended: its end, or why all others would end like it."""
+    if error.exit_code not in _ILLEGAL_INSTRUCTION:
+        return error
+    try:
+        return IllegalInstruction(version("llama-cpp-python"))
+    except PackageNotFoundError:  # libraries alone, as in a bundle
+        return IllegalInstruction("")
 
 
 class DeathRecord:

@@ -39,6 +39,9 @@ EngineError
 ├── AnswerFillsContext
 ├── GenerationFailed
 ├── NativeLibraryMissing
+├── UnfitProcessor            starting once more would end the same way
+│   ├── ProcessorTooOld
+│   └── IllegalInstruction
 ├── EngineStopped
 └── EngineKeepsStopping
 """
@@ -286,6 +289,26 @@ class NativeLibraryMissing(EngineError):
     """llama-cpp-python is not installed or can't be loaded on this machine."""
 
     detail: str
+
+
+@dataclass(eq=False)
+class UnfitProcessor(EngineError):
+    """This processor can't run the native libraries."""
+
+
+@dataclass(eq=False)
+class ProcessorTooOld(UnfitProcessor):
+    """It has no SSE4.2, which everything here needs (x86-64-v2, of 2008)."""
+
+
+@dataclass(eq=False)
+class IllegalInstruction(UnfitProcessor):
+    """The engine's process ended at an instruction that it doesn't have: they were built for another one.
+
+    release: of llama-cpp-python.
+    """
+
+    release: str
 
 
 @dataclass(eq=False)

@@ -31,8 +31,8 @@ class InProcessBackend:
     def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         """Load the GGUF at `path` in place of the model held so far; an answer that still runs ends.
 
-        Raises every subclass of ModelFileError, NotEnoughMemory, UnknownPromptFormat, ChatTemplateFailed and
-        NativeLibraryMissing; afterwards no model is loaded.
+        Raises every subclass of ModelFileError, NotEnoughMemory, UnknownPromptFormat, ChatTemplateFailed,
+        NativeLibraryMissing and ProcessorTooOld; afterwards no model is loaded.
         """
         self.cancel()
         with self._native:

@@ -92,7 +92,7 @@ class Model(Owner):
         buffer = ctypes.create_string_buffer(256)  # "architecture size quantization"
         self._api.llama_model_desc(self.pointer, buffer, len(buffer))
         name = buffer.value.decode("utf-8", "replace").split(" ", 2)[-1]
-        return name.removeprefix("(guessed) ")
+        return name.removeprefix("(guessed) ").removesuffix(" (guessed)")  # older releases say it at the end
 
     @property
     def has_decoder(self) -> bool:

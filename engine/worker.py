@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.backend import Backend, Progress, untold
 from engine.conversation import read_conversation
-from engine.deaths import DeathRecord
+from engine.deaths import DeathRecord, explained
 from engine.errors import EngineBusy, EngineStopped, InvalidConversation, NoModelLoaded
 from engine.sampling import check_sampling
 from engine.types import (
@@ -124,8 +124,9 @@ class WorkerBackend:
     def load(self, path: Path, options: LoadOptions, progress: Progress = untold) -> ModelInfo:
         """Load the GGUF at `path` in place of the model held so far; an answer that still runs ends.
 
-        Raises what `InProcessBackend.load` raises, EngineStopped when the process ended meanwhile, and
-        EngineKeepsStopping instead of trying a model with which it did so again and again.
+        Raises what `InProcessBackend.load` raises, EngineStopped when the process ended meanwhile,
+        IllegalInstruction when another would end like it, and EngineKeepsStopping instead of trying a model
+        with which it did so again and again.
         """
         self.cancel()
         with self._commands:
@@ -139,8 +140,8 @@ class WorkerBackend:
         """Answer the last user message, or continue the last message if it is an answer.
 
         After the process has ended, the model is loaded again first. Raises at once what
-        `InProcessBackend.chat` raises at once; while iterating also EngineStopped, EngineKeepsStopping and
-        what loading raises.
+        `InProcessBackend.chat` raises at once; while iterating also EngineStopped, IllegalInstruction,
+        EngineKeepsStopping and what loading raises.
         """
         if self._model is None:
             raise NoModelLoaded
@@ -285,7 +286,7 @@ class WorkerBackend:
         if worker.is_closed:
             return NoModelLoaded()
         self._deaths.add(path, error.reason)
-        return error
+        return explained(error)
 
 
 def _fulfils(backend: WorkerBackend) -> Backend:

@@ -18,7 +18,10 @@ PACKAGES = ("app", "engine", "convert")
 ARROWS: dict[str, tuple[str, ...]] = {
     "app": ("app", "engine", "convert", "assets"),
     "engine": ("engine",),
-    "convert": ("convert", "engine.native", "engine.prompt", "engine.types", "engine.errors"),
+    "convert": (
+        *("convert", "engine.native", "engine.prompt", "engine.types", "engine.errors"),
+        "engine.installation",
+    ),
     "convert/quality": ("convert", "engine"),
     "assets": ("assets", "engine.prompt"),
 }

@@ -24,7 +24,7 @@ from app.history.store import HistoryStore
 from app.prompt_choice import with_prompt_format
 from app.settings import SettingsStore
 from convert.errors import ConvertError
-from engine.errors import EngineError, EngineStopped
+from engine.errors import EngineError, EngineStopped, UnfitProcessor
 from engine.types import LoadOptions
 
 _log = logging.getLogger(__name__)
@@ -165,6 +165,8 @@ class Answering:
             self._emit(Problem(request.conversation_id, error))
             if isinstance(error, EngineStopped):
                 self._restart(error)
+            elif isinstance(error, UnfitProcessor):
+                self._host.give_up(error)
         finally:
             self.run = None
             self._host.change(answering=None, message_id=None, reading_prompt=False, thinking=False)

@@ -23,7 +23,7 @@ from app.home import Home
 from app.models.finding import open_library
 from convert.errors import ConvertError
 from engine.backend import Backend
-from engine.errors import EngineError, EngineStopped
+from engine.errors import EngineError, EngineStopped, UnfitProcessor
 from engine.types import Event, LoadOptions, Message, ModelInfo, Sampling
 
 _log = logging.getLogger(__name__)
@@ -123,6 +123,11 @@ class EngineHost:
             raise
         self._loaded = loaded
         self.change(phase="ready", info=info, error=None)
+
+    def give_up(self, error: UnfitProcessor) -> None:
+        """*The engine stopped, and would again: it stays off until a model is asked for."""
+        self._loaded = None
+        self.change(phase="failed", info=None, error=error)
 
     def cancel(self) -> None:
         """End the running answer; from any thread."""

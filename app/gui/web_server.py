@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Callable, Generator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,12 @@ import uvicorn
 
 from app.errors import PortInUse
 from app.gui.application import Application
+from app.gui.control import AsgiApp, ControlRoute, Opening, Receive, Scope, Send
 
 HOST = "127.0.0.1"
 _TOKEN_BYTES = 16
 _GRACE_S = 3
 _SESSION_TIMEOUT_S = 24 * 3600
-
-_Scope = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
@@ -50,8 +46,10 @@ class WebServer:
         self.port: int = self._socket.getsockname()[1]
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.address = f"http://{HOST}:{self.port}/{token}/"
+        self._app = app
+        self._control = ControlRoute(_flet_app(app, assets, token), self._open)
         config = uvicorn.Config(
-            Doorkeeper(_flet_app(app, assets, token), self.port),
+            Doorkeeper(self._control, self.port),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -62,23 +60,34 @@ class WebServer:
 
     async def serve(self, on_ready: Callable[[], None]) -> None:
         """Serve until `stop`; `on_ready` is called once requests are answered."""
-        self._server.on_ready = on_ready
+
+        def ready() -> None:
+            self._app.reachable_at(f"http://{HOST}:{self.port}{self._control.path}")
+            on_ready()
+
+        self._server.on_ready = ready
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
         """Let `serve` close all connections and return."""
         self._server.should_exit = True
 
+    def _open(self, opening: Opening) -> str | None:
+        """The page's address, unless the app has a window to show."""
+        has_window = self._app.show(opening.token)
+        self._app.open_paths(opening.paths, on_next_page=opening.opens_page and not has_window)
+        return None if has_window else self.address
+
 
 class Doorkeeper:
     """Lets in only what was addressed to the loopback interface by our own page."""
 
-    def __init__(self, inner: _AsgiApp, port: int) -> None:
+    def __init__(self, inner: AsgiApp, port: int) -> None:
         self._inner = inner
         self._hosts = {f"{HOST}:{port}".encode(), f"localhost:{port}".encode()}
         self._origins = {b"http://" + host for host in self._hosts}
 
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
         elif self._is_ours(dict(scope["headers"])):
@@ -109,7 +118,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _flet_app(app: Application, assets: Path, token: str) -> _AsgiApp:
+def _flet_app(app: Application, assets: Path, token: str) -> AsgiApp:
     import flet_web.fastapi
 
     outer = flet_web.fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -121,7 +130,7 @@ def _flet_app(app: Application, assets: Path, token: str) -> _AsgiApp:
         session_timeout_seconds=_SESSION_TIMEOUT_S,
     )
     outer.mount(f"/{token}", inner)
-    served: _AsgiApp = outer
+    served: AsgiApp = outer
     return served
 
 
@@ -141,7 +150,7 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _with_headers(send: _Send) -> _Send:
+def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             kept = [(name, value) for name, value in message.get("headers", []) if name not in _REMOVED]

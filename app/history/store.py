@@ -39,6 +39,16 @@ def now_milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
+def lock_history(folder: Path) -> HistoryLock:
+    """Make this process the owner of `folder`, which is made if need be.
+
+    Raises HistoryInUse, HistoryNotWritable and HistoryDiskFull.
+    """
+    with history_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return HistoryLock(folder)
+
+
 class HistoryStore:
     """The open history; `report` says what happened on the way. Make one with `open`."""
 
@@ -68,15 +78,16 @@ class HistoryStore:
         now_ms: Callable[[], int] = now_milliseconds,
         flush_interval_s: float = FLUSH_INTERVAL_S,
         check_limit_s: float = CHECK_LIMIT_S,
+        lock: HistoryLock | None = None,
     ) -> HistoryStore:
         """Open the history in `folder`, or begin one; restores a backup when the file is damaged.
 
-        check_limit_s: how long the check of a large file may take, about. Raises HistoryInUse, HistoryTooNew,
-        HistoryNotWritable, HistoryDiskFull.
+        check_limit_s: how long the check of a large file may take, about. lock: the folder's, where the
+        caller has it already; from now on the history releases it, also where it can't be opened. Raises
+        HistoryInUse, HistoryTooNew, HistoryNotWritable, HistoryDiskFull.
         """
-        with history_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = HistoryLock(folder)
+        if lock is None:
+            lock = lock_history(folder)
         try:
             database, report = open_database(folder, now_ms, check_limit_s)
         except BaseException:

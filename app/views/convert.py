@@ -21,6 +21,7 @@ from app.components.convert.conversion_choices import ConversionChoices
 from app.components.convert.conversion_progress import ConversionProgress
 from app.components.convert.gguf_choices import GgufChoices
 from app.components.convert.need_card import NeedCard
+from app.components.convert.opened_list import OpenedList
 from app.components.convert.recognised import recognised_card
 from app.components.convert.unfinished_line import unfinished_line
 from app.components.settings.settings_section import section
@@ -39,6 +40,7 @@ from app.models.inspection import (
 )
 from app.models.jobs import Job
 from app.models.next_machine import machine_for_next
+from app.models.opened import Drafts
 from app.views.context import ViewContext
 
 _WIDTH = 860
@@ -52,13 +54,11 @@ _ANSWERS: dict[NeedKind, str] = {
 
 
 class ConvertView(ft.Container):
-    """path: what to look at first. draft: a conversion begun on another screen, to go on with."""
+    """drafts: what it puts together. They outlive the screen, and can be gone through in any order."""
 
-    def __init__(self, context: ViewContext, path: Path | None, draft: Draft | None = None) -> None:
+    def __init__(self, context: ViewContext, drafts: Drafts) -> None:
         self._context = context
-        self.draft = draft or Draft()
-        if draft is None:
-            self.draft.take(path)
+        self._drafts = drafts
         self._n_looks = 0
         self._shows_work = False
         self._needs: dict[NeedKind, NeedCard] = {}
@@ -81,6 +81,7 @@ class ConvertView(ft.Container):
             on_edit=self._cancel,  # what was chosen is there again, once the job is gone
             on_new=self._begin_anew,
         )
+        self._opened = OpenedList(context, drafts, self._choose_draft, self._drafts_changed)
         self._steps = ft.Column()
         self._place = ft.Container(expand=True)
         super().__init__(
@@ -88,8 +89,14 @@ class ConvertView(ft.Container):
         )
         self._fill()
 
+    @property
+    def draft(self) -> Draft:
+        """The conversion that is to be seen."""
+        return self._drafts.current
+
     async def load(self) -> None:
         """Look at the source; while none is chosen, find the conversion that is at work."""
+        self._context.run(self._opened.load)
         if self._job() is None and self.draft.path is None:
             job = await self._find_unfinished(None)
             if job is not None and self.draft.path is None:
@@ -103,7 +110,9 @@ class ConvertView(ft.Container):
             await self._check()
 
     def on_model_event(self, event: ModelEvent) -> None:
-        """Follow the job, and the names that are taken."""
+        """Follow the jobs, and the names that are taken."""
+        if isinstance(event, JobChanged):
+            self._opened.on_job(event.job)
         if isinstance(event, LibraryChanged):
             self._context.run(self._check)
         elif isinstance(event, JobChanged) and event.job.id == self.draft.job_id:
@@ -148,8 +157,11 @@ class ConvertView(ft.Container):
             self._progress.show(job)
             title = self._context.t("convert.step.add" if is_adding(job) else "convert.step.work")
             self._steps.controls = [section(title, [self._progress])]
-            return
-        self._fill_form()
+        else:
+            self._fill_form()
+        if self._drafts.are_several:
+            self._opened.show()
+            self._steps.controls.insert(0, section(self._context.t("opened.title"), [self._opened]))
 
     def _scrolling(self) -> ft.Control:
         """A new column for the steps: in the old one a screen reader would keep its place, now far below."""
@@ -217,9 +229,7 @@ class ConvertView(ft.Container):
     def _take(self, path: Path | None) -> None:
         """Another source."""
         self.draft.take(path)
-        self._needs, self._choices, self._other = {}, None, None
-        self._n_looks += 1  # one under way is about another source
-        self._looking.visible = False
+        self._forget_steps()
         if path is None:
             self._show()
         else:
@@ -253,6 +263,7 @@ class ConvertView(ft.Container):
         self._choices, self._other = self._make_choices(), other
         self._show()
         await self._check()
+        await self._opened.load()
 
     def _make_choices(self) -> ConversionChoices | GgufChoices | None:
         facts = self.draft.facts
@@ -307,9 +318,27 @@ class ConvertView(ft.Container):
         before = self.draft.given
         draft = await self._context.in_thread(draft_of, job)
         if draft is not None and self.draft.given is before:
-            self.draft = draft
+            self._drafts.replace(draft)
             self._source.show(draft.path)
-            self._needs, self._choices, self._other = {}, None, None
+            self._forget_steps()
+
+    def _choose_draft(self, draft: Draft) -> None:
+        """Go on with another one."""
+        self._drafts.current = draft
+        self._drafts_changed()
+
+    def _drafts_changed(self) -> None:
+        self._source.show(self.draft.path)
+        self._forget_steps()
+        self._choices = self._make_choices()
+        self._show()
+        self._context.run(self.load)
+
+    def _forget_steps(self) -> None:
+        """What was drawn belongs to another source, and so does a look that is under way."""
+        self._needs, self._choices, self._other = {}, None, None
+        self._n_looks += 1
+        self._looking.visible = False
 
     async def _show_other(self, job: Job) -> None:
         await self._adopt(job)
@@ -333,5 +362,5 @@ class ConvertView(ft.Container):
     def _begin_anew(self) -> None:
         self._source.show(None)
         self.draft.take(None)
-        self._needs, self._choices, self._other = {}, None, None
+        self._forget_steps()
         self._show()

@@ -1,4 +1,4 @@
-"""Three things that Flet does which would cost a person their page, done otherwise.
+"""Three things that Flet does which would cost a person their page, done otherwise; and a page's use, told.
 
 Flet has no hooks for them, so its methods are replaced, here and nowhere else:
 
@@ -20,6 +20,7 @@ import msgpack
 from flet.messaging.session import Session
 
 _log = logging.getLogger(__name__)
+_NO_USE = ("disconnect", "close")
 
 
 def guard_session(session: Session, on_error: Callable[[str], None]) -> None:
@@ -40,3 +41,15 @@ def guard_session(session: Session, on_error: Callable[[str], None]) -> None:
     session.error = tell  # type: ignore[method-assign]
     if not isinstance(msgpack.packb, functools.partial):  # once is enough; whatever sends looks it up there
         msgpack.packb = functools.partial(msgpack.packb, unicode_errors="replace")
+
+
+def watch_session(session: Session, on_use: Callable[[], None]) -> None:
+    """Call `on_use` before whatever a person does on the page, and when it has come back, is handled."""
+    dispatch = session.dispatch_event
+
+    async def tell(control_id: int, event_name: str, event_data: Any) -> None:
+        if event_name not in _NO_USE:
+            on_use()
+        await dispatch(control_id, event_name, event_data)
+
+    session.dispatch_event = tell  # type: ignore[method-assign]

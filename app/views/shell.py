@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from app.components.sidebar.sidebar import Sidebar
 from app.i18n import WindowTexts
 from app.models.events import ModelEvent
 from app.models.jobs import Job
+from app.models.opened import Drafts, sources_of
 from app.settings import Settings
 from app.views.chat import ChatView
 from app.views.chat_reading import Carried
@@ -71,13 +72,14 @@ class Shell:
         self._service = around.service
         self._loop = asyncio.get_running_loop()
         self._is_drawer_open = False
+        self._is_filled = False
         self._conversation_id: int | None = None
         self._is_mac = page.platform is ft.PagePlatform.MACOS
         self._subscriptions = ExitStack()
         # Opens the screen in place of the chat again, after the page was built anew.
         self._open_again: Callable[[], None] | None = None
-        # What was chosen for a conversion outlives the screen, which is made anew with the page.
-        self._draft: Draft | None = None
+        # What was chosen for conversions outlives the screen, which is made anew with the page.
+        self._drafts = Drafts()
         self._settings = self._service.settings.settings
         self._saving = asyncio.Lock()
         self._build()
@@ -86,6 +88,11 @@ class Shell:
     def context(self) -> ViewContext:
         """Of the language now shown."""
         return self._context
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether it is filled, and on a screen: of a closed tab, the page is kept for a while."""
+        return self._is_filled and self._page.session.connection is not None
 
     async def start(self) -> None:
         """Fill the page, open the last conversation and listen from now on."""
@@ -96,6 +103,7 @@ class Shell:
         last = await self._last_conversation()
         page.controls = [ft.Container(self._stack, expand=True)]
         page.update()
+        self._is_filled = True
         self._subscriptions.callback(self._service.subscribe(self._from_service))
         self._subscriptions.callback(self._around.models.subscribe(self._from_models))
         self._work.show()
@@ -189,7 +197,6 @@ class Shell:
     def _rebuild(self) -> None:
         """The same page in another language, on the same screen."""
         open_again = self._open_again
-        self._draft = self._convert_view.draft if self._convert_view is not None else self._draft
         self._build(self._chat.dispose())
         self._page.controls = [ft.Container(self._stack, expand=True)]
         self._page.update()
@@ -237,12 +244,27 @@ class Shell:
     def open_convert(self, path: Path | None = None) -> None:
         """Show the conversion; without a path as it was left."""
         if path is not None:
-            self._convert_view = ConvertView(self._context, path)
-        elif self._convert_view is None:
-            self._convert_view = ConvertView(self._context, None, self._draft)
+            self._drafts.current.take(path)
+            self._convert_view = None
+        if self._convert_view is None:
+            self._convert_view = ConvertView(self._context, self._drafts)
         view = self._convert_view
         self._show_screen(view, "convert", self.open_convert)
         self._context.run(view.load)
+
+    def open_paths(self, paths: Sequence[Path]) -> None:
+        """Show what was opened with the app; the chat, and conversions begun before, stay as they are."""
+        self._context.run(self._open_paths, paths)
+
+    async def _open_paths(self, paths: Sequence[Path]) -> None:
+        self._drafts.open(await self._context.in_thread(sources_of, paths), self._is_over)
+        self._convert_view = None
+        self.open_convert()
+
+    def _is_over(self, draft: Draft) -> bool:
+        """Whether the work on it is done."""
+        job = self._around.models.jobs.find(draft.job_id) if draft.job_id is not None else None
+        return job is not None and job.state == "done"
 
     def _show_screen(self, view: ft.Control, place: str, open_again: Callable[[], None]) -> None:
         """Show a screen in place of the chat, which stays as it is behind it."""

@@ -20,6 +20,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from convert.i18n.system_reasons import in_chinese
+from engine.installation import is_bundled
 
 Language = Literal["zh-CN", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
@@ -71,9 +72,16 @@ class Catalog:
         return self._formatter.vformat(self._texts[language][key], (), values)
 
     def error_text(self, error: Any, language: Language, group: str = "error") -> str:
-        """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values."""
+        """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values.
+
+        In a bundle the group `bundle` comes first: whoever has one can't install packages.
+        """
         values = {field.name: getattr(error, field.name) for field in fields(error)}
-        return self.text(f"{group}.{type(error).__name__}", language, **values)
+        name = type(error).__name__
+        key = f"bundle.{name}"
+        if not (is_bundled() and key in self._texts[language]):
+            key = f"{group}.{name}"
+        return self.text(key, language, **values)
 
 
 def size_text(size_bytes: int, joint: str = " ") -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine.errors import NativeLibraryMissing
+from engine.native.registry import Registry
 from engine.native.waiting import wait_briefly
 
 _LOGGER = logging.getLogger("engine.native")
@@ -73,16 +75,21 @@ _LOG = _NativeLog()
 
 @functools.cache
 def api() -> Any:
-    """The module `llama_cpp.llama_cpp`, with its backends initialised. Raises NativeLibraryMissing.
+    """The module `llama_cpp.llama_cpp`, with its backends initialised.
 
-    Typed `Any`: the binding is generated ctypes code, and its names differ between versions (`has`).
+    Raises NativeLibraryMissing and ProcessorTooOld. Typed `Any`: the binding is generated ctypes code, and
+    its names differ between versions (`has`).
     """
     wait_briefly()
     try:
         from llama_cpp import llama_cpp as module
+
+        registry = _registry(module)
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise NativeLibraryMissing(str(error)) from error
     module.llama_log_set(_log_callback(module), ctypes.c_void_p(0))
+    # First, since without a backend llama.cpp looks for plug-ins in the current folder.
+    registry.use_fitting_cpu()
     module.llama_backend_init()
     return module
 
@@ -91,6 +98,20 @@ def api() -> Any:
 def _log_callback(module: Any) -> Any:
     """Cached for ever: llama.cpp keeps the pointer, so the callback must not be collected."""
     return module.llama_log_callback(_LOG.write)
+
+
+def registry() -> Registry:
+    """The backends of the ggml that `api` computes with. Raises like `api`."""
+    return _registry(api())
+
+
+def _registry(module: Any) -> Registry:
+    return Registry(module._lib)  # noqa: SLF001 (there is no other name for the library as it was opened)
+
+
+def version() -> str:
+    """The release of llama-cpp-python. Raises like `api`."""
+    return str(sys.modules[api().__package__].__version__)
 
 
 def has(structure: object, field: str) -> bool:

@@ -1,26 +1,22 @@
 """ggml's quantization kernels, from the very library that llama-cpp-python installs.
 
-The library is opened by ctypes on first use, under the name that libllama itself links: any other of the
-wheel's copies would be a second library in the process. ctypes lets go of the GIL during a call, so threads
-scale.
+The library is opened by ctypes on first use. ctypes lets go of the GIL during a call, so threads scale.
 Nothing here knows tensors, files or which type a weight should have.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import sys
 from enum import IntEnum
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import NativeLibraryMissing as NativeLibraryMissing
-from engine.native.waiting import wait_briefly
+from engine.errors import NativeLibraryMissing
+from engine.native.libraries import library_path, open_library
+
+_LIBRARY = "ggml-base"
 
 
 class GgmlType(IntEnum):
@@ -126,16 +122,6 @@ def row_size(type_: GgmlType, width: int) -> int:
     return n_blocks * type_size(type_)
 
 
-def library_path() -> Path:
-    """The ggml-base library of the installed llama-cpp-python; raises `NativeLibraryMissing`."""
-    folder = _library_folder()
-    for name in _library_names():
-        path = folder / name
-        if path.is_file():
-            return path
-    raise NativeLibraryMissing(f"no {_library_names()[0]} in {folder}")
-
-
 def _checked_matrix(
     rows: NDArray[np.float32] | NDArray[np.uint8], dtype: type[np.generic]
 ) -> tuple[int, int]:
@@ -145,35 +131,13 @@ def _checked_matrix(
     return n_rows, width
 
 
-def _library_folder() -> Path:
-    """Where llama_cpp looks for its libraries, found without importing it (which opens all of them)."""
-    override = os.environ.get("LLAMA_CPP_LIB_PATH")
-    if override is not None:
-        return Path(override)
-    spec = find_spec("llama_cpp")
-    if spec is None or spec.origin is None:
-        raise NativeLibraryMissing("llama-cpp-python is not installed")
-    return Path(spec.origin).resolve().parent / "lib"
-
-
-def _library_names() -> tuple[str, ...]:
-    if sys.platform == "win32":
-        return ("ggml-base.dll", "libggml-base.dll")
-    if sys.platform == "darwin":
-        return ("libggml-base.0.dylib", "libggml-base.dylib", "libggml-base.so")
-    return ("libggml-base.so.0", "libggml-base.so")
-
-
 @cache
 def _library() -> ctypes.CDLL:
-    path = library_path()
-    wait_briefly()
+    path = library_path(_LIBRARY)
+    library = open_library(path)
     try:
-        if sys.platform == "win32":
-            os.add_dll_directory(str(path.parent))
-        library = ctypes.CDLL(str(path))
         _declare(library)
-    except (OSError, AttributeError) as error:
+    except AttributeError as error:
         raise NativeLibraryMissing(f"{path}: {error}") from error
     return library
 
@@ -205,5 +169,5 @@ def _traits(type_: GgmlType) -> _TypeTraits:
     """The type's entry in ggml's table, refused when its layout is not the one declared above."""
     traits: _TypeTraits = _library().ggml_get_type_traits(int(type_)).contents
     if traits.block_size != block_size(type_) or traits.type_size != type_size(type_):
-        raise NativeLibraryMissing(f"{library_path()}: unknown layout of ggml_type_traits")
+        raise NativeLibraryMissing(f"{library_path(_LIBRARY)}: unknown layout of ggml_type_traits")
     return traits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import string
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -95,6 +96,17 @@ def test_every_error_has_a_sentence(error: type[Any], language: Language) -> Non
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_nobody_with_a_bundle_is_told_to_install_packages(
+    error: type[Any], language: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+
+    for texts in (Texts(language), WindowTexts(language)):
+        assert not re.search(r"\bpip\b|\buv\b|llama-cpp-python|get-window", texts.error(_sample(error)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("error", [*ERRORS, *_errors(ConvertError)], ids=lambda error: error.__name__)
 def test_a_window_names_no_command_and_no_option(error: type[Any], language: Language) -> None:
     sentence = WindowTexts(language).error(_sample(error))
@@ -120,11 +132,12 @@ def test_a_search_that_is_forbidden_is_not_called_a_download(language: Language)
     assert "贝拉" not in said
 
 
-def test_every_sentence_of_a_window_belongs_to_an_error() -> None:
+@pytest.mark.parametrize("group", ["window.", "bundle."])
+def test_every_sentence_of_a_window_or_a_bundle_belongs_to_an_error(group: str) -> None:
     names = {error.__name__ for error in [*ERRORS, *_errors(ConvertError)]}
-    keys = {key for key in catalog().keys("en") if key.startswith("window.")}
+    keys = {key for key in catalog().keys("en") if key.startswith(group)}
 
-    assert {key.removeprefix("window.") for key in keys} <= names
+    assert {key.removeprefix(group) for key in keys} <= names
 
 
 def test_every_error_class_is_drawn_in_its_tree() -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import string
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from convert.errors import ConvertError, SourceMissing
 from convert.i18n import LANGUAGES, Catalog, share_text, size_text
-from engine.native.kernels import NativeLibraryMissing
+from engine.errors import NativeLibraryMissing, ProcessorTooOld
 
 CATALOG = Catalog("convert.i18n")
 
@@ -70,7 +71,9 @@ def test_both_languages_have_the_same_texts_with_the_same_fields() -> None:
         assert fields_of(CATALOG.template(key, "en")) == fields_of(CATALOG.template(key, "zh-CN")), key
 
 
-ERRORS = sorted({*leaf_errors(ConvertError), NativeLibraryMissing}, key=lambda error: error.__name__)
+ERRORS = sorted(
+    {*leaf_errors(ConvertError), NativeLibraryMissing, ProcessorTooOld}, key=lambda error: error.__name__
+)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
@@ -82,6 +85,19 @@ def test_every_error_says_what_where_and_what_next(error: type[Any]) -> None:
             assert "文件.bin" in sentence
         # What is wrong, and what to do: at least two sentences or clauses.
         assert sum(sentence.count(mark) for mark in ".。:：;；") >= 2
+
+
+def test_nobody_with_a_bundle_is_told_to_install_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = NativeLibraryMissing("libggml.so.0")
+    sentences = [CATALOG.error_text(error, language) for language in LANGUAGES]
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+
+    assert all("llama-cpp-python" in sentence for sentence in sentences)
+    for language in LANGUAGES:
+        sentence = CATALOG.error_text(error, language)
+        assert "libggml.so.0" in sentence
+        assert "ChatBELLE" in sentence
+        assert "llama-cpp-python" not in sentence
 
 
 @pytest.mark.parametrize(

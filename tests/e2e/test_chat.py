@@ -12,36 +12,17 @@ import pytest
 from app.history.records import Status
 from app.history.store import HistoryStore
 from app.settings import SettingsStore
-from builders.gguf_models import byte_vocabulary, chain, write_scripted_model
-from engine.partial_sampling import PartialSampling
-from engine.types import LoadOptions
+from builders.endless_model import use_endless_model
 
 Start = Callable[..., Any]
 Look = Callable[..., Any]
 
 ANSWER_S = 120  # two cores, perhaps shared with others
-ENDLESS = "endless"
-N_TOKENS = 40_000  # so many that no answer ends while a busy machine looks for it
 
 
 def _wait_until_answering(app: Any) -> None:
     app.wait_for(lambda: "Answering" in app.text("status"), "an answer that grows", ANSWER_S)
     app.wait_for(lambda: "abc" in app.reply, "its first words", ANSWER_S)
-
-
-def _use_endless_model(home: Path) -> None:
-    """Make a model that says the alphabet over and over the one that answers."""
-    (home / "models").mkdir(parents=True)
-    vocabulary = byte_vocabulary()
-    alphabet = [letter.encode() for letter in string.ascii_letters + string.digits]
-    following = chain(b":", *alphabet, b"\n\n", vocabulary=vocabulary, end=vocabulary.ids[b"a"])
-    write_scripted_model(home / "models" / f"{ENDLESS}.gguf", following, context=N_TOKENS)
-    greedy = PartialSampling(temperature=0.0, repetition_penalty=1.0, max_tokens=N_TOKENS)
-    SettingsStore(home).update(
-        default_model=ENDLESS,
-        load=LoadOptions(context_tokens=N_TOKENS, threads=1),
-        model_sampling={ENDLESS: greedy},
-    )
 
 
 def _history(home: Path) -> HistoryStore:
@@ -109,7 +90,7 @@ def test_confirming_an_input_method_with_enter_does_not_send(app: Any) -> None:
 
 
 def test_stopping_keeps_what_is_there_and_it_can_be_continued(start: Start, look: Look, home: Path) -> None:
-    _use_endless_model(home)
+    use_endless_model(home)
     app = look(start())
     app.ask("go")
     _wait_until_answering(app)
@@ -125,7 +106,7 @@ def test_stopping_keeps_what_is_there_and_it_can_be_continued(start: Start, look
 def test_a_question_sent_meanwhile_waits_visibly_and_can_be_taken_back(
     start: Start, look: Look, home: Path
 ) -> None:
-    _use_endless_model(home)
+    use_endless_model(home)
     app = look(start())
     app.ask("go")
     _wait_until_answering(app)
@@ -175,7 +156,7 @@ def test_editing_a_question_keeps_the_old_one_as_a_branch(app: Any) -> None:
 
 
 def test_a_reload_in_the_middle_of_an_answer_loses_nothing(start: Start, look: Look, home: Path) -> None:
-    _use_endless_model(home)
+    use_endless_model(home)
     app = look(start())
     app.ask("go")
     _wait_until_answering(app)
@@ -193,7 +174,7 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(start: Start, look: L
 
 
 def test_after_kill_9_everything_is_there_and_marked_unfinished(start: Start, look: Look, home: Path) -> None:
-    _use_endless_model(home)
+    use_endless_model(home)
     server = start()
     app = look(server)
     app.ask("go on and on")

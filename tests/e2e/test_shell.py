@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -196,21 +194,3 @@ def test_signals_end_it_quietly(app: Any, number: signal.Signals) -> None:
     assert app.server.stop(number) == 0
 
     assert "Traceback" not in "".join(app.server.errors)
-
-
-def test_a_second_one_on_the_same_data_is_refused_in_a_sentence(start: Start, home: Path) -> None:
-    start()
-    import os
-
-    second = subprocess.run(
-        [sys.executable, "-m", "app.cli", "gui", "--web", "--no-browser"],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "CHATBELLE_HOME": str(home), "LC_ALL": "C.UTF-8"},
-        timeout=60,
-        check=False,
-    )
-
-    assert second.returncode == 1
-    assert second.stderr.startswith("Another ChatBELLE has the conversations")
-    assert len(second.stderr.strip().splitlines()) == 1

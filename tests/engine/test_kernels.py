@@ -17,11 +17,11 @@ from engine.native.kernels import (
     block_size,
     dequantize_rows,
     is_valid,
-    library_path,
     quantize_rows,
     row_size,
     type_size,
 )
+from engine.native.libraries import library_path
 
 TYPES = list(GgmlType)
 
@@ -90,7 +90,7 @@ def test_wrong_importance_and_row_bytes_are_refused() -> None:
 def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
     with pytest.raises(NativeLibraryMissing) as caught:
-        library_path()
+        library_path("ggml-base")
     assert str(tmp_path) in caught.value.detail
 
 

@@ -201,6 +201,16 @@ def _tiny_bert(path: Path) -> Path:
     writer.add_token_list(tokens)
     writer.add_token_types([gguf.TokenType.CONTROL] * 5 + [gguf.TokenType.NORMAL] * 8)
     writer.add_token_type_count(2)
+    for number, add in enumerate(  # else llama.cpp takes those of the original, 100 to 103
+        (
+            writer.add_unk_token_id,
+            writer.add_bos_token_id,
+            writer.add_sep_token_id,
+            writer.add_pad_token_id,
+            writer.add_mask_token_id,
+        )
+    ):
+        add(number)
     sizes = {
         "token_embd.weight": (len(tokens), n),
         "position_embd.weight": (64, n),

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import gguf
@@ -22,7 +23,14 @@ from builders.chats import GREEDY, ask, user
 from builders.gguf_models import Vocabulary, byte_vocabulary, write_model
 from engine import worker_handle
 from engine.backends import make_backend
-from engine.errors import EngineKeepsStopping, EngineStopped, GenerationFailed, NoModelLoaded
+from engine.deaths import explained
+from engine.errors import (
+    EngineKeepsStopping,
+    EngineStopped,
+    GenerationFailed,
+    IllegalInstruction,
+    NoModelLoaded,
+)
 from engine.in_process import InProcessBackend
 from engine.types import (
     Event,
@@ -213,6 +221,35 @@ def test_a_model_that_keeps_killing_is_given_up_until_asked_for_again(
     assert "GGML_ASSERT" in caught.value.reason
     with pytest.raises(EngineStopped):
         worker.load(path, OPTIONS)
+
+
+def test_a_missing_instruction_is_told_as_what_it_is(worker: WorkerBackend, models: Path) -> None:
+    worker.load(models / "bloom.gguf", ROOMY)
+    events = worker.chat([user("two")], LONGEST)
+    next(events)
+    first = pid_of(worker)
+    kill(worker, signal.SIGILL)
+
+    with pytest.raises(IllegalInstruction) as caught:
+        list(events)
+    assert caught.value.release == version("llama-cpp-python")
+    assert pid_of(worker) == first
+    assert ask(worker, [user("one")]).message.text
+
+
+def test_a_missing_instruction_while_loading_is_told_as_well(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import signal; signal.raise_signal(signal.SIGILL)"
+    monkeypatch.setattr(worker_handle, "worker_command", lambda: [sys.executable, "-c", code])
+    with pytest.raises(IllegalInstruction):
+        WorkerBackend().load(models / "bloom.gguf", OPTIONS)
+
+
+def test_windows_says_it_with_a_code_of_its_own() -> None:
+    assert isinstance(explained(EngineStopped("0xC000001D", 0xC000001D, "")), IllegalInstruction)
+    crash = EngineStopped("0xC0000005", 0xC0000005, "")
+    assert explained(crash) is crash
 
 
 def check_random_death(backend: WorkerBackend, models: Path, seed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,13 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.chat.events import AnswerEnded, AnswerGrew, Problem
+from app.chat.events import AnswerEnded, AnswerGrew, EngineChanged, Problem
 from app.chat.service import ChatService
 from app.history.records import Status, prompt_messages
 from app.home import Home
 from builders.chat_services import MakeService, Recorder
 from builders.gguf_models import write_model
-from engine.errors import EngineStopped
+from engine import worker_handle
+from engine.errors import EngineStopped, IllegalInstruction
 from engine.in_process import InProcessBackend
 from engine.partial_sampling import PartialSampling
 from engine.types import Finished, LoadOptions
@@ -69,10 +71,10 @@ class Victim:
             return state.reading_prompt
         return len(self.recorder.of(AnswerGrew)) > n_grown
 
-    def kill(self) -> None:
+    def kill(self, number: int = signal.SIGKILL) -> None:
         pid = self.backend.worker_pid
         assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         # What is asked next may come before the death, if the answer had ended already.
         end = time.monotonic() + 20
         while psutil.pid_exists(pid):
@@ -163,6 +165,42 @@ def test_the_engine_is_back_before_the_next_question(victim: Victim) -> None:
     whole = service.path(victim.conversation)[-1].message
     assert whole.text.startswith(unfinished.text)
     assert whole.status is Status.LENGTH
+
+
+def test_an_engine_for_another_processor_stays_off_until_it_is_asked(victim: Victim) -> None:
+    service, recorder = victim.service, victim.recorder
+    service.settings.update(model_sampling=both(replace(GREEDY, max_tokens=2_000)))
+    first, n_grown = victim.backend.worker_pid, len(recorder.of(AnswerGrew))
+    question = service.send(victim.conversation, "word " * 40)
+    recorder.wait(lambda: len(recorder.of(AnswerGrew)) > n_grown)
+    victim.kill(signal.SIGILL)
+    victim.wait(question)
+
+    (problem,) = recorder.of(Problem)
+    assert isinstance(problem, Problem)
+    assert isinstance(problem.error, IllegalInstruction)
+    assert (service.state.phase, service.state.error) == ("failed", problem.error)
+    assert "restarting" not in [event.state.phase for event in recorder.of(EngineChanged)]
+    assert victim.backend.worker_pid == first
+    assert service.path(victim.conversation)[-1].message.status is Status.UNFINISHED
+    service.settings.update(model_sampling=both(GREEDY))
+    question = victim.ask("and now?")
+    assert service.path(victim.conversation)[-1].message.text == victim.expected(question)
+
+
+def test_an_engine_that_can_not_even_load_is_started_once_a_question(
+    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    code = f"import signal; print(file=open({str(starts)!r}, 'a')); signal.raise_signal(signal.SIGILL)"
+    monkeypatch.setattr(worker_handle, "worker_command", lambda: [sys.executable, "-c", code])
+    victim.kill(signal.SIGILL)
+    for number in (1, 2):
+        victim.ask("still there?")
+
+        assert isinstance(victim.service.state.error, IllegalInstruction)
+        assert victim.service.state.phase == "failed"
+        assert starts.read_text() == "\n" * number
 
 
 def test_a_model_that_aborts_is_refused_and_another_one_works(victim: Victim, tmp_path: Path) -> None:

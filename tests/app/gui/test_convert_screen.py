@@ -14,6 +14,7 @@ from app.home import Home
 from app.models import import_look
 from app.models.importing import ImportWish
 from app.models.jobs import Job
+from app.models.opened import Drafts
 from app.models.progress import WorkProgress
 from app.models.service import ModelService
 from app.views.context import ViewContext
@@ -43,9 +44,11 @@ def checkpoint(tmp_path: Path) -> Path:
 class Screen:
     """The screen, following the service as the shell lets it; made on an event loop."""
 
-    def __init__(self, service: ModelService, path: Path | None = None) -> None:
+    def __init__(self, service: ModelService, *paths: Path) -> None:
         self.context = FakeViewContext(service)
-        self.view = ConvertView(cast(ViewContext, self.context), path)
+        self.drafts = Drafts()
+        self.drafts.open(paths, lambda draft: False)
+        self.view = ConvertView(cast(ViewContext, self.context), self.drafts)
         loop = asyncio.get_running_loop()
         service.subscribe(lambda event: loop.call_soon_threadsafe(self.view.on_model_event, event))
 
@@ -179,3 +182,79 @@ def test_a_way_to_add_a_gguf_that_is_not_possible_can_not_be_chosen(
         assert service.listing().models[0].path == path
 
     asyncio.run(run())
+
+
+# --- several sources that were opened together -------------------------------------------------------
+
+
+def test_several_are_looked_at_and_begun_with_one_button(
+    service: ModelService, checkpoint: Path, tmp_path: Path
+) -> None:
+    first, second = (write_model(tmp_path / f"{name}.gguf") for name in ("一", "二"))
+    broken = tmp_path / "坏.gguf"
+    broken.write_bytes(b"GGUF" + b"\xff" * 40)
+    gone = tmp_path / "没有.gguf"
+
+    async def run() -> None:
+        screen = Screen(service, first, broken, checkpoint, gone, second)
+        await screen.view.load()
+        await until(lambda: words_of(screen.find("opened-4")).endswith("Can be added as it is"))
+
+        assert "Can be added as it is" in words_of(screen.find("opened-0"))
+        assert "Can be converted" in words_of(screen.find("opened-2"))
+        assert "坏.gguf" in words_of(screen.find("opened-1"))
+        assert "没有.gguf" in words_of(screen.find("opened-3"))
+        assert all("Can be" not in words_of(screen.find(f"opened-{n}")) for n in (1, 3))
+        await until(lambda: "(3)" in words_of(screen.view))
+        await screen.find("opened-add").on_click()
+        await until(lambda: len(service.listing().models) == 3)
+        await until(lambda: "was imported" in words_of(screen.find("opened-0")))
+        assert screen.find("opened-add") is None
+
+    asyncio.run(run())
+    assert service.jobs.wait(30)
+    assert {model.path.stem for model in service.listing().models} >= {"一", "二"}
+    assert all(job.state == "done" for job in service.jobs.all)
+
+
+def test_one_of_several_is_chosen_and_what_was_said_of_the_others_stays(
+    service: ModelService, checkpoint: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "一.gguf")
+
+    async def run() -> None:
+        screen = Screen(service, checkpoint, model)
+        await screen.view.load()
+        await until(lambda: screen.find("convert-start") and screen.find("result-name").value)
+        screen.find("result-name").value = "自己的名字"
+        await screen.find("result-name").on_change()
+
+        screen.find("opened-1").on_click()
+        await until(lambda: screen.find("way-copy"))
+        assert screen.find("source").value == str(model)
+        screen.find("opened-0").on_click()
+        await until(lambda: screen.find("result-name"))
+        assert screen.find("result-name").value == "自己的名字"
+
+        screen.find("opened-remove-0").on_click()
+        await until(lambda: screen.find("source").value == str(model))
+        assert screen.find("opened-0") is None  # one source needs no list
+
+    asyncio.run(run())
+
+
+def test_a_model_that_is_here_already_is_not_begun_again(service: ModelService, tmp_path: Path) -> None:
+    model, other = (write_model(tmp_path / f"{name}.gguf") for name in ("一", "二"))
+    service.import_path(ImportWish(model, "in-place"))
+    assert service.jobs.wait(30)
+
+    async def run() -> None:
+        screen = Screen(service, model, other)
+        await screen.view.load()
+        await until(lambda: "(1)" in words_of(screen.view))
+        assert "already" in words_of(screen.find("opened-0"))
+        await screen.find("opened-add").on_click()
+        await until(lambda: len(service.jobs.all) == 2)
+
+    asyncio.run(run())
+    assert service.jobs.wait(30)

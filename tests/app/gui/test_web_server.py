@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import socket
+import urllib.request
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.errors import PortInUse
+from app.gui.control import Opening
 from app.gui.web_server import Doorkeeper, WebServer
 
 PORT = 5000
@@ -19,6 +24,15 @@ class _Application:
     def prepare_page(self, page: Any) -> None: ...
 
     async def open_page(self, page: Any) -> None: ...
+
+    def reachable_at(self, address: str) -> None: ...
+
+    def show(self, token: str = "") -> bool:
+        return False
+
+    def open_paths(self, paths: Any, *, on_next_page: bool = False) -> None: ...
+
+    def on_show(self, show: Any) -> None: ...
 
     def on_quit(self, quit_app: Any) -> None: ...
 
@@ -106,3 +120,74 @@ def test_a_taken_port_is_said(tmp_path: Any) -> None:
             WebServer(_Application(), tmp_path, port)
 
     assert refused.value.port == port
+
+
+# --- later starts -----------------------------------------------------------------------------------
+
+
+class _Shown(_Application):
+    """An app that keeps what it was asked to show; has_window: else only pages show it."""
+
+    def __init__(self, has_window: bool) -> None:
+        self.has_window = has_window
+        self.control = ""
+        self.tokens: list[str] = []
+        self.opened: list[tuple[tuple[Path, ...], bool]] = []
+
+    def reachable_at(self, address: str) -> None:
+        self.control = address
+
+    def show(self, token: str = "") -> bool:
+        self.tokens.append(token)
+        return self.has_window
+
+    def open_paths(self, paths: Any, *, on_next_page: bool = False) -> None:
+        self.opened.append((tuple(paths), on_next_page))
+
+
+def _send(app: _Shown, opening: Opening, folder: Path) -> tuple[WebServer, dict[str, Any]]:
+    """What the server says to a later start."""
+    server = WebServer(app, folder, 0)
+
+    def post() -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(app.control, opening.to_json(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    async def run() -> dict[str, Any]:
+        told: list[str] = []
+        ready = asyncio.Event()
+
+        def serves() -> None:
+            told.append(app.control)
+            ready.set()
+
+        serving = asyncio.create_task(server.serve(serves))
+        await ready.wait()
+        assert told != [""]  # who is told that it serves can rely on being found
+        try:
+            return await asyncio.to_thread(post)
+        finally:
+            server.stop()
+            await serving
+
+    return server, asyncio.run(run())
+
+
+@pytest.mark.parametrize("opens_page", [False, True])
+def test_a_window_comes_to_the_front_with_the_desktops_leave(tmp_path: Path, opens_page: bool) -> None:
+    app = _Shown(has_window=True)
+    _, answer = _send(app, Opening((tmp_path / "a.gguf",), opens_page, "token"), tmp_path)
+    assert answer == {"pid": os.getpid(), "address": None}
+    assert app.tokens == ["token"]
+    assert app.opened == [((tmp_path / "a.gguf",), False)]
+
+
+@pytest.mark.parametrize("opens_page", [False, True])
+def test_without_a_window_the_page_is_told_and_perhaps_waited_for(tmp_path: Path, opens_page: bool) -> None:
+    app = _Shown(has_window=False)
+    server, answer = _send(app, Opening((), opens_page), tmp_path)
+    assert answer["address"] == server.address
+    assert app.opened == [((), opens_page)]
