@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -461,8 +462,14 @@ def _answer_dialog(screen: Screen, window: Window, path: Path, key: str = "ctrl+
     dialog = _dialog(screen, window)
     screen.press(key)
     screen.type(str(path))
-    screen.press("Return")
-    screen.wait_for(lambda: dialog not in screen.windows(), "the dialog is gone", WAIT_S)
+
+    def accepts() -> bool:
+        """The first Return may only take what the field proposes."""
+        screen.press("Return")
+        time.sleep(1)
+        return dialog not in screen.windows()
+
+    screen.wait_for(accepts, "the dialog is gone", WAIT_S)
 
 
 def _is_gone(pid: int) -> bool:
