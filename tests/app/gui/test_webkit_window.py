@@ -386,7 +386,9 @@ def test_a_file_is_picked_in_the_systems_dialog(
     chosen.write_text("[]", encoding="utf-8")
     field = "<input id=f type=file style='position:fixed;inset:0;width:600px;height:400px;font-size:90px'>"
     window = show(
-        "f.onchange = () => f.files[0].text().then(t => say('file', f.files[0].name + t)); " + BLANK, field
+        "f.onchange = () => f.files[0].text().then(t => say('file', f.files[0].name + t)); " + BLANK,
+        field,
+        {"LC_ALL": "C.UTF-8"},
     )
     site.wait_for("loaded")
 
