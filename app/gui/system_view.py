@@ -118,6 +118,8 @@ class SystemWindow:
         events.maximized += lambda: self._note(is_maximized=True)
         events.minimized += lambda: self._note(is_minimized=True)
         events.restored += self._note
+        if sys.platform == "darwin":
+            _hear_of_opened_files(listener)
         # pywebview's methods wait until the window is there; whoever calls ours does not.
         threading.Thread(target=self._call_in_turn, name="window", daemon=True).start()
         webview.start(private_mode=True, storage_path=str(self._frame.folder))
@@ -167,6 +169,20 @@ class SystemWindow:
         window = self._window
         size, position = (int(window.width), int(window.height)), (int(window.x), int(window.y))
         return place_of(size, position, self._is_maximized, self._frame.place)
+
+
+if sys.platform == "darwin":
+
+    def _hear_of_opened_files(listener: WindowListener) -> None:
+        """macOS tells the running program, not its arguments; pywebview does not listen."""
+        import objc
+        from webview.platforms.cocoa import BrowserView
+
+        def application_openFiles_(self, application, names):  # type: ignore[no-untyped-def]
+            listener.opened([Path(str(name)) for name in names])
+            application.replyToOpenOrPrint_(0)  # NSApplicationDelegateReplySuccess
+
+        objc.classAddMethods(BrowserView.AppDelegate, [application_openFiles_])
 
 
 def _keep_quiet(frame: Frame) -> None:

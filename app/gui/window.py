@@ -9,7 +9,7 @@ Knows no chats and no server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -66,6 +66,9 @@ class WindowListener(Protocol):
 
     def page_lost(self) -> None:
         """It keeps dying; the window closes."""
+
+    def opened(self, paths: Sequence[Path]) -> None:
+        """A person has opened files or folders with the app, where the system tells its window so."""
 
     def saved(self, path: Path) -> None:
         """A person has downloaded a file from the page to `path`."""

@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def run_in_window(app: Application, open_window: OpenWindow, assets: Path, port:
     """Run until the window is closed. Raises PortInUse, ServerEnded and PageLost."""
     window = open_window(app.frame(), assets / _ICON)
     app.on_quit(window.close)
+    app.on_show(window.show)
     app.on_title(window.set_title)
     app.on_show(window.show)
     server = _ServerThread(lambda stop: serve(app, assets, port, stop, window.load), on_end=window.close)
@@ -148,6 +149,10 @@ class _Listener:
     def page_lost(self) -> None:
         """As `WindowListener`."""
         self.has_lost_page = True
+
+    def opened(self, paths: Sequence[Path]) -> None:
+        """As `WindowListener`."""
+        self._app.open_paths(paths)
 
     def saved(self, path: Path) -> None:
         """As `WindowListener`."""

@@ -21,7 +21,7 @@ from builders.screen import Screen, has_locale, missing_for_windows, open_screen
 
 WAIT_S = float(os.environ.get("E2E_WAIT_S", "120"))
 # The button that sends, in both themes: Material's primary colour for our seed.
-LIGHT_PRIMARY, DARK_PRIMARY = (0, 106, 102), (129, 213, 208)
+LIGHT_PRIMARY, DARK_PRIMARY = (0, 106, 102), (128, 213, 207)
 # In a window of the usual size, the middle of the field, and of an empty place.
 FIELD = (500, 660)
 

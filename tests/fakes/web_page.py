@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ class _Listener:
 
     def page_lost(self) -> None:
         _say(lost=True)
+
+    def opened(self, paths: Sequence[Path]) -> None:
+        _say(opened=[str(path) for path in paths])
 
     def saved(self, path: Path) -> None:
         _say(saved=str(path))

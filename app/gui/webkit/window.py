@@ -124,7 +124,7 @@ class WebKitWindow:
             return
         if gives_up:
             self._listener.page_lost()
-            self._close()
+            self.close()  # later: its view is still busy telling us
         else:
             self._listener.page_came_back()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -128,6 +128,8 @@ class Listener:
     def page_came_back(self) -> None: ...
 
     def page_lost(self) -> None: ...
+
+    def opened(self, paths: Sequence[Path]) -> None: ...
 
     def saved(self, path: Path) -> None: ...
 

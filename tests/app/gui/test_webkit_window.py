@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -385,7 +386,9 @@ def test_a_file_is_picked_in_the_systems_dialog(
     chosen.write_text("[]", encoding="utf-8")
     field = "<input id=f type=file style='position:fixed;inset:0;width:600px;height:400px;font-size:90px'>"
     window = show(
-        "f.onchange = () => f.files[0].text().then(t => say('file', f.files[0].name + t)); " + BLANK, field
+        "f.onchange = () => f.files[0].text().then(t => say('file', f.files[0].name + t)); " + BLANK,
+        field,
+        {"LC_ALL": "C.UTF-8"},
     )
     site.wait_for("loaded")
 
@@ -461,8 +464,14 @@ def _answer_dialog(screen: Screen, window: Window, path: Path, key: str = "ctrl+
     dialog = _dialog(screen, window)
     screen.press(key)
     screen.type(str(path))
-    screen.press("Return")
-    screen.wait_for(lambda: dialog not in screen.windows(), "the dialog is gone", WAIT_S)
+
+    def accepts() -> bool:
+        """The first Return may only take what the field proposes."""
+        screen.press("Return")
+        time.sleep(1)
+        return dialog not in screen.windows()
+
+    screen.wait_for(accepts, "the dialog is gone", WAIT_S)
 
 
 def _is_gone(pid: int) -> bool:

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ class _Window:
         self.address = ""
         self.loaded = threading.Event()
         self.titles: list[str] = []
+        self.tokens: list[str] = []
 
     def load(self, address: str) -> None:
         self.address = address
         self.loaded.set()
 
-    def show(self, token: str = "") -> None: ...
+    def show(self, token: str = "") -> None:
+        self.tokens.append(token)
 
     def close(self) -> None:
         self._closed.set()
@@ -70,6 +72,18 @@ class _App:
 
     def on_quit(self, quit_app: Callable[[], None]) -> None:
         self.quit = quit_app
+
+    def on_show(self, show: Callable[[str], None]) -> None:
+        self.show_window = show
+
+    def show(self, token: str = "") -> bool:
+        self.show_window(token)
+        return True
+
+    def reachable_at(self, address: str) -> None: ...
+
+    def open_paths(self, paths: Sequence[Path], *, on_next_page: bool = False) -> None:
+        self.said.append(list(paths))
 
     def on_title(self, set_title: Callable[[str], None]) -> None: ...
 
@@ -190,6 +204,20 @@ def test_what_happens_in_the_window_is_told_on_the_event_loop(tmp_path: Path) ->
     assert threads[:2] == ["server", "server"]
 
     assert app.said == ["back", tmp_path, PLACE, "closed"]
+
+
+def test_a_later_start_brings_the_window_to_the_front(tmp_path: Path) -> None:
+    app = _App()
+
+    def act(window: _Window, listener: WindowListener) -> None:
+        assert app.show("token")
+        listener.opened([tmp_path])
+        window.close()
+
+    window = _run(app, act)
+
+    assert window.tokens == ["token"]
+    assert app.said == [[tmp_path], PLACE, "closed"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that one can send oneself")
