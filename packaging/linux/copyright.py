@@ -28,12 +28,14 @@ License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 """
 _NOTICE = re.compile(r"\b(Copyright\s+(?:\(c\)|©|\d{4}).*)", re.IGNORECASE)
-# Debian's policy (12.5) wants these named, not repeated.
-_COMMON = {
-    r"Apache License\s+Version 2\.0, January 2004": "Apache-2.0",
-    r"GNU GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007": "GPL-3",
-    r"Mozilla Public License,? [Vv]ersion 2\.0": "MPL-2.0",
-}
+# Debian's policy (12.5) wants these named, not repeated: their beginnings, and Debian's names.
+_COMMON = (
+    (r"Apache License\s+Version 2\.0, January 2004", "Apache-2.0"),
+    (r"GNU GENERAL PUBLIC LICENSE\s+Version 2, June 1991", "GPL-2"),
+    (r"GNU GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007", "GPL-3"),
+    (r"Mozilla Public License,? [Vv]ersion 2\.0", "MPL-2.0"),
+)
+_END = r"(?:END OF TERMS AND CONDITIONS[^\n]*|\Z)"
 _LONG = 100_000  # characters; the notices of all of Flutter are more than a megabyte
 
 
@@ -111,10 +113,10 @@ def _read(path: Path) -> str:
 
 
 def _lines(text: str, installed: Path) -> list[str]:
-    """A licence's text, or where it is on Debian systems, or in this package if it is long."""
-    for beginning, name in _COMMON.items():
-        if re.search(beginning, text[:1000]):
-            return [f"On Debian systems the text is in /usr/share/common-licenses/{name}."]
+    """A licence's text without what all Debian systems have; if it is long, where it is in this package."""
+    for beginning, name in _COMMON:
+        pointer = f"On Debian systems the text is in /usr/share/common-licenses/{name}.\n"
+        text = re.sub(rf"[^\n]*{beginning}.*?{_END}", pointer, text, flags=re.DOTALL)
     if len(text) > _LONG:
         return [f"The text is in /{os.path.normpath(installed)}."]
     return text.strip().splitlines()

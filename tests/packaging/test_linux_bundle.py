@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,12 @@ def installed(
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(installed: Installed) -> object:
-    """Whatever a test did, /tmp is empty after it."""
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did on a machine, /tmp is empty after it."""
     yield
-    assert installed.machine.left_in_tmp() == []
+    if "installed" in request.fixturenames:
+        installed: Installed = request.getfixturevalue("installed")
+        assert installed.machine.left_in_tmp() == []
 
 
 def test_the_demo_answers(installed: Installed) -> None:
