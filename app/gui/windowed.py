@@ -35,7 +35,6 @@ def run_in_window(app: Application, open_window: OpenWindow, assets: Path, port:
     app.on_quit(window.close)
     app.on_show(window.show)
     app.on_title(window.set_title)
-    app.on_show(window.show)
     server = _ServerThread(lambda stop: serve(app, assets, port, stop, window.load), on_end=window.close)
     listener = _Listener(app, server)
     with stopping_native_loop_on_signals(window.close):
