@@ -18,7 +18,7 @@ SCRIPTS = Path(__file__).parents[1] / ".ci"
 def test_both_scripts_have_chromium_and_call_themselves_ci(name: str, tmp_path: Path) -> None:
     assert "\n. .ci/prepare\n" in (SCRIPTS / name).read_text(encoding="utf-8")
     called = tmp_path / "called"
-    for program in ("uv", "id", "apt-get"):
+    for program in ("uv", "id", "apt-get", "localedef"):
         path = tmp_path / program
         path.write_text(f'#!/bin/sh\necho "{program} $*" >>"{called}"\necho 0\n')
         path.chmod(0o755)
