@@ -22,6 +22,8 @@ from app.gui.view import has_display
 from app.reveal import program_environ
 
 _PAGE_S = 60.0
+# By another name than in the call: PyInstaller would take a library that is named there into the bundle.
+_GTK = "libgtk-3.so.0"
 _MB_ICONERROR, _MB_SETFOREGROUND = 0x10, 0x10000
 _APPLESCRIPT = (
     "on run argv",
@@ -81,7 +83,7 @@ def _show_message_box(title: str, text: str) -> bool:
 
 def _show_with_gtk(title: str, text: str) -> bool:
     try:
-        gtk = ctypes.CDLL("libgtk-3.so.0")
+        gtk = ctypes.CDLL(_GTK)
     except OSError:
         return False
     if not gtk.gtk_init_check(None, None):

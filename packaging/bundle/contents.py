@@ -100,6 +100,13 @@ _LIBRARIES = {
 }
 
 
+# The compiler's run-time libraries, which the system's WebKitGTK needs as well, and often newer ones: the
+# runtime hook takes the system's, and these where it has none.
+_FALLBACKS = re.compile(r"lib(stdc\+\+|gcc_s)\.so\.\d+")
+# PyInstaller's programs are linked with it, and look for it before they know of any library of their own.
+_OF_THE_SYSTEM = re.compile(r"libz\.so\.\d+")
+
+
 def write_build_variables(folder: Path) -> None:
     """The module of how this Python was built, without what names folders of this machine.
 
@@ -137,5 +144,9 @@ def engine_libraries() -> list[tuple[str, str]]:
 
 
 def wanted(entries: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """The entries of a table of contents that belong into the bundle."""
-    return [entry for entry in entries if not _NEVER_LOADED.search(Path(entry[0]).as_posix())]
+    """The entries of a table of contents that belong into the bundle, where they belong."""
+    return [
+        (f"fallback/{name}" if _FALLBACKS.fullmatch(name) else name, source, kind)
+        for name, source, kind in entries
+        if not _NEVER_LOADED.search(Path(name).as_posix()) and not _OF_THE_SYSTEM.fullmatch(name)
+    ]

@@ -87,6 +87,10 @@ class Screen:
         """As a person who drags its corner."""
         self._ask("xdotool", "windowsize", str(window), str(width), str(height))
 
+    def focus(self, window: int) -> None:
+        """Let the keys go to it, as a window manager does with a new window."""
+        self._ask("xdotool", "windowfocus", "--sync", str(window))
+
     def click(self, x: int, y: int, button: int = 1) -> None:
         """Press a button of the mouse at a place."""
         self._ask("xdotool", "mousemove", str(x), str(y), "click", str(button))

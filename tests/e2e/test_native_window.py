@@ -16,24 +16,26 @@ from pathlib import Path
 import pytest
 
 from builders.disks import is_ci
+from builders.hub import Fault, LocalHub
 from builders.processes import python_environment
 from builders.screen import Screen, has_locale, missing_for_windows, open_screen
 
+NO_HUB = "http://127.0.0.1:9"
 WAIT_S = float(os.environ.get("E2E_WAIT_S", "120"))
 # The button that sends, in both themes: Material's primary colour for our seed.
 LIGHT_PRIMARY, DARK_PRIMARY = (0, 106, 102), (128, 213, 207)
-# In a window of the usual size, the middle of the field, and of an empty place.
-FIELD = (500, 660)
+# In a window of the usual size: the field, the button that gets a model, and an empty place of the list.
+FIELD, GET, EMPTY = (500, 660), (935, 318), (140, 400)
 
 
 class Program:
     """`chatbelle` without arguments, as a double-click starts it."""
 
-    def __init__(self, screen: Screen, home: Path, locale: str) -> None:
+    def __init__(self, screen: Screen, home: Path, locale: str, hub: str) -> None:
         self.screen = screen
         self.home = home
         environ = {"CHATBELLE_HOME": str(home), "LC_ALL": locale, "HOME": str(home.parent)}
-        environ |= {"HF_ENDPOINT": "http://127.0.0.1:9", "CHATBELLE_MIRRORS": ""}
+        environ |= {"HF_ENDPOINT": hub, "CHATBELLE_MIRRORS": ""}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.cli"],
             env=python_environment() | screen.environ | environ,
@@ -105,11 +107,11 @@ def screen() -> Iterator[Screen]:
 def start(screen: Screen, home: Path) -> Iterator[Callable[..., Program]]:
     programs: list[Program] = []
 
-    def start(locale: str = "zh_CN.UTF-8", **settings: object) -> Program:
+    def start(locale: str = "zh_CN.UTF-8", hub: str = NO_HUB, **settings: object) -> Program:
         if settings:
             home.mkdir(exist_ok=True)
             (home / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-        programs.append(Program(screen, home, locale))
+        programs.append(Program(screen, home, locale, hub))
         return programs[-1]
 
     yield start
@@ -175,6 +177,25 @@ def test_the_dark_theme_is_drawn_at_a_phones_width(start: Callable[..., Program]
     assert screen.size(window) == (360, 740)
     red, green, blue = screen.picture().at(2, 700)
     assert max(red, green, blue) < 60
+
+
+def test_closing_while_work_is_under_way_asks_and_closing_again_closes(
+    start: Callable[..., Program], screen: Screen, hub: LocalHub
+) -> None:
+    hub.fault = lambda seen: Fault(bytes_per_s=1e3) if seen.server == "lfs" else None
+    program = start("en_US.UTF-8", hub=hub.url)
+    window = program.window()
+    program.wait_until_drawn()
+    screen.click(*GET)
+    screen.wait_for(lambda: any(seen.server == "lfs" for seen in hub.seen), "a download", WAIT_S)
+    before = screen.picture().at(*EMPTY)
+
+    screen.close(window)
+    screen.wait_for(lambda: sum(screen.picture().at(*EMPTY)) < 0.8 * sum(before), "the question", WAIT_S)
+    assert screen.windows() == [window]
+    screen.close(window)
+
+    assert program.process.wait(WAIT_S) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

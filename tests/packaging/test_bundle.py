@@ -16,12 +16,15 @@ from pathlib import Path
 import pytest
 
 from builders.disks import is_ci
+from builders.screen import missing_for_windows, open_screen
 from bundle import sizes
 from bundle.finish import elf_files
 from bundle.licences import FOLDER, bundled_modules
 from bundle.traces import folders_of_this_build, tests_inside, traces_of
 from engine_wheel import expected_variants
 
+WAIT_S = 120
+PRIMARY = (0, 106, 102)  # the button that sends
 SMOKE = Path(__file__).resolve().parents[2] / "packaging" / "bundle" / "smoke.py"
 
 
@@ -108,6 +111,40 @@ def test_the_demo_is_inside_ready_made(bundle: Path) -> None:
 
 def test_it_weighs_no_more_than_it_may(bundle: Path) -> None:
     sizes.require_within_budget(bundle)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries of Linux")
+def test_only_libraries_that_systems_differ_in_are_brought_along(bundle: Path) -> None:
+    """One of GTK's would not go with the rest of the system's; two of the compiler's wait to be needed."""
+    found = {path.relative_to(_content(bundle)).as_posix() for path in _content(bundle).rglob("*.so*")}
+    gtk = ("libgtk", "libgdk", "libglib", "libgobject", "libX11", "libwebkit", "libz.")
+
+    assert [name for name in found if name.startswith(gtk)] == []
+    assert {name for name in found if "libstdc++" in name} == {"fallback/libstdc++.so.6"}
+    assert {name for name in found if "libgcc_s" in name} == {"fallback/libgcc_s.so.1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="WebKitGTK")
+def test_its_window_is_the_systems_with_the_systems_libraries(bundle: Path, tmp_path: Path) -> None:
+    lack = missing_for_windows()
+    if lack is not None:
+        pytest.fail(lack) if is_ci() else pytest.skip(lack)
+    with open_screen() as screen:
+        own = {"CHATBELLE_HOME": str(tmp_path / "数据"), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+        with subprocess.Popen([bundle / "chatbelle"], env={**os.environ, **screen.environ, **own}) as program:
+            try:
+                window = screen.wait_for(screen.windows, "a window", WAIT_S)[0]
+                maps = Path(f"/proc/{program.pid}/maps").read_text()
+                screen.wait_for(lambda: screen.picture().count(PRIMARY) > 400, "the page is drawn", WAIT_S)
+                screen.close(window)
+                assert program.wait(WAIT_S) == 0
+            finally:
+                program.kill()
+
+    loaded = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if "/lib" in line}
+    shared = [path for path in loaded if Path(path).name.startswith(("libstdc++", "libgcc_s", "libz."))]
+    assert len(shared) == 3
+    assert [path for path in shared if Path(path).is_relative_to(bundle.resolve())] == []
 
 
 @pytest.mark.timeout(1200)

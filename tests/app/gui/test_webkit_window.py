@@ -462,6 +462,7 @@ def _dialog(screen: Screen, window: Window) -> int:
 def _answer_dialog(screen: Screen, window: Window, path: Path, key: str = "ctrl+a") -> None:
     """Type a path into a file dialog. key: what leads to its field, and selects what is in there."""
     dialog = _dialog(screen, window)
+    screen.focus(dialog)
     screen.press(key)
     screen.type(str(path))
 
