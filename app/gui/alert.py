@@ -31,6 +31,8 @@ _APPLESCRIPT = (
 )
 # What the dialog programs return when they were closed, in whatever way; anything else is a failure.
 _CLOSED = (0, 1, 2)
+# Not written into the call: PyInstaller packs a library that is named there, with all that it links to.
+_GTK = "libgtk-3.so.0"
 
 
 def show_alert(
@@ -81,7 +83,7 @@ def _show_message_box(title: str, text: str) -> bool:
 
 def _show_with_gtk(title: str, text: str) -> bool:
     try:
-        gtk = ctypes.CDLL("libgtk-3.so.0")
+        gtk = ctypes.CDLL(_GTK)
     except OSError:
         return False
     if not gtk.gtk_init_check(None, None):
