@@ -178,7 +178,9 @@ def test_back_leaves_the_app_only_where_there_is_no_step_back(tmp_path: Path, ap
     on_a_page(tmp_path, scene)
 
 
-@pytest.mark.parametrize(("language", "words"), [("zh", "ChatBELLE 已在运行"), ("en", "ChatBELLE is running already")])
+@pytest.mark.parametrize(
+    ("language", "words"), [("zh", "ChatBELLE 已在运行"), ("en", "ChatBELLE is running already")]
+)
 def test_an_app_that_can_not_be_opened_says_why(tmp_path: Path, language: str, words: str) -> None:
     home = Home(tmp_path)
     lock = HistoryLock(home.make(home.history))
