@@ -25,9 +25,9 @@ def numpy_recipe(pin: Pin, machine: str) -> Recipe:
 
 
 def forget_builder(site_packages: Path) -> None:
-    """Take out of the installed numpy where the Python lay that built it; `numpy.show_config` says it."""
+    """Take out of the installed numpy where and by which Python it was built: `numpy.show_config` says so."""
     path = site_packages / "numpy" / "__config__.py"
-    text = re.sub(r'"path": r?".*"', '"path": ""', path.read_text(encoding="utf-8"))
+    text = re.sub(r'"(path|args|linker args)": r?".*"', r'"\1": ""', path.read_text(encoding="utf-8"))
     path.unlink()  # it may be one file with uv's cache
     path.write_text(text, encoding="utf-8")
 

@@ -222,6 +222,23 @@ def test_code_reads_assets_as_resources() -> None:
     assert wrong == []
 
 
+LOADERS = ("CDLL", "PyDLL", "LoadLibrary")  # Windows' own libraries are never packed
+
+
+def test_no_library_of_the_system_is_named_where_it_is_loaded() -> None:
+    """PyInstaller packs a library whose name it sees in such a call, with all that it links to."""
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module, tree in _sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in LOADERS
+        and any(isinstance(name, ast.Constant) and isinstance(name.value, str) for name in node.args)
+    ]
+
+    assert wrong == []
+
+
 # Hosts are named where the product itself needs them; pages that document a format may be cited.
 HOSTS = re.compile(
     rb"\b(?:pypi\.org|pythonhosted\.org|huggingface\.co(?!/docs/)|hf-mirror\.com|modelscope\.cn)\b"

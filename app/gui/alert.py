@@ -33,6 +33,8 @@ _APPLESCRIPT = (
 )
 # What the dialog programs return when they were closed, in whatever way; anything else is a failure.
 _CLOSED = (0, 1, 2)
+# Not written into the call: PyInstaller packs a library that is named there, with all that it links to.
+_GTK = "libgtk-3.so.0"
 
 
 def show_alert(

@@ -155,13 +155,13 @@ class Composer(ft.Container):
         self._enter.on_key(event.key, shift=event.shift, other_modifier=event.ctrl or event.alt or event.meta)
 
     async def _on_change(self, event: ft.Event[ft.TextField]) -> None:
-        # The field's value may be that of a later change already.
-        value = event.data if isinstance(event.data, str) else self._field.value
-        typed = self._enter.on_change(value or "")
+        # The field's value may be that of a later change already: what was typed since must not be undone.
+        value = event.data if isinstance(event.data, str) else self._field.value or ""
+        typed = self._enter.on_change(value)
         if typed.submitted is not None:
             await self._submit(typed.submitted)
             return
-        if typed.text != self._field.value:
+        if typed.text != value:
             self._field.value = typed.text
             refresh(self._field)
         if self._show_buttons():
