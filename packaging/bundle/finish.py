@@ -48,13 +48,16 @@ def _forget_home(path: Path) -> None:
     """Overwrite where this Python lies, if that is in somebody's home; nothing is looked for there any more.
 
     It stands in the interpreter's library and in what is left of search paths; lengths must stay as they are.
+    So must the last part of the path: linkers store a string inside a longer one that ends like it, as the
+    version in `…/versions/3.11.7`.
     """
     prefix = Path(sys.base_prefix)
     if not prefix.is_relative_to(Path.home()):
         return
     data, name = path.read_bytes(), os.fsencode(prefix)
     if name in data:
-        path.write_bytes(data.replace(name, b"/" + b"-" * (len(name) - 1)))
+        folder, separator, last = name.rpartition(b"/")
+        path.write_bytes(data.replace(name, b"-" * len(folder) + separator + last))
 
 
 def _search_path(path: Path) -> str:

@@ -22,6 +22,7 @@ from builders.processes import Run, document
 from convert.i18n import LANGUAGES, Language
 from engine.errors import EmbeddingModel, ProjectorFile
 from engine.models.errors import PartsMissing
+from engine.models.kept_paths import kept_path
 from engine.models.machine import Machine
 
 OTHERS = other_ggufs()
@@ -80,9 +81,9 @@ def test_what_an_older_version_took_for_a_model_is_looked_at_again(home: Home) -
     OTHERS["EmbeddingModel qwen3"](path)
     records = home.root / "library.json"
     kept = json.loads(records.read_text())
-    kept["models"][str(path)]["summary"]["edition"] = 0
-    kept["models"][str(path)] |= {"size_bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
-    kept["models"][str(path)] |= {"source": "owner/name", "added_at": state.st_mtime}
+    kept["models"][kept_path(str(path), home.root)]["summary"]["edition"] = 0
+    kept["models"][kept_path(str(path), home.root)] |= {"size_bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+    kept["models"][kept_path(str(path), home.root)] |= {"source": "owner/name", "added_at": state.st_mtime}
     records.write_text(json.dumps(kept))
 
     (model,) = open_library(home).look().models
