@@ -81,9 +81,10 @@ def test_what_an_older_version_took_for_a_model_is_looked_at_again(home: Home) -
     OTHERS["EmbeddingModel qwen3"](path)
     records = home.root / "library.json"
     kept = json.loads(records.read_text())
-    kept["models"][kept_path(str(path), home.root)]["summary"]["edition"] = 0
-    kept["models"][kept_path(str(path), home.root)] |= {"size_bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
-    kept["models"][kept_path(str(path), home.root)] |= {"source": "owner/name", "added_at": state.st_mtime}
+    record = kept["models"][kept_path(str(path), home.root)]
+    record["summary"]["edition"] = 0
+    record |= {"size_bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+    record |= {"source": "owner/name", "added_at": state.st_mtime}
     records.write_text(json.dumps(kept))
 
     (model,) = open_library(home).look().models
