@@ -63,18 +63,18 @@ def test_who_quits_while_work_is_under_way_is_asked_first(
 ) -> None:
     _hold_a_large_model(hub, tmp_path / "source")
     server = start(hub=hub.url)
-    app = look(server, height=2000)
+    app = look(server, height=3200)
     app.click("offer-get")
     percent = app.wait_for(lambda: _percent(app), "a percent")
     app.click("settings")
 
     app.press("Quit ChatBELLE")
-    app.wait_for_text("Still at work: Getting BELLE-7B-2M")
+    app.wait_for_text("Still at work: BELLE-7B-2M")
     app.press("Stay")
 
     app.wait_for(lambda: _percent(app) > percent, "more than there was before the question")
     app.press("Quit ChatBELLE")
-    app.wait_for_text("Still at work")
+    app.wait_for_text("Still at work: BELLE-7B-2M")
     app.press("Quit")
     assert server.process.wait(60) == 0
 
