@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.durable import sync_file, sync_folder
-from app.errors import (
+from app.kit.errors import (
     KitFileTooLarge,
     KitFolderTaken,
     KitNeedsBundle,

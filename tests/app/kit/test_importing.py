@@ -10,16 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import (
-    KitDamaged,
-    KitError,
-    KitModelDamaged,
-    KitTooNew,
-    KitUnfinished,
-    KitWithoutModel,
-    ModelHere,
-)
+from app.errors import ModelHere
 from app.home import Home
+from app.kit.errors import KitDamaged, KitError, KitModelDamaged, KitTooNew, KitUnfinished, KitWithoutModel
 from app.kit.manifest import MANIFEST_NAME, UNFINISHED_NAME, read_kit
 from app.kit.program import kit_of_program
 from app.kit.prompt_format import keep_kit_format

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import app.kit.writing
-from app.errors import (
+from app.kit.errors import (
     KitFileTooLarge,
     KitFolderTaken,
     KitNeedsBundle,
