@@ -167,11 +167,11 @@ def show(screen: Screen, site: Site, tmp_path: Path) -> Iterator[Callable[..., W
 
 
 def _opener(tmp_path: Path) -> Path:
-    """What the system opens addresses with: writes its arguments and the loader's path into the file."""
+    """What the system opens addresses with: writes its argument into the file."""
     (tmp_path / "bin").mkdir()
     seen = tmp_path / "opened"
     program = tmp_path / "bin" / "xdg-open"
-    program.write_text(f'#!/bin/sh\necho "$1 ${{LD_LIBRARY_PATH-none}}" >> {seen}\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\necho "$1" >> {seen}\n', encoding="utf-8")
     program.chmod(0o755)
     return seen
 
@@ -299,13 +299,12 @@ def test_nothing_is_left_when_the_program_is_killed(
     screen.wait_for(lambda: _is_gone(drawn_by), "the page's process is gone", WAIT_S)
 
 
-def test_other_sites_open_in_the_systems_browser_with_its_own_environment(
+def test_other_sites_open_in_the_systems_browser(
     show: Callable[..., Window], screen: Screen, site: Site, tmp_path: Path
 ) -> None:
     seen = _opener(tmp_path)
     link = "<a id=a style='position:fixed;inset:0;font-size:60px' target=_blank href='https://belle.example/页'>x</a>"
-    environ = {"LD_LIBRARY_PATH": "/bundle", "LD_LIBRARY_PATH_ORIG": "/usr/local/lib"}
-    window = show(BLANK + "; setTimeout(() => location.href = 'http://evil.example/', 200)", link, environ)
+    window = show(BLANK + "; setTimeout(() => location.href = 'http://evil.example/', 200)", link)
     site.wait_for("loaded")
     screen.wait_for(seen.exists, "the address of the script's navigation", WAIT_S)
 
@@ -313,8 +312,8 @@ def test_other_sites_open_in_the_systems_browser_with_its_own_environment(
 
     screen.wait_for(lambda: len(seen.read_text().splitlines()) == 2, "the link's address", WAIT_S)
     assert seen.read_text().splitlines() == [
-        "http://evil.example/ /usr/local/lib",
-        "https://belle.example/%E9%A1%B5 /usr/local/lib",
+        "http://evil.example/",
+        "https://belle.example/%E9%A1%B5",
     ]
     assert window.process.poll() is None
 
