@@ -120,13 +120,11 @@ class App:
 
     def frame(self) -> Frame:
         """The window as the person left it, in their language and colours."""
-        settings = self._service.settings.settings
-        language = self._texts.language if settings.language == "system" else settings.language
-        texts = WindowTexts(language)
+        settings, texts = self._service.settings.settings, self._window_texts()
         return Frame(
             title=APP_TITLE,
             place=settings.window,
-            language=language,
+            language=texts.language,
             is_dark={"dark": True, "light": False}.get(settings.theme),
             folder=self._home.web_view,
             texts={key: texts.text(key) for key in MENU_TEXTS},
@@ -153,7 +151,7 @@ class App:
 
     def page_came_back(self) -> None:
         """Say that the page died and was loaded anew; on the page that comes."""
-        self._notices += (self._texts.text("gui.page_came_back"),)
+        self._notices += (self._window_texts().text("gui.page_came_back"),)
 
     def file_saved(self, path: Path) -> None:
         """Say where a download is."""
@@ -183,6 +181,10 @@ class App:
         """Pause long work, save what is running and stop the engine; once is enough."""
         self._models.close()
         self._service.close()
+
+    def _window_texts(self) -> Texts:
+        """In the language that the person chose."""
+        return WindowTexts(self._service.settings.settings.language_on(self._texts.language))
 
     def _settings_changed(self, settings: Settings) -> None:
         for shell in self._pages.shells:

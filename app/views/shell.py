@@ -223,8 +223,7 @@ class Shell:
             open_again()
 
     def _language(self) -> Language:
-        chosen = self._settings.language
-        return self._around.language if chosen == "system" else chosen
+        return self._settings.language_on(self._around.language)
 
     # Screens
 

@@ -26,6 +26,7 @@ class FakeApp:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.went_away: Callable[[], None] = lambda: self.told.append("went_away")
         self.steps_back = 1
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -135,6 +136,25 @@ def test_what_is_typed_is_kept_at_once_and_the_rest_after_a_glance(tmp_path: Pat
     on_a_page(tmp_path, scene)
 
     assert app.told == ["prepare_page", "open_page", "keep_drafts", "went_away", "came_back"]
+
+
+def test_what_fails_while_nobody_looks_is_in_the_log(
+    tmp_path: Path, app: FakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the disk is gone")
+
+    app.went_away = fail
+
+    async def scene(_phone: Phone, page: FakePage) -> None:
+        page.become(ft.AppLifecycleState.HIDE)
+        while "the disk is gone" not in caplog.text:
+            await asyncio.sleep(0.01)
+        page.become(ft.AppLifecycleState.SHOW)
+        while "came_back" not in app.told:
+            await asyncio.sleep(0.01)
+
+    on_a_page(tmp_path, scene)
 
 
 def test_a_glance_at_another_app_unloads_nothing(
