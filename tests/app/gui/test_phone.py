@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +21,21 @@ from app.home import Home
 from app.settings import Settings
 from app.views.theme import apply_theme
 from fakes.view_context import words_of
+
+_GUARDED = """
+import builtins
+
+original = builtins.__import__
+
+def guarded(name, globals=None, *others):
+    importer = (globals or {}).get("__name__") or ""
+    if name in ("subprocess", "multiprocessing") and importer.startswith(("app.", "engine.", "convert.")):
+        raise ImportError(f"{importer} imports {name}")
+    return original(name, globals, *others)
+
+builtins.__import__ = guarded
+import app.gui.phone
+"""
 
 
 class FakeApp:
@@ -136,6 +153,16 @@ def test_what_is_typed_is_kept_at_once_and_the_rest_after_a_glance(tmp_path: Pat
     on_a_page(tmp_path, scene)
 
     assert app.told == ["prepare_page", "open_page", "keep_drafts", "went_away", "came_back"]
+
+
+def test_nothing_of_it_imports_what_starts_processes() -> None:
+    """Phones may not have it."""
+    root = Path(__file__).resolve().parents[3]
+    result = subprocess.run(
+        [sys.executable, "-c", _GUARDED], capture_output=True, encoding="utf-8", cwd=root, timeout=120
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_what_fails_while_nobody_looks_is_in_the_log(
