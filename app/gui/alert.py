@@ -22,8 +22,6 @@ from socketserver import TCPServer
 from app.gui.view import has_display
 
 _PAGE_S = 60.0
-# By another name than in the call: PyInstaller would take a library that is named there into the bundle.
-_GTK = "libgtk-3.so.0"
 _MB_ICONERROR, _MB_SETFOREGROUND = 0x10, 0x10000
 _APPLESCRIPT = (
     "on run argv",
