@@ -26,18 +26,7 @@ AppError
 ├── PortInUse
 ├── ServerEnded
 ├── PageLost
-├── KitError                  an offline kit, at `path`
-│   ├── KitNeedsBundle
-│   ├── KitFolderTaken
-│   ├── KitThere
-│   ├── KitTooLarge
-│   ├── KitFileTooLarge
-│   ├── KitNotWritten
-│   ├── KitUnfinished
-│   ├── KitDamaged
-│   ├── KitModelDamaged
-│   ├── KitTooNew
-│   └── KitWithoutModel
+├── KitError                  an offline kit, see `app.kit.errors`
 └── SaveError                 a conversation can't be written to `path`
     ├── SaveExists
     ├── SaveFormatUnknown
@@ -251,84 +240,3 @@ class NameClaimed(AppError):
 
     title: str
     path: Path
-
-
-@dataclass(eq=False)
-class KitError(AppError):
-    """The offline kit in the folder `path` can't be made, or not be used."""
-
-    path: Path
-
-
-@dataclass(eq=False)
-class KitNeedsBundle(KitError):
-    """This copy of the program is a package of some Python, which can't be taken along."""
-
-
-@dataclass(eq=False)
-class KitFolderTaken(KitError):
-    """There is something else in the folder: `example`."""
-
-    example: str
-
-
-@dataclass(eq=False)
-class KitThere(KitError):
-    """The folder holds a finished kit."""
-
-
-@dataclass(eq=False)
-class KitTooLarge(KitError):
-    """The disk has no room for it."""
-
-    needed_bytes: int
-    free_bytes: int
-
-
-@dataclass(eq=False)
-class KitFileTooLarge(KitError):
-    """The disk's file system (`kind`, such as FAT32) takes no file as large as the model's `name`."""
-
-    name: str
-    size_bytes: int
-    limit_bytes: int
-    kind: str
-
-
-@dataclass(eq=False)
-class KitNotWritten(KitError):
-    """The system refused to write, or wrote something else; `reason` is its own."""
-
-    reason: str
-
-
-@dataclass(eq=False)
-class KitUnfinished(KitError):
-    """Making the kit was interrupted."""
-
-
-@dataclass(eq=False)
-class KitDamaged(KitError):
-    """The kit's list of contents can't be read; `detail` says where."""
-
-    detail: str
-
-
-@dataclass(eq=False)
-class KitModelDamaged(KitError):
-    """The model's file `path` is not the one that was put into the kit."""
-
-    expected_sha256: str
-    found_sha256: str
-
-
-@dataclass(eq=False)
-class KitTooNew(KitError):
-    """A newer version of the program, `version`, made the kit."""
-
-    version: str
-
-
-@dataclass(eq=False)
-class KitWithoutModel(KitError):
-    """The kit has the program alone, with its built-in model."""

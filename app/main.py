@@ -13,6 +13,7 @@ from pathlib import Path
 
 import flet as ft
 
+from app.chat.events import Problem
 from app.chat.service import ChatService
 from app.gui.window import MENU_TEXTS, Frame
 from app.history.lock import HistoryLock
@@ -20,6 +21,10 @@ from app.history.records import OpenReport
 from app.history.store import HistoryStore, lock_history
 from app.home import Home
 from app.i18n import Texts, WindowTexts
+from app.kit.errors import KitError
+from app.kit.prompt_format import keep_kit_format
+from app.models.errands import Import
+from app.models.events import JobChanged, ModelEvent
 from app.models.service import ModelService
 from app.personas import PersonaStore
 from app.settings import Settings, SettingsStore, WindowPlace
@@ -64,6 +69,7 @@ class App:
         self._show: Callable[[str], None] | None = None
         self._quit: Callable[[], None] = lambda: None
         self._set_title: Callable[[str], None] = lambda text: None
+        models.subscribe(self._follow_models)
 
     def prepare_page(self, page: ft.Page) -> None:
         """Give a new page its looks: what comes after the first frame is seen to change."""
@@ -120,13 +126,11 @@ class App:
 
     def frame(self) -> Frame:
         """The window as the person left it, in their language and colours."""
-        settings = self._service.settings.settings
-        language = self._texts.language if settings.language == "system" else settings.language
-        texts = WindowTexts(language)
+        settings, texts = self._service.settings.settings, self._window_texts()
         return Frame(
             title=APP_TITLE,
             place=settings.window,
-            language=language,
+            language=texts.language,
             is_dark={"dark": True, "light": False}.get(settings.theme),
             folder=self._home.web_view,
             texts={key: texts.text(key) for key in MENU_TEXTS},
@@ -153,7 +157,7 @@ class App:
 
     def page_came_back(self) -> None:
         """Say that the page died and was loaded anew; on the page that comes."""
-        self._notices += (self._texts.text("gui.page_came_back"),)
+        self._notices += (self._window_texts().text("gui.page_came_back"),)
 
     def file_saved(self, path: Path) -> None:
         """Say where a download is."""
@@ -183,6 +187,21 @@ class App:
         """Pause long work, save what is running and stop the engine; once is enough."""
         self._models.close()
         self._service.close()
+
+    def _window_texts(self) -> Texts:
+        """In the language that the person chose."""
+        return WindowTexts(self._service.settings.settings.language_on(self._texts.language))
+
+    def _follow_models(self, event: ModelEvent) -> None:
+        """Called on the model service's threads, also while there is no page."""
+        if not isinstance(event, JobChanged) or event.job.done is None:
+            return
+        errand, path = event.job.errand, event.job.done.path
+        if event.job.state == "done" and isinstance(errand, Import):
+            try:
+                keep_kit_format(errand.wish.path, path, self._service.settings, self._home)
+            except (KitError, SettingsNotSaved) as error:
+                self._service.publish(Problem(None, error))
 
     def _settings_changed(self, settings: Settings) -> None:
         for shell in self._pages.shells:

@@ -11,11 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.installation import is_bundled
-
 _WAIT_S = 5.0
-# What PyInstaller's bundles change for their own libraries, and keep for programs of the system.
-_BUNDLED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def reveal(path: Path, *, platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> bool:
@@ -44,18 +40,6 @@ def commands(path: Path, platform: str, environ: Mapping[str, str]) -> tuple[str
     return (show, ["xdg-open", str(path.parent)])
 
 
-def program_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a program of the system, without what this bundle set for itself."""
-    clean = dict(environ)
-    for name in _BUNDLED:
-        before = clean.pop(f"{name}_ORIG", None)
-        if before is not None:
-            clean[name] = before
-        elif is_bundled():
-            clean.pop(name, None)
-    return clean
-
-
 def _run(command: str | list[str], environ: Mapping[str, str]) -> bool:
     """Whether the program took it; explorer's exit code says nothing, and one that stays has taken it."""
     import subprocess  # here, because phones have none
@@ -70,7 +54,7 @@ def _run(command: str | list[str], environ: Mapping[str, str]) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=program_environ(environ),
+            env=dict(environ),
             start_new_session=True,
         )
     except OSError:

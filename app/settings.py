@@ -16,6 +16,7 @@ from app.models.finding import DEMO_NAME
 from app.old_sampling import chosen_values, is_complete
 from app.settings_file import SettingsFile
 from app.typed_json import JsonMismatch, field_from_json, from_json
+from convert.i18n import Language
 from engine.errors import InvalidSampling
 from engine.models.kept_paths import kept_path
 from engine.partial_sampling import NOTHING, PartialSampling, check_partial
@@ -77,6 +78,10 @@ class Settings:
     prompt_formats: Mapping[str, str] = field(default_factory=dict)
     load: LoadOptions = field(default_factory=LoadOptions)
     show_statistics: bool = False
+
+    def language_on(self, system: Language) -> Language:
+        """The language to speak where the operating system, or the command line, has this one."""
+        return system if self.language == "system" else self.language
 
     def prompt_format_of(self, model_key: str) -> str | Path | None:
         """The format chosen for this model, by its name or as a template's path; None is the file's own."""

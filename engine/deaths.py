@@ -17,12 +17,13 @@ from engine.errors import EngineKeepsStopping, EngineStopped, IllegalInstruction
 
 MAX_DEATHS = 3
 WINDOW_MINUTES = 5
-_ILLEGAL_INSTRUCTION = (-signal.SIGILL, 0xC000001D)  # elsewhere, and on Windows (STATUS_ILLEGAL_INSTRUCTION)
+ILLEGAL_INSTRUCTION = (-signal.SIGILL, 0xC000001D)
+"""Exit codes of a process that came to one: elsewhere, and on Windows (STATUS_ILLEGAL_INSTRUCTION)."""
 
 
 def explained(error: EngineStopped) -> EngineStopped | IllegalInstruction:
     """What to tell of a process that ended: its end, or why all others would end like it."""
-    if error.exit_code not in _ILLEGAL_INSTRUCTION:
+    if error.exit_code not in ILLEGAL_INSTRUCTION:
         return error
     try:
         return IllegalInstruction(version("llama-cpp-python"))

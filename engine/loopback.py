@@ -18,12 +18,13 @@ LOGGER_NAME = "engine.loopback"
 
 _log = logging.getLogger(LOGGER_NAME)
 _VARIABLE = "CHATBELLE_LOOPBACK_ONLY"
+_ADDRESS = 1
 # event -> which of its arguments is a host, or an address whose first item is one.
 _EVENTS = {
-    "socket.connect": 1,
-    "socket.sendto": 1,
-    "socket.sendmsg": 1,
-    "socket.bind": 1,
+    "socket.connect": _ADDRESS,
+    "socket.sendto": _ADDRESS,
+    "socket.sendmsg": _ADDRESS,
+    "socket.bind": _ADDRESS,
     "socket.getaddrinfo": 0,
     "socket.gethostbyname": 0,
     "socket.gethostbyaddr": 0,
@@ -46,7 +47,7 @@ def confine_if_asked() -> None:
 def is_foreign(event: str, target: object) -> bool:
     """Whether the host or socket address `target` of an audit event is outside of this machine."""
     host = target[0] if isinstance(target, tuple) and target else target
-    if isinstance(target, str | bytes) and event in ("socket.connect", "socket.bind", "socket.sendto"):
+    if isinstance(target, str | bytes) and _EVENTS.get(event) == _ADDRESS:
         return False  # the path of a Unix socket
     if isinstance(host, bytes | bytearray):
         host = bytes(host).decode("ascii", "replace")

@@ -89,7 +89,7 @@ class Planner:
     def plan(self, overrides: Overrides, choice: ModelChoice) -> AnswerPlan:
         """Persona, system text and sampling for an answer of that model; reads its header, once."""
         settings = self._settings.settings
-        language = self._language if settings.language == "system" else settings.language
+        language = settings.language_on(self._language)
         persona = self._personas.get(overrides.persona or settings.persona, language)
         system = persona.system if overrides.system is None else overrides.system
         resolved = self.sampling(

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     """
     from app.gui.control import Opening
     from app.gui.instance import Running, activation_token, claim
-    from app.gui.view import Lack, choose_view, has_display
+    from app.gui.view import choose_view, has_display
 
     # Also where this start would have made a window: the one that runs may have none.
     opens_page = has_display() and not options.no_browser
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
         shell.texts,
         found,
         in_window=choice.open_window is not None,
-        # Where nobody starts programs in a terminal, only the page can say it.
-        notice=lack if choice.lack in (Lack.WEBVIEW, Lack.WEBVIEW2) else None,
+        # Who started it by its icon has no terminal: only the page can say it.
+        notice=None if shell.terminal.is_watched else lack,
     )
     app.open_paths(options.paths)
     if lack is not None:

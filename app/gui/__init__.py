@@ -1,1 +1,1 @@
-"""How the window comes up and goes away: which view, its server, its client program, the way it ends."""
+"""How the window comes up and goes away: which view, its server, a second start, the way it ends."""

@@ -16,14 +16,12 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
 
 from app.gui.view import has_display
-from app.reveal import program_environ
 
 _PAGE_S = 60.0
-# By another name than in the call: PyInstaller would take a library that is named there into the bundle.
-_GTK = "libgtk-3.so.0"
 _MB_ICONERROR, _MB_SETFOREGROUND = 0x10, 0x10000
 _APPLESCRIPT = (
     "on run argv",
@@ -68,7 +66,7 @@ def _run(command: list[str], environ: Mapping[str, str]) -> bool:
     nothing = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            command, env=program_environ(environ), stdin=nothing, stdout=nothing, stderr=nothing, check=False
+            command, env=dict(environ), stdin=nothing, stdout=nothing, stderr=nothing, check=False
         )
     except OSError:
         return False
@@ -123,8 +121,9 @@ def show_page(title: str, text: str, open_page: Callable[[str], bool] = webbrows
         def log_message(self, format: str, *arguments: object) -> None:
             """There is nobody to read it."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        if not open_page(f"http://127.0.0.1:{server.server_port}{address}"):
+    # No HTTPServer, which asks the name servers what 127.0.0.1 is called.
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        if not open_page(f"http://127.0.0.1:{server.server_address[1]}{address}"):
             return False
         end_s = time.monotonic() + _PAGE_S
         server.timeout = 1

@@ -13,8 +13,8 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 
 import flet as ft
@@ -66,8 +66,8 @@ class Phone:
             app = self._app = self._app or open_app(self._home, WindowTexts(language), in_window=True)
         except EXPECTED_ERRORS as error:
             _log.warning("the app can't be opened: %s", error)
-            chosen = read_settings(self._home.root).language
-            _show_sentence(page, WindowTexts(language if chosen == "system" else chosen).error(error))
+            texts = WindowTexts(read_settings(self._home.root).language_on(language))
+            _show_sentence(page, texts.error(error))
             return
         keep_out_of_backups(self._home.make(self._home.models))  # gigabytes that anybody can get again
         app.prepare_page(page)
@@ -89,17 +89,27 @@ class Phone:
         if self._leaving is None:
             app.keep_drafts()
             loop = asyncio.get_running_loop()
-            self._leaving = loop.call_later(_GLANCE_S, self._turns.submit, app.went_away)
+            self._leaving = loop.call_later(_GLANCE_S, self._take_turn, app.went_away)
 
     def _return(self, app: App) -> None:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
-            self._turns.submit(app.came_back)
+            self._take_turn(app.came_back)
+
+    def _take_turn(self, turn: Callable[[], None]) -> None:
+        self._turns.submit(turn).add_done_callback(_log_failure)
 
     async def _back_pressed(self, event: ft.Event[ft.View]) -> None:
         went_back = self._app is not None and self._app.go_back()
         await event.control.confirm_pop(not went_back)
+
+
+def _log_failure(turn: Future[None]) -> None:
+    """Nobody waits for it, and whoever looks again sees what is there."""
+    error = turn.exception()
+    if error is not None:
+        _log.error("leaving the screen, or coming back", exc_info=error)
 
 
 def language_of(preferred: Sequence[str]) -> Language:

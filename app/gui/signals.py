@@ -44,9 +44,10 @@ def stopping_native_loop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     pythons.setblocking(False)
 
     def listen() -> None:
-        while heard := ours.recv(1):
-            if heard[0] in _numbers():
-                stop()
+        with ours:
+            while heard := ours.recv(1):
+                if heard[0] in _numbers():
+                    stop()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
     before = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)

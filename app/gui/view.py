@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Lack(StrEnum):
-    """What this system would need for a window; the text `gui.lacks_<value>` says how to get it."""
+    """What this system would need for a window; but for a display, `gui.lacks_<value>` says how to get it."""
 
     DISPLAY = "display"
     WEBKIT = "webkit"

@@ -85,10 +85,14 @@ class _ServerThread:
         """What a coroutine says on the event loop, or `otherwise` where it fails or takes too long."""
         if self._loop is None or self._ended.done():
             return otherwise
-        asked = asyncio.run_coroutine_threadsafe(question(), self._loop)
+        asking = question()
+        try:
+            asked = asyncio.run_coroutine_threadsafe(asking, self._loop)
+        except RuntimeError:  # it has just ended
+            asking.close()
+            return otherwise
         concurrent.futures.wait([asked], _ANSWER_S)
-        if not asked.done():
-            asked.cancel()
+        if asked.cancel() or asked.cancelled():  # too late, or the loop ends
             return otherwise
         error = asked.exception()
         if error is not None:

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from app.errors import KitDamaged, KitTooNew, KitUnfinished, KitWithoutModel
+from app.kit.errors import KitDamaged, KitTooNew, KitUnfinished, KitWithoutModel
 from engine.prompt import PROMPT_FORMATS
 
 MANIFEST_NAME = "chatbelle-kit.json"

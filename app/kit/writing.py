@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.durable import sync_file, sync_folder
-from app.errors import (
+from app.kit.errors import (
     KitFileTooLarge,
     KitFolderTaken,
     KitNeedsBundle,
@@ -170,9 +170,11 @@ class _Making:
         return self._pace.at(phase, item, self._done_bytes, self._program_bytes + 2 * sum(self._sizes))
 
     def _copy_program(self, name: str) -> Iterator[WorkProgress]:
+        stale = set(program_files(self._folder / name))  # perhaps of another version's run
         for source in program_files(self._root):
             inside = f"{name}/{source.relative_to(self._root).as_posix()}"
             target = self._folder / inside
+            stale.discard(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_symlink():
                 with suppress(FileNotFoundError):
@@ -181,6 +183,11 @@ class _Making:
                 continue
             yield from self._copy(source, inside)
             target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        for path in stale:
+            path.unlink(missing_ok=True)  # what was begun and not finished is gone by now
+            with suppress(OSError):  # up to the first that is not empty
+                for parent in path.parents:
+                    parent.rmdir()
 
     def _archive_program(self, name: str) -> Iterator[WorkProgress]:
         partial, target = self._folder / f"{name}{_PARTIAL}", self._folder / name

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.errors import KitError
+from app.kit.errors import KitError
 from app.kit.manifest import model_of_kit
 from app.models.importing import is_gguf
 from engine.errors import EngineError

@@ -14,7 +14,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from app.errors import KitModelDamaged, ModelHere, OnlyForGguf
+from app.errors import ModelHere, OnlyForGguf
+from app.kit.errors import KitModelDamaged
 from app.kit.manifest import ModelInKit, kit_around, model_of_kit
 from app.models.as_it_is import check_as_it_is
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress

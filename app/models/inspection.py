@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app.errors import KitError
+from app.kit.errors import KitError
 from app.models.importing import find_gguf
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from app.i18n import Texts
 from app.self_test.steps import STEP_NAMES, Facts, Report, StepEnded, StepStarted
+from engine.deaths import ILLEGAL_INSTRUCTION
 from engine.installation import is_bundled
 
 NAME = "self-test"
@@ -129,16 +130,13 @@ class SelfTest:
     def _why_it_ended(self, code: int, last_lines: Iterable[str]) -> str:
         if self._stopped.is_set():
             return self._t("stopped")
-        if code in _ILLEGAL_INSTRUCTION:
+        if code in ILLEGAL_INSTRUCTION:
             return self._t("illegal_instruction")
         last = next(iter(reversed(list(last_lines))), "")
         return self._t("died_saying" if last else "died", code=_exit_text(code), last=last)
 
     def _t(self, key: str, **values: Any) -> str:
         return self._texts.text(f"self-test.{key}", **values)
-
-
-_ILLEGAL_INSTRUCTION = (-4, 0xC000001D, 0xC000001D - (1 << 32))  # SIGILL, and Windows' status for it
 
 
 def write_events(events: Iterable[Facts | StepStarted | StepEnded], write: Callable[[str], None]) -> bool:

@@ -9,7 +9,6 @@ import locale
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -19,7 +18,7 @@ from app.home import Home
 from app.models.finding import open_library
 from app.self_test.steps import Facts
 from convert.i18n import system_language
-from engine.installation import is_bundled, program_folder
+from engine.installation import is_bundled, is_phone, program_folder
 from engine.models.machine import look_at_machine
 from engine.models.places import find_hf_cache, nearest_folder
 
@@ -69,7 +68,7 @@ def _installation() -> str:
     """`bundle`, `phone`, `checkout` or `package`: a folder that starts anywhere, or one of some Python's."""
     if is_bundled():
         return "bundle"
-    if os.environ.get("FLET_PLATFORM", sys.platform).lower() in ("android", "ios"):
+    if is_phone():
         return "phone"
     return "checkout" if (_package_folder() / "pyproject.toml").is_file() else "package"
 

@@ -22,14 +22,14 @@ from app.self_test.facts import collect_facts
 from app.self_test.files_check import check_assets, check_fonts, check_temporary
 from app.self_test.history_check import check_history
 from app.self_test.page_check import check_page
-from app.self_test.steps import STEP_NAMES, CheckFailed, CheckSkipped, Facts, StepEnded, StepStarted
+from app.self_test.steps import STEP_NAMES, CheckFailed, Facts, State, StepEnded, StepStarted
 from engine.loopback import LOGGER_NAME, confine
 
 _log = logging.getLogger(__name__)
 _PREFIX = "chatbelle-self-test-"
 
 Check = Callable[[Bench], str]
-"""Returns a line about what was found. Raises CheckFailed, CheckSkipped, or what the part itself raises."""
+"""Returns a line about what was found. Raises CheckFailed, or what the part itself raises."""
 
 
 def check_network(bench: Bench) -> str:
@@ -76,16 +76,13 @@ def run_checks(texts: Texts, home: Home) -> Generator[Facts | StepStarted | Step
 def _take(name: str, bench: Bench) -> StepEnded:
     begun = time.monotonic()
 
-    def ended(state: str, detail: str) -> StepEnded:
+    def ended(state: State, detail: str) -> StepEnded:
         milliseconds = round((time.monotonic() - begun) * 1000)
-        if state == "failed":
-            return StepEnded(name, "failed", milliseconds, detail, bench.t(f"advice.{name}"))
-        return StepEnded(name, "ok" if state == "ok" else "skipped", milliseconds, detail)
+        advice = bench.t(f"advice.{name}") if state == "failed" else ""
+        return StepEnded(name, state, milliseconds, detail, advice)
 
     try:
         return ended("ok", CHECKS[name](bench))
-    except CheckSkipped as skipped:
-        return ended("skipped", str(skipped))
     except CheckFailed as failed:
         return ended("failed", str(failed))
     except EXPECTED_ERRORS as error:

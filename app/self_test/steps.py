@@ -52,7 +52,3 @@ class Report:
 
 class CheckFailed(Exception):  # noqa: N818 - what a step found, not a mistake of its own
     """A check found something wrong; its text is a sentence."""
-
-
-class CheckSkipped(Exception):  # noqa: N818
-    """A check can't be made here; its text is a sentence."""

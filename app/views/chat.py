@@ -159,7 +159,8 @@ class ChatView(ft.Container):
             return self._carried
         if self._conversation_id is None:
             self._new_draft = self._composer.text
-            self._context.settings.update(new_draft=self._new_draft)
+            if unsaved is not None:  # or another tab's would be lost
+                self._context.settings.update(new_draft=unsaved)
         elif unsaved is not None:
             self._service.history.conversations.set_draft(self._conversation_id, unsaved)
         return Carried(
@@ -233,9 +234,9 @@ class ChatView(ft.Container):
         unsaved = self._composer.take_unsaved()
         if self._conversation_id is None:
             self._new_draft = self._composer.text
-            await self._save_new_draft(self._new_draft)
-            return
-        if unsaved is not None:
+            if unsaved is not None:  # or another tab's would be lost
+                self._keep_draft(unsaved)
+        elif unsaved is not None:
             await self._save_draft(self._conversation_id, unsaved)
 
     async def _read_again(self) -> None:
@@ -388,9 +389,9 @@ class ChatView(ft.Container):
             self._n_loads += 1
             self._reading = Reading(conversation)
             self._new_draft = ""
-            await self._save_new_draft("")
             self._behaviour.forget_new()
             await self._context.in_thread(self._service.send, conversation.id, text)
+            self._context.run(self._save_new_draft, "")  # only now is it kept elsewhere
             self._context.open_conversation(conversation.id)
             return
         await self._context.in_thread(self._service.send, conversation_id, text)

@@ -22,9 +22,7 @@ from app.components.basics.dialogs import ask_confirmation
 from app.components.settings.shortcuts import Action, action_for, shortcut_sheet
 from app.components.sidebar.sidebar import Sidebar
 from app.i18n import WindowTexts
-from app.kit.prompt_format import keep_kit_format
-from app.models.errands import Import
-from app.models.events import JobChanged, ModelEvent
+from app.models.events import ModelEvent
 from app.models.jobs import Job
 from app.models.opened import Drafts, sources_of
 from app.settings import Settings
@@ -223,8 +221,7 @@ class Shell:
             open_again()
 
     def _language(self) -> Language:
-        chosen = self._settings.language
-        return self._around.language if chosen == "system" else chosen
+        return self._settings.language_on(self._around.language)
 
     # Screens
 
@@ -380,17 +377,10 @@ class Shell:
 
     def _follow_models(self, event: ModelEvent) -> None:
         self._work.on_model_event(event)
-        if isinstance(event, JobChanged) and event.job.state == "done":
-            self._context.run(self._keep_kit_format, event.job)
         self._chat.on_model_event(event)
         for view in (self._models_view, self._convert_view):
             if view is not None:
                 view.on_model_event(event)
-
-    async def _keep_kit_format(self, job: Job) -> None:
-        if isinstance(job.errand, Import) and job.done is not None:
-            path, settings, home = job.errand.wish.path, self._service.settings, self._around.models.home
-            await self._context.in_thread(keep_kit_format, path, job.done.path, settings, home)
 
     def _shows_ending(self, job: Job) -> bool:
         """Whether the open screen tells how the job ended."""

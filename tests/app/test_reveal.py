@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.reveal import commands, program_environ, reveal
+from app.reveal import commands, reveal
 
 SCREEN = {"DISPLAY": ":0"}
 
@@ -51,9 +51,3 @@ def test_the_folder_is_opened_where_the_file_manager_does_not_answer(tmp_path: P
 
     assert reveal(tmp_path / "家" / "x.gguf", platform="linux", environ={**SCREEN, "PATH": str(programs)})
     assert seen.read_text(encoding="utf-8") == str(tmp_path / "家")
-
-
-def test_programs_of_the_system_get_the_systems_libraries() -> None:
-    bundle = {"LD_LIBRARY_PATH": "/bundle", "LD_LIBRARY_PATH_ORIG": "/before", "PATH": "/bin"}
-
-    assert program_environ(bundle) == {"LD_LIBRARY_PATH": "/before", "PATH": "/bin"}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import app.errors
+import app.kit.errors
 import engine.errors
 import engine.models.errors
 import engine.models.fetch_errors
@@ -103,7 +104,7 @@ def test_nobody_with_a_bundle_is_told_to_install_packages(
     monkeypatch.setattr(sys, "frozen", True, raising=False)
 
     for texts in (Texts(language), WindowTexts(language)):
-        assert not re.search(r"\bpip\b|\buv\b|llama-cpp-python|get-window", texts.error(_sample(error)))
+        assert not re.search(r"\bpip\b|\buv\b|llama-cpp-python", texts.error(_sample(error)))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -141,7 +142,8 @@ def test_every_sentence_of_a_window_or_a_bundle_belongs_to_an_error(group: str) 
 
 
 def test_every_error_class_is_drawn_in_its_tree() -> None:
-    for module in (engine.errors, engine.models.errors, engine.models.fetch_errors, app.errors):
+    ours = (app.errors, app.kit.errors)
+    for module in (engine.errors, engine.models.errors, engine.models.fetch_errors, *ours):
         drawn = set(re.findall(r"\b[A-Z]\w+", (module.__doc__ or "").partition("\n\n")[2]))
         classes = {
             name

@@ -87,6 +87,7 @@ def test_other_machines_are_foreign_and_so_is_listening_to_them(event: str, targ
         ("socket.getaddrinfo", None),
         ("socket.bind", ("127.0.0.1", 0)),
         ("socket.sendmsg", None),
+        ("socket.sendmsg", "/run/some.socket"),
     ],
 )
 def test_this_machine_is_not(event: str, target: object) -> None:

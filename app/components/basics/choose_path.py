@@ -1,4 +1,4 @@
-"""Choosing a file or folder of this disk: in the system's dialog, or in one of our own in a browser."""
+"""Choosing a file or folder of this disk: in one of our own dialogs, or on a phone in the system's."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ async def choose_path(
         browser = PathBrowser(context, title, on_choose, files=kind == "file", folders=kind == "folder")
         await browser.open_at(start)
         return
-    if kind == "folder":
-        chosen = await ft.FilePicker().get_directory_path(dialog_title=title)
-    else:
-        files = await ft.FilePicker().pick_files(dialog_title=title)
-        chosen = files[0].path if files else None
+    files = await ft.FilePicker().pick_files(dialog_title=title)  # a phone hands over files only
+    chosen = files[0].path if files else None
     if chosen:
         context.run(on_choose, Path(chosen))

@@ -15,7 +15,7 @@ from app.components.basics.refresh import refresh
 from app.components.chat.kit_offer import find_kit_model, kit_buttons, kit_texts
 from app.components.models.get_dialog import begin
 from app.components.work.job_text import job_detail
-from app.errors import KitError
+from app.kit.errors import KitError
 from app.kit.manifest import ModelInKit
 from app.models.events import JobChanged, ModelEvent
 from app.models.get_texts import disk_sentence, is_disk_short, none_fits_text, two_sentences

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import flet as ft
 
 from app.components.basics.identified import identified
-from app.errors import KitError, KitWithoutModel
 from app.i18n import window_size
+from app.kit.errors import KitError, KitWithoutModel
 from app.kit.manifest import ModelInKit, kit_around, model_of_kit
 from app.kit.program import kit_of_program
 from app.models.importing import ImportWish

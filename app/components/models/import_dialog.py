@@ -12,7 +12,7 @@ from app.components.basics.look import DIALOG_INSET, UNIT, muted_text
 from app.components.basics.path_field import PathField
 from app.components.basics.refresh import refresh
 from app.components.models.adding_ways import AddingWays
-from app.errors import KitError
+from app.kit.errors import KitError
 from app.models.import_look import ImportLook, look_at_import
 from app.models.importing import ImportWish
 from app.views.context import ViewContext

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 import flet as ft
 
 from app.components.basics.identified import identified
-from app.components.settings.self_test_dialog import open_self_test
 from app.components.settings.settings_section import note
 from app.views.context import ViewContext
 from engine.worker_start import can_start_workers
@@ -49,6 +48,8 @@ def _check(context: ViewContext) -> list[ft.Control]:
     """Where there are no other processes, as on phones, there is no check."""
     if not can_start_workers():
         return []
+    from app.components.settings.self_test_dialog import open_self_test  # not even to be imported there
+
     button = ft.OutlinedButton(
         context.t("self-test.check"),
         icon=ft.Icons.HEALTH_AND_SAFETY_OUTLINED,

@@ -5,6 +5,8 @@ It runs in a process of its own, so that the window goes on whatever comes of it
 
 from __future__ import annotations
 
+import asyncio
+
 import flet as ft
 
 from app.components.basics.identified import identified
@@ -57,8 +59,12 @@ class SelfTestDialog(ft.AlertDialog):
         )
 
     async def run(self) -> None:
-        """Take all steps, and show each."""
-        await self._context.in_thread(self._follow)
+        """Take all steps, and show each; the end of the program ends them, too."""
+        try:
+            await self._context.in_thread(self._follow)
+        except asyncio.CancelledError:
+            self._test.stop()
+            raise
 
     def _follow(self) -> None:
         for event in self._test.events():

@@ -100,15 +100,12 @@ class FileTransfer:
     def _exported_bytes(self, conversation: Conversation | None, form: ExportFormat, name: str) -> bytes:
         with tempfile.TemporaryDirectory(prefix="chatbelle-") as folder:
             path = Path(folder) / name
-            self._write(conversation, form, path)
+            # Plain text keeps the English labels of BELLE's own form, which can be imported again.
+            labels = {} if form == "text" else {"labels": _labels(self._context)}
+            self._context.service.history.transfer.export(
+                path, form, conversation_id=conversation.id if conversation else None, **labels
+            )
             return path.read_bytes()
-
-    def _write(self, conversation: Conversation | None, form: ExportFormat, path: Path) -> None:
-        # Plain text keeps the English labels of BELLE's own form, which can be imported again.
-        labels = {} if form == "text" else {"labels": _labels(self._context)}
-        self._context.service.history.transfer.export(
-            path, form, conversation_id=conversation.id if conversation else None, **labels
-        )
 
 
 def safe_name(title: str) -> str:

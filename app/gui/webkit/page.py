@@ -8,7 +8,7 @@ Knows no window around it.
 from __future__ import annotations
 
 import ctypes
-import os
+import logging
 import subprocess
 import time
 from collections import deque
@@ -20,8 +20,8 @@ from typing import Any
 from app.gui.webkit.callbacks import Callbacks
 from app.gui.webkit.libraries import Libraries
 from app.gui.window import Frame
-from app.reveal import program_environ
 
+_log = logging.getLogger(__name__)
 _NO_PROXY = 1
 _SMALLEST_CACHE = 0  # WEBKIT_CACHE_MODEL_DOCUMENT_VIEWER: one page, no way back
 _NAVIGATION, _NEW_WINDOW = 0, 1
@@ -172,11 +172,10 @@ class WebPage:
 
 def open_outside(address: str) -> None:
     """Open an address in the system's own program for it."""
-    subprocess.Popen(
-        ["xdg-open", address],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=program_environ(os.environ),
-        start_new_session=True,
-    )
+    nothing = subprocess.DEVNULL
+    try:
+        subprocess.Popen(
+            ["xdg-open", address], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+    except OSError as error:  # GTK would print it, and ask WebKit to go there
+        _log.warning("%s is not opened: %s", address, error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,12 +22,28 @@ from app.settings import Settings
 from app.views.theme import apply_theme
 from fakes.view_context import words_of
 
+_GUARDED = """
+import builtins
+
+original = builtins.__import__
+
+def guarded(name, globals=None, *others):
+    importer = (globals or {}).get("__name__") or ""
+    if name in ("subprocess", "multiprocessing") and importer.startswith(("app.", "engine.", "convert.")):
+        raise ImportError(f"{importer} imports {name}")
+    return original(name, globals, *others)
+
+builtins.__import__ = guarded
+import app.gui.phone
+"""
+
 
 class FakeApp:
     """Notes what it is told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.went_away: Callable[[], None] = lambda: self.told.append("went_away")
         self.steps_back = 1
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -135,6 +153,35 @@ def test_what_is_typed_is_kept_at_once_and_the_rest_after_a_glance(tmp_path: Pat
     on_a_page(tmp_path, scene)
 
     assert app.told == ["prepare_page", "open_page", "keep_drafts", "went_away", "came_back"]
+
+
+def test_nothing_of_it_imports_what_starts_processes() -> None:
+    """Phones may not have it."""
+    root = Path(__file__).resolve().parents[3]
+    result = subprocess.run(
+        [sys.executable, "-c", _GUARDED], capture_output=True, encoding="utf-8", cwd=root, timeout=120
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_what_fails_while_nobody_looks_is_in_the_log(
+    tmp_path: Path, app: FakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the disk is gone")
+
+    app.went_away = fail
+
+    async def scene(_phone: Phone, page: FakePage) -> None:
+        page.become(ft.AppLifecycleState.HIDE)
+        while "the disk is gone" not in caplog.text:
+            await asyncio.sleep(0.01)
+        page.become(ft.AppLifecycleState.SHOW)
+        while "came_back" not in app.told:
+            await asyncio.sleep(0.01)
+
+    on_a_page(tmp_path, scene)
 
 
 def test_a_glance_at_another_app_unloads_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -71,3 +72,25 @@ def test_what_failed_is_shown_with_what_to_do_and_can_be_copied(
     assert copied[0].startswith("1 of 9 steps failed: Page of the window.")
     assert "Install it again." in copied[0]
     assert stopped == [True]
+
+
+def test_the_end_of_the_program_ends_the_check(models: ModelService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would keep the process of a closed window until its last step."""
+    stopped = threading.Event()
+
+    def events(_test: SelfTest) -> Iterator[StepStarted]:
+        yield StepStarted(STEP_NAMES[0])
+        assert stopped.wait(60)
+
+    monkeypatch.setattr(SelfTest, "events", events)
+    monkeypatch.setattr(SelfTest, "stop", lambda _test: stopped.set())
+
+    async def look() -> None:
+        dialog = SelfTestDialog(cast(ViewContext, FakeViewContext(models)))
+        running = asyncio.create_task(dialog.run())
+        await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(look())
+
+    assert stopped.is_set()

@@ -13,9 +13,11 @@ import pytest
 from app.chat.service import ChatService
 from app.home import Home
 from app.models.service import ModelService
+from app.settings_file import SettingsNotSaved
 from app.views.shell import Shell, Surroundings
 from engine.models.endpoints import Endpoints
 from fakes.chat_service import FakeChatService
+from fakes.view_context import until
 
 
 class SlowSettings:
@@ -35,6 +37,13 @@ class SlowSettings:
 
 def _page() -> Any:
     return SimpleNamespace(web=True, width=1280, platform=None)
+
+
+def _typing_page(said: list[str]) -> Any:
+    """said: what snack bars say on it."""
+    return SimpleNamespace(
+        web=True, width=1280, platform=None, show_dialog=lambda bar: said.append(bar.content.value)
+    )
 
 
 async def _stay() -> None:
@@ -66,3 +75,54 @@ def test_the_sidebar_moves_while_the_disk_is_slow(tmp_path: Path, monkeypatch: p
     finally:
         models.close()
     assert disk.written == [{"sidebar_open": False}, {"sidebar_open": True}, {"sidebar_open": False}]
+
+
+def test_a_question_is_asked_though_the_settings_can_not_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = FakeChatService(tmp_path, "")
+    models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
+    service.settings.update(new_draft="鹦鹉会")
+    said: list[str] = []
+
+    def refuse(**changes: Any) -> Any:
+        raise SettingsNotSaved(tmp_path / "settings.json", "No space left on device")
+
+    async def run() -> None:
+        around = Surroundings(
+            cast(ChatService, service), models, tmp_path, "en", print, print, _stay, in_window=False
+        )
+        shell = Shell(_typing_page(said), around)
+        monkeypatch.setattr(shell, "open_conversation", lambda *_, **__: None)
+        monkeypatch.setattr(service.settings, "update", refuse)
+        await shell._chat._send("鹦鹉会说话吗？")  # noqa: SLF001 - what Enter does
+        await until(lambda: said)
+
+    try:
+        asyncio.run(run())
+    finally:
+        models.close()
+    (listed,) = service.history.conversations.page().conversations
+    asked, *_ = service.history.messages.path(listed.id)
+    assert asked.message.text == "鹦鹉会说话吗？"
+    assert "No space left on device" in said[0]
+
+
+def test_a_tab_without_a_draft_leaves_that_of_another_one(tmp_path: Path) -> None:
+    service = FakeChatService(tmp_path, "")
+    models = ModelService(Home(tmp_path), endpoints=lambda: Endpoints(()))
+
+    async def run() -> None:
+        around = Surroundings(
+            cast(ChatService, service), models, tmp_path, "en", print, print, _stay, in_window=False
+        )
+        shell = Shell(_typing_page([]), around)
+        await shell._chat._load(None, None, False)  # noqa: SLF001 - as the shell does when it starts
+        service.settings.update(new_draft="of the other tab")
+        shell.dispose()
+
+    try:
+        asyncio.run(run())
+    finally:
+        models.close()
+    assert service.settings.settings.new_draft == "of the other tab"

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import Namespace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import app.main
+from app.commands import gui
 from app.gui import view
 from app.gui.view import Choice, Lack, Surroundings, choose_view, has_display
+from app.home import Home
 from app.i18n import Texts
+from app.shell import Shell
+from app.terminal import Terminal
+from builders.fake_backend import FakeBackend
 from convert.i18n import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,3 +103,30 @@ def test_a_system_without_webkitgtk_is_told_which_package_to_install() -> None:
     )
 
     assert done.stdout.split() == ["webkit", "True", "None"]
+
+
+class _Opened(Exception):  # noqa: N818
+    """As far as a start is looked at here."""
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_what_is_missing_is_said_on_the_page_where_there_is_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_watched: bool
+) -> None:
+    said: list[str | None] = []
+
+    def open_app(*_: Any, notice: str | None, **__: Any) -> None:
+        said.append(notice)
+        raise _Opened
+
+    monkeypatch.setattr(view, "look_around", lambda: Surroundings(lack=Lack.WEBKIT))
+    monkeypatch.setattr(app.main, "open_app", open_app)
+    streams = [StringIO() for _ in range(3)]
+    if is_watched:
+        monkeypatch.setattr(streams[2], "isatty", lambda: True)
+    shell = Shell(Texts("en"), Terminal(*streams), Home(tmp_path), FakeBackend)
+
+    with pytest.raises(_Opened):
+        gui.run(Namespace(paths=[], web=False, no_browser=False, port=0), shell)
+
+    assert said == [None if is_watched else Texts("en").text("gui.lacks_webkit")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -59,7 +60,7 @@ class _App:
 
     def __init__(self) -> None:
         self.said: list[Any] = []
-        self.answers: list[bool | Exception] = [True]
+        self.answers: list[bool | BaseException] = [True]
         self.on_said: Callable[[], None] = lambda: None
         self.quit: Callable[[], None] = lambda: None
 
@@ -89,7 +90,7 @@ class _App:
 
     async def may_close(self) -> bool:
         answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -174,9 +175,10 @@ def test_the_app_says_whether_the_window_may_close(answer: bool) -> None:
     assert seen == [answer]
 
 
-def test_an_app_that_fails_to_answer_does_not_keep_its_window() -> None:
+@pytest.mark.parametrize("failure", [ValueError("broken"), asyncio.CancelledError()], ids=repr)
+def test_an_app_that_fails_to_answer_does_not_keep_its_window(failure: BaseException) -> None:
     app, seen = _App(), []
-    app.answers = [ValueError("broken")]
+    app.answers = [failure]
 
     def act(window: _Window, listener: WindowListener) -> None:
         assert window.loaded.wait(30)

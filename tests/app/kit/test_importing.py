@@ -5,33 +5,37 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from app.errors import (
-    KitDamaged,
-    KitError,
-    KitModelDamaged,
-    KitTooNew,
-    KitUnfinished,
-    KitWithoutModel,
-    ModelHere,
-)
+from app.chat.service import ChatService
+from app.errors import ModelHere
+from app.history.lock import HistoryLock
+from app.history.store import HistoryStore
 from app.home import Home
+from app.i18n import Texts
+from app.kit.errors import KitDamaged, KitError, KitModelDamaged, KitTooNew, KitUnfinished, KitWithoutModel
 from app.kit.manifest import MANIFEST_NAME, UNFINISHED_NAME, read_kit
 from app.kit.program import kit_of_program
 from app.kit.prompt_format import keep_kit_format
 from app.kit.writing import make_kit
+from app.main import App
+from app.models.events import LibraryChanged
 from app.models.import_look import look_at_import
 from app.models.importing import ImportWish, import_model
 from app.models.inspection import GgufFacts, Given, inspect
 from app.models.progress import WorkDone
+from app.models.service import ModelService
+from app.personas import PersonaStore
 from app.settings import SettingsStore
+from builders.fake_backend import FakeBackend
 from builders.gguf_models import write_model
 from builders.processes import Run, document
 from engine.models.adding import How
+from engine.models.endpoints import Endpoints
 from engine.models.library import Library
 from engine.models.machine import Machine
 
@@ -216,3 +220,28 @@ def test_a_kit_is_not_made_by_a_copy_that_needs_python(chatbelle: Run, tmp_path:
     assert "needs its Python" in result.stderr
     assert len(result.stderr.strip().splitlines()) <= 2
     assert not (tmp_path / "kit").exists()
+
+
+def test_the_format_comes_along_while_no_page_is_open(kit: Any, tmp_path: Path) -> None:
+    folder, home = kit(prompt_format="belle"), Home(tmp_path / "home")
+    settings = SettingsStore(home.make())
+    chat = ChatService(
+        home=home,
+        settings=settings,
+        personas=PersonaStore(home.root),
+        history=HistoryStore.open(home.history),
+        make_backend=FakeBackend,
+        language="en",
+    )
+    models = ModelService(home, endpoints=lambda: Endpoints(()), machine=lambda: MACHINE)
+    app = App(home, Texts("en"), chat, models, cast(HistoryLock, None))
+    done = threading.Event()
+    models.subscribe(lambda event: done.set() if isinstance(event, LibraryChanged) else None)
+
+    models.import_path(ImportWish(folder))
+
+    try:
+        assert done.wait(60)
+        assert settings.settings.prompt_format_of("小模型") == "belle"
+    finally:
+        app.close()

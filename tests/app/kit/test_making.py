@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import app.kit.writing
-from app.errors import (
+from app.kit.errors import (
     KitFileTooLarge,
     KitFolderTaken,
     KitNeedsBundle,
@@ -141,6 +141,23 @@ def test_what_was_interrupted_is_no_kit_and_goes_on(
     assert read_kit(folder).model is not None
     assert not [name for name in everything(folder) if "partial" in name or "another" in name]
     assert all(path.stat().st_mtime_ns == at for path, at in copied.items())
+
+
+def test_a_kit_begun_by_another_version_has_none_of_its_files(
+    program: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kit"
+    list(make_kit(folder, packed(tiny_model)))
+    (folder / UNFINISHED_NAME).touch()
+    expected = everything(folder / "ChatBELLE")
+    stale = folder / "ChatBELLE" / "_internal" / "chatbelle-0.0.1.dist-info" / "METADATA"
+    stale.parent.mkdir()
+    stale.write_text("Version: 0.0.1\n", encoding="utf-8")
+
+    list(make_kit(folder, packed(tiny_model)))
+
+    assert everything(folder / "ChatBELLE") == expected
+    assert not stale.parent.exists()
 
 
 def test_a_changed_copy_of_an_earlier_run_is_copied_again(
