@@ -26,7 +26,17 @@ _SPDX = {
 _NAMES = {*_SPDX.values(), "MPL-2.0 AND MIT", "PSF-2.0"}
 
 # Their wheels bring none.
-_MISSING_TEXTS = {"flet": "Apache-2.0.txt", "flet-web": "Apache-2.0.txt"}
+_MISSING_TEXTS = {
+    **dict.fromkeys(("flet", "flet-web"), "Apache-2.0.txt"),
+    **dict.fromkeys(("pyobjc-core", "pyobjc-framework-security"), "pyobjc.txt"),
+    "pyobjc-framework-uniformtypeidentifiers": "pyobjc.txt",
+    "proxy-tools": "proxy-tools.txt",
+}
+KEPT_TEXTS = frozenset(_MISSING_TEXTS.values())
+"""Names of files in `licence_texts`."""
+
+# Its metadata says nothing; the text it brings is this one.
+_UNSAID = {"clr-loader": "MIT"}
 
 
 def texts_of(distribution: Distribution) -> tuple[Path, ...]:
@@ -51,7 +61,7 @@ def expression_of(distribution: Distribution) -> str:
     if expression:
         return expression
     classifiers = [text.rpartition(" :: ")[2] for text in said.get_all("Classifier", [])]
-    for text in (said.get("License"), *classifiers):
+    for text in (said.get("License"), *classifiers, _UNSAID.get(canonicalize_name(distribution.name))):
         if text in _SPDX or text in _NAMES:
             return _SPDX.get(text, text)
     raise PackagingError(f"{distribution.name} does not say its licence in known words: see {Path(__file__)}")
