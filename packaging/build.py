@@ -28,7 +28,8 @@ _ENVIRONMENT = _CACHE / "environment"
 _HERE = Path(__file__).resolve().parent
 _REQUIREMENTS = _HERE / "bundle" / "requirements.txt"
 _INSTALLERS = {"linux": "linux.installers", "win32": "windows.installers", "darwin": "macos.installers"}
-_FROM_SOURCE = ("llama-cpp-python", *(["numpy"] if sys.platform == "linux" else []))
+# numpy: see numpy_wheel.py. proxy-tools, which pywebview needs, is published as a source only.
+_FROM_SOURCE = ("llama-cpp-python", "numpy" if sys.platform == "linux" else "proxy-tools")
 
 
 def main() -> int:
@@ -108,9 +109,9 @@ def _build(out: Path, *, with_installers: bool) -> None:
 
 
 def _require_nothing_private(bundle: Path) -> None:
-    from bundle.traces import folders_of_this_build, tests_inside, traces_of
+    from bundle.traces import code_for_tests, folders_of_this_build, traces_of
 
-    found = [*traces_of(bundle, folders_of_this_build()), *tests_inside(bundle)]
+    found = [*traces_of(bundle, folders_of_this_build()), *code_for_tests(bundle)]
     if found:
         raise PackagingError(f"the bundle holds what should have stayed here: {', '.join(found[:20])}")
 
@@ -119,12 +120,14 @@ def _wheels_from_source() -> list[Path]:
     from bundle.pins import read_pins
     from engine_wheel import engine_recipe
     from numpy_wheel import numpy_recipe
-    from source_wheel import obtain_wheel
+    from source_wheel import Recipe, obtain_wheel
 
     pins, machine = read_pins(), platform.machine()
     recipes = [engine_recipe(pins["llama-cpp-python"], sys.platform, machine)]
     if "numpy" in _FROM_SOURCE:
         recipes.append(numpy_recipe(pins["numpy"], machine))
+    else:
+        recipes.append(Recipe(pins["proxy-tools"], (), check=lambda _wheel, _output: None))
     return [obtain_wheel(recipe, _CACHE / "wheels") for recipe in recipes]
 
 

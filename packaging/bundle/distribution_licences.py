@@ -35,8 +35,8 @@ _MISSING_TEXTS = {
 KEPT_TEXTS = frozenset(_MISSING_TEXTS.values())
 """Names of files in `licence_texts`."""
 
-# Its metadata says nothing; the text it brings is this one.
-_UNSAID = {"clr-loader": "MIT"}
+# Where the metadata says nothing, or less than the files.
+_FROM_TEXTS = {"clr-loader": "MIT", "proxy-tools": "BSD-3-Clause AND MIT"}
 
 
 def texts_of(distribution: Distribution) -> tuple[Path, ...]:
@@ -57,11 +57,11 @@ def texts_of(distribution: Distribution) -> tuple[Path, ...]:
 def expression_of(distribution: Distribution) -> str:
     """Its licence as an SPDX expression. Raises PackagingError if it says it in words that are not known."""
     said = distribution.metadata
-    expression = said.get("License-Expression")
+    expression = _FROM_TEXTS.get(canonicalize_name(distribution.name)) or said.get("License-Expression")
     if expression:
         return expression
     classifiers = [text.rpartition(" :: ")[2] for text in said.get_all("Classifier", [])]
-    for text in (said.get("License"), *classifiers, _UNSAID.get(canonicalize_name(distribution.name))):
+    for text in (said.get("License"), *classifiers):
         if text in _SPDX or text in _NAMES:
             return _SPDX.get(text, text)
     raise PackagingError(f"{distribution.name} does not say its licence in known words: see {Path(__file__)}")
