@@ -7,25 +7,27 @@ from pathlib import Path
 
 from product import PackagingError
 
-LEFT_OUT = ("*.safetensors", "*.json")
-"""What of `assets/demo` is of no use beside it."""
+NOT_NEEDED = ("*.safetensors", "*.json")
+"""Files of `assets/demo` that are of no use beside it."""
 
 _MAKE = """\
 import sys
 from pathlib import Path
+home, *sys.path[:0] = sys.argv[1:]
 from app.demo_model import prepare_demo
 from app.home import Home
-print(prepare_demo(Home(Path(sys.argv[1])), lambda: None).parent)
+print(prepare_demo(Home(Path(home)), lambda: None).parent)
 """
 
 
-def make_demo(python: str, home: Path, environ: dict[str, str] | None = None) -> Path:
-    """The folder below `home` with the GGUF and its digest.
+def make_demo(python: str, home: Path, *, checkout: Path | None = None) -> Path:
+    """The folder below `home` with the GGUF and its digest. Raises PackagingError.
 
-    python: an interpreter that has the product; environ: its environment. Raises PackagingError.
+    python: an interpreter with the product's dependencies, and the product, unless that is in `checkout`.
     """
-    command = [python, "-c", _MAKE, str(home)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", env=environ, check=False)
+    code = [] if checkout is None else [str(checkout)]
+    command = [python, "-I", "-X", "utf8", "-c", _MAKE, str(home), *code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if done.returncode:
         raise PackagingError("the demo model could not be made; what went wrong is above")
     return Path(done.stdout.strip())

@@ -27,7 +27,7 @@ from engine_wheel import expected_variants
 
 WAIT_S = 120
 PRIMARY = (0, 106, 102)  # the button that sends
-SMOKE = Path(__file__).resolve().parents[2] / "packaging" / "bundle" / "smoke.py"
+PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,10 @@ def test_its_window_is_the_systems_with_the_systems_libraries(bundle: Path, tmp_
 
 
 @pytest.mark.timeout(1200)
-def test_it_answers_converts_serves_its_page_and_survives_its_engine(bundle: Path) -> None:
-    tried = subprocess.run([sys.executable, SMOKE, bundle], capture_output=True, encoding="utf-8")
+def test_it_tests_itself_converts_serves_its_page_and_survives_its_engine(bundle: Path) -> None:
+    command = [sys.executable, "-m", "bundle.smoke", bundle]
+    environ = {**os.environ, "PYTHONPATH": str(PACKAGING)}
+    tried = subprocess.run(command, env=environ, capture_output=True, encoding="utf-8")
 
     assert tried.returncode == 0, tried.stderr
     assert len(tried.stdout.splitlines()) == 4
