@@ -20,6 +20,7 @@ import sysconfig
 from importlib import import_module
 from pathlib import Path
 
+from demo_model import make_demo
 from macos.info import MINIMUM_SYSTEM
 from product import ROOT, PackagingError
 
@@ -28,7 +29,8 @@ _ENVIRONMENT = _CACHE / "environment"
 _HERE = Path(__file__).resolve().parent
 _REQUIREMENTS = _HERE / "bundle" / "requirements.txt"
 _INSTALLERS = {"linux": "linux.installers", "win32": "windows.installers", "darwin": "macos.installers"}
-_FROM_SOURCE = ("llama-cpp-python", *(["numpy"] if sys.platform == "linux" else []))
+# numpy: see numpy_wheel.py. proxy-tools, which pywebview needs, is published as a source only.
+_FROM_SOURCE = ("llama-cpp-python", "numpy" if sys.platform == "linux" else "proxy-tools")
 
 
 def main() -> int:
@@ -95,7 +97,8 @@ def _build(out: Path, *, with_installers: bool) -> None:
     wheels = [_product_wheel(), *_wheels_from_source()]
     _uv(["pip", "install", "--python", _python(), "--no-deps", "--reinstall", *map(str, wheels)])
     forget_builder(Path(sysconfig.get_path("purelib")))
-    bundle = _freeze(out, _make_demo())
+    shutil.rmtree(_CACHE / "demo", ignore_errors=True)
+    bundle = _freeze(out, make_demo(_python(), _CACHE / "demo"))
     finish(bundle)
     write_licences(bundle)
     _require_nothing_private(bundle)
@@ -108,9 +111,9 @@ def _build(out: Path, *, with_installers: bool) -> None:
 
 
 def _require_nothing_private(bundle: Path) -> None:
-    from bundle.traces import folders_of_this_build, tests_inside, traces_of
+    from bundle.traces import code_for_tests, folders_of_this_build, traces_of
 
-    found = [*traces_of(bundle, folders_of_this_build()), *tests_inside(bundle)]
+    found = [*traces_of(bundle, folders_of_this_build()), *code_for_tests(bundle)]
     if found:
         raise PackagingError(f"the bundle holds what should have stayed here: {', '.join(found[:20])}")
 
@@ -119,12 +122,14 @@ def _wheels_from_source() -> list[Path]:
     from bundle.pins import read_pins
     from engine_wheel import engine_recipe
     from numpy_wheel import numpy_recipe
-    from source_wheel import obtain_wheel
+    from source_wheel import Recipe, obtain_wheel
 
     pins, machine = read_pins(), platform.machine()
     recipes = [engine_recipe(pins["llama-cpp-python"], sys.platform, machine)]
     if "numpy" in _FROM_SOURCE:
         recipes.append(numpy_recipe(pins["numpy"], machine))
+    else:
+        recipes.append(Recipe(pins["proxy-tools"], (), check=lambda _wheel, _output: None))
     return [obtain_wheel(recipe, _CACHE / "wheels") for recipe in recipes]
 
 
@@ -132,46 +137,20 @@ def _product_wheel() -> Path:
     """The product as everybody else installs it; what is only in the checkout stays there."""
     folder = _CACHE / "product"
     shutil.rmtree(folder, ignore_errors=True)
-    _uv(
-        [
-            "build",
-            "--wheel",
-            "--no-build-isolation",
-            "--python",
-            _python(),
-            "--out-dir",
-            str(folder),
-            str(ROOT),
-        ]
-    )
+    how = ["--wheel", "--no-build-isolation", "--python", _python()]
+    _uv(["build", *how, "--out-dir", str(folder), str(ROOT)])
     (wheel,) = folder.glob("*.whl")
     return wheel
-
-
-def _make_demo() -> Path:
-    """The folder with the demo's GGUF, as the product makes it for itself elsewhere."""
-    home = _CACHE / "demo"
-    shutil.rmtree(home, ignore_errors=True)
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from app.demo_model import prepare_demo; from app.home import Home\n"
-        "print(prepare_demo(Home(Path(sys.argv[1])), lambda: None).parent)"
-    )
-    done = subprocess.run(
-        [_python(), "-I", "-c", code, str(home)], stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        raise PackagingError("the demo model could not be made; what went wrong is above")
-    return Path(done.stdout.strip())
 
 
 def _freeze(out: Path, demo: Path) -> Path:
     """Run PyInstaller; the bundle's folder, on macOS the app's."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [_python(), "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR"]
+    # -P, and not from here: modules and data are to be the installed ones, not the checkout's.
+    command = [_python(), "-P", "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR"]
     command += ["--distpath", str(out), "--workpath", str(_CACHE / "pyinstaller")]
     command += [str(_HERE / "bundle" / "chatbelle.spec"), "--", "--demo", str(demo)]
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, cwd=_CACHE, check=False).returncode:
         raise PackagingError("PyInstaller failed; what it said is above")
     return out / ("ChatBELLE.app" if sys.platform == "darwin" else "ChatBELLE")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "ChatBELLE"
 PUBLISHER = "ChatBELLE project"
+APP_ID = "io.github.lianjiatech.chatbelle"
+"""What macOS, Android, iOS and AppStream know it by; with another one it is another program to them."""
 
 
 class PackagingError(Exception):

@@ -21,7 +21,12 @@ _ROOT = Path(__file__).resolve().parents[1]
 _WEB = _ROOT / "assets" / "web"
 _ICONS = _WEB / "icons"
 _BACKGROUND = "#E6F2F0"
-_PLAIN = {_WEB / "favicon.png": 32, _ICONS / "icon-192.png": 192, _ICONS / "icon-512.png": 512}
+_PLAIN = {
+    _WEB / "favicon.png": 32,
+    _ICONS / "icon-192.png": 192,
+    _ICONS / "icon-512.png": 512,
+    _ROOT / "packaging" / "phones" / "icon.png": 1024,  # from which Flet makes all that phones need
+}
 _MASKABLE = {
     _ICONS / "icon-maskable-192.png": 192,
     _ICONS / "icon-maskable-512.png": 512,

@@ -30,7 +30,7 @@ _LOG = "build.log"
 
 # Whatever changes how a compiler or CMake builds, and is set for something else. SOURCE_DATE_EPOCH makes ggml
 # switch off the very instruction sets that were asked for.
-_UNWANTED = ("SOURCE_DATE_EPOCH", "CMAKE_ARGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
+_UNWANTED = ("SOURCE_DATE_EPOCH", "CMAKE_ARGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CL", "_CL_")
 _UNWANTED_PREFIXES = ("PIP_", "GGML_", "LLAMA_", "SKBUILD_")
 
 
@@ -100,7 +100,9 @@ def build_environ(environ: Mapping[str, str], work: Path) -> dict[str, str]:
     clean.update(TMPDIR=str(work), TMP=str(work), TEMP=str(work))
     if sys.platform == "darwin":
         clean["MACOSX_DEPLOYMENT_TARGET"] = MINIMUM_SYSTEM
-    if sys.platform != "win32":
-        # Messages name source files: without the folders of the machine that built them.
-        clean["CFLAGS"] = clean["CXXFLAGS"] = f"-ffile-prefix-map={work}/="
+    # Messages name source files: without the folders of the machine that built them.
+    if sys.platform == "win32":
+        clean["CL"] = f'/d1trimfile:"{work}"'
+    else:
+        clean |= dict.fromkeys(("CFLAGS", "CXXFLAGS", "OBJCFLAGS"), f"-ffile-prefix-map={work}/=")
     return clean

@@ -66,6 +66,9 @@ EXCLUDED_MODULES = [
     *("uvloop", "watchfiles", "httptools", "a2wsgi", "llama_cpp.server", "llama_cpp.mtmd_cpp"),
     *("llama_cpp.llava_cpp", "pyodide", "js", "pygments", "flet.auth", "requests"),
     *("numpy.random", "numpy.fft", "numpy.polynomial"),
+    # pywebview's other windows, and its certificates for pages of its own
+    *("webview.platforms.android", "webview.platforms.cef", "webview.platforms.gtk"),
+    *("webview.platforms.qt", "cryptography"),
     # only Llama.from_pretrained of llama_cpp asks for it
     *("huggingface_hub", "hf_xet"),
     # a terminal's line editing is prompt_toolkit's; readline's licence is the GPL
@@ -83,6 +86,7 @@ _NEVER_LOADED = re.compile(
     | ^flet_web/web/canvaskit/(experimental_webparagraph/|wimp) # renderers that only an option chooses
     | ^flet_web/web/(icons/|favicon\.png$|index\.html$|manifest\.json$)  # ours are in assets/web
     | ^assets/demo/.*\.(safetensors|json)$                      # the ready GGUF is there instead
+    | ^webview/lib/(.*\.jar$|runtimes/win-(arm64|x86)/)          # for Android, and other processors
     """,
     re.VERBOSE,
 )

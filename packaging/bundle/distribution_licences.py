@@ -26,7 +26,17 @@ _SPDX = {
 _NAMES = {*_SPDX.values(), "MPL-2.0 AND MIT", "PSF-2.0"}
 
 # Their wheels bring none.
-_MISSING_TEXTS = {"flet": "Apache-2.0.txt", "flet-web": "Apache-2.0.txt"}
+_MISSING_TEXTS = {
+    **dict.fromkeys(("flet", "flet-web"), "Apache-2.0.txt"),
+    **dict.fromkeys(("pyobjc-core", "pyobjc-framework-security"), "pyobjc.txt"),
+    "pyobjc-framework-uniformtypeidentifiers": "pyobjc.txt",
+    "proxy-tools": "proxy-tools.txt",
+}
+KEPT_TEXTS = frozenset(_MISSING_TEXTS.values())
+"""Names of files in `licence_texts`."""
+
+# Where the metadata says nothing, or less than the files.
+_FROM_TEXTS = {"clr-loader": "MIT", "proxy-tools": "BSD-3-Clause AND MIT"}
 
 
 def texts_of(distribution: Distribution) -> tuple[Path, ...]:
@@ -47,7 +57,7 @@ def texts_of(distribution: Distribution) -> tuple[Path, ...]:
 def expression_of(distribution: Distribution) -> str:
     """Its licence as an SPDX expression. Raises PackagingError if it says it in words that are not known."""
     said = distribution.metadata
-    expression = said.get("License-Expression")
+    expression = _FROM_TEXTS.get(canonicalize_name(distribution.name)) or said.get("License-Expression")
     if expression:
         return expression
     classifiers = [text.rpartition(" :: ")[2] for text in said.get_all("Classifier", [])]

@@ -45,19 +45,18 @@ def _finish_elf(path: Path, *, is_program: bool) -> None:
 
 
 def _forget_home(path: Path) -> None:
-    """Overwrite where this Python lies, if that is in somebody's home; nothing is looked for there any more.
+    """Overwrite whose home this Python lies in, if it does; nothing is looked for there any more.
 
-    It stands in the interpreter's library and in what is left of search paths; lengths must stay as they are.
-    So must the last part of the path: linkers store a string inside a longer one that ends like it, as the
-    version in `…/versions/3.11.7`.
+    It stands in the interpreter's library and in what is left of search paths. Lengths must stay as they are,
+    and so must the end, which may be another text as well: a linker keeps `3.11.7` but once.
     """
-    prefix = Path(sys.base_prefix)
-    if not prefix.is_relative_to(Path.home()):
+    prefix, home = Path(sys.base_prefix), Path.home()
+    if not prefix.is_relative_to(home):
         return
     data, name = path.read_bytes(), os.fsencode(prefix)
     if name in data:
-        folder, separator, last = name.rpartition(b"/")
-        path.write_bytes(data.replace(name, b"-" * len(folder) + separator + last))
+        n_home = len(os.fsencode(home))
+        path.write_bytes(data.replace(name, b"/" + b"-" * (n_home - 1) + name[n_home:]))
 
 
 def _search_path(path: Path) -> str:

@@ -7,7 +7,6 @@ module that belongs to nobody known stops the build.
 from __future__ import annotations
 
 import html
-import json
 import os
 import shutil
 import sys
@@ -21,11 +20,10 @@ from packaging.utils import canonicalize_name
 from PyInstaller.archive.readers import CArchiveReader
 
 from bundle.distribution_licences import expression_of, texts_of
+from bundle.index import Entry, licences_folder, write_index
 from bundle.native_licences import NativeComponent, native_components
 from bundle.programs import PROGRAMS
 from product import PackagingError
-
-FOLDER = "licences"
 
 _CONTENT_FOLDERS = ("_internal", "Contents/Frameworks", "Contents/Resources")
 _PROGRAM_FOLDERS = (".", "Contents/MacOS")
@@ -34,6 +32,9 @@ _BUNDLER_MODULES = ("pyimod", "_pyi_", "_pyinstaller", "pyi_", "runtime_hook", "
 _FONTS = (".ttf", ".otf", ".woff", ".woff2")
 _NOT_A_PART = ("__pycache__", "bin", "..")
 
+# What makes a folder an app for macOS, and is made with it.
+_APP_PARTS = ("Contents/Info.plist", "Contents/_CodeSignature/*", "Contents/Resources/ChatBELLE.icns")
+
 # Flutter, Skia and all packages in Flet's client: it brings their notices.
 _CLIENT = "flet-web"
 _NOTICES = "flet_web/web/assets/NOTICES"
@@ -41,9 +42,9 @@ _NOTICES = "flet_web/web/assets/NOTICES"
 
 @dataclass(frozen=True)
 class Component:
-    """One thing that others made. licence: in SPDX's words. covers: patterns of files, from the bundle's top.
+    """One thing that somebody made. licence: in SPDX's words.
 
-    modules: top-level Python modules. texts: files to copy.
+    covers: patterns of files, from the bundle's top. modules: top-level Python modules. texts: files to copy.
     """
 
     name: str
@@ -56,15 +57,15 @@ class Component:
 
 def write_licences(bundle: Path) -> None:
     """Make the folder. Raises PackagingError for a part without a licence, or a licence without a text."""
-    folder = bundle / FOLDER
+    folder = licences_folder(bundle)
     shutil.rmtree(folder, ignore_errors=True)
     components = find_components(bundle)
     unknown = unlicensed(bundle, components)
     if unknown:
         raise PackagingError(f"nobody known made these parts of {bundle}: {', '.join(unknown[:20])}")
     folder.mkdir()
-    entries = [_copy_texts(component, folder) for component in components]
-    (folder / "index.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
+    entries = [_copy_texts(component, bundle) for component in components]
+    write_index(bundle, entries)
     (folder / "index.html").write_text(_page(entries), encoding="utf-8")
 
 
@@ -125,8 +126,9 @@ def program_files(bundle: Path) -> Iterator[Path]:
 
 
 def _files(bundle: Path) -> Iterator[Path]:
+    licences = licences_folder(bundle)
     for path in sorted(bundle.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.relative_to(bundle).parts[0] != FOLDER:
+        if path.is_file() and not path.is_symlink() and licences not in path.parents:
             yield path
 
 
@@ -139,6 +141,8 @@ def _distribution(distribution: Distribution, bundle: Path, modules: set[str]) -
     if name == _BUNDLER:
         covers = tuple(program.relative_to(bundle).as_posix() for program in program_files(bundle))
         own_modules = tuple(module for module in modules if module.startswith(_BUNDLER_MODULES))
+    if name == "chatbelle":
+        covers += tuple(pattern for pattern in _APP_PARTS if next(bundle.glob(pattern), None))
     if not covers and not own_modules:
         return None
     texts = texts_of(distribution)
@@ -156,11 +160,11 @@ def _places(bundle: Path, names: Iterable[str]) -> Iterator[str]:
                 yield f"{folder}/{name}/*" if path.is_dir() else f"{folder}/{name}"
 
 
-def _copy_texts(component: Component, folder: Path) -> dict[str, object]:
+def _copy_texts(component: Component, bundle: Path) -> Entry:
     """The component's entry in the index; a text that the bundle has anyway is not copied."""
-    files = []
+    folder, files = licences_folder(bundle), []
     for text in component.texts:
-        if folder.parent in text.parents:
+        if bundle in text.parents:
             files.append(Path(os.path.relpath(text, folder)).as_posix())
             continue
         # A wheel may have several of one name, in folders.
@@ -170,17 +174,17 @@ def _copy_texts(component: Component, folder: Path) -> dict[str, object]:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(text, target)
         files.append(target.relative_to(folder).as_posix())
-    return {
-        "name": component.name,
-        "version": component.version,
-        "licence": component.licence,
-        "files": files,
-        "covers": list(component.covers),
-        "modules": sorted(component.modules),
-    }
+    return Entry(
+        component.name,
+        component.version,
+        component.licence,
+        files=tuple(files),
+        covers=component.covers,
+        modules=tuple(sorted(component.modules)),
+    )
 
 
-def _page(entries: list[dict[str, object]]) -> str:
+def _page(entries: list[Entry]) -> str:
     rows = "".join(_row(entry) for entry in entries)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>ChatBELLE: licences / 许可证</title>
@@ -194,9 +198,8 @@ this copy contains, with its licence.</p>
 """
 
 
-def _row(entry: dict[str, object]) -> str:
-    name, version, licence = (html.escape(str(entry[key])) for key in ("name", "version", "licence"))
-    files = entry["files"]
-    assert isinstance(files, list)
-    links = " ".join(f'<a href="{html.escape(file)}">{html.escape(Path(file).name)}</a>' for file in files)
+def _row(entry: Entry) -> str:
+    name, version, licence = map(html.escape, (entry.name, entry.version, entry.licence))
+    names = ((html.escape(file), html.escape(Path(file).name)) for file in entry.files)
+    links = " ".join(f'<a href="{file}">{name}</a>' for file, name in names)
     return f"<tr><td>{name}</td><td>{version}</td><td>{licence}</td><td>{links}</td></tr>\n"

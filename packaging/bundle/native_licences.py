@@ -52,10 +52,20 @@ def native_components() -> list[NativeComponent]:
     return [python, *(_component(*row) for row in _rows()), *(_font(*row) for row in _FONTS)]
 
 
+_IN_INTERPRETER = r"(lib)?python3[^/]*\.(so[^/]*|dylib|dll)$|Python$"
 _PYTHON = r"""
     /lib-dynload/ | /base_library\.zip$ | (^|/)(lib)?python3[^/]*\.(so[^/]*|dylib|dll)$ | (^|/)Python$
   | Python\.framework/ | (^|/)(_\w+|pyexpat|select|unicodedata|winsound)\.pyd$
 """
+
+
+def _with(module: str, pattern: str) -> str:
+    """The pattern of a library that `module` of the standard library is made with.
+
+    In some Pythons, uv's among them, it is a part of the module's file, and the module of the interpreter.
+    """
+    inside = _IN_INTERPRETER if module in sys.builtin_module_names else rf"{module}\."
+    return f"({pattern}|{inside})"
 
 
 def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
@@ -65,18 +75,20 @@ def _rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
     expat = pyexpat.EXPAT_VERSION.removeprefix("expat_")
     microsoft = "LicenseRef-Microsoft-Runtime"
     gcc = "GPL-3.0-or-later WITH GCC-exception-3.1"
+    crypto = _with("_ssl", r"lib(crypto|ssl)[-.]|_hashlib\.")
     return [
         ("llama.cpp and ggml", llama, "MIT", r"(ggml|llama)[^/]*\.(so|dylib|dll)", ("llama.cpp.txt",)),
-        ("OpenSSL", openssl, "Apache-2.0", r"lib(crypto|ssl)[-.]", ("Apache-2.0.txt",)),
-        ("SQLite", sqlite, "blessing", r"(lib)?sqlite3[.-]|_sqlite3\.", ("sqlite.txt",)),
-        ("zlib", zlib.ZLIB_RUNTIME_VERSION, "Zlib", r"libz\.|zlib1?\.", ("zlib.txt",)),
-        ("bzip2", _UNSAID, "bzip2-1.0.6", r"libbz2\.|_bz2\.", ("bzip2.txt",)),
-        ("liblzma", _UNSAID, "0BSD", r"liblzma\.|_lzma\.", ("liblzma.txt",)),
-        ("libffi", _UNSAID, "MIT", r"libffi[-.]|_ctypes\.", ("libffi.txt",)),
-        ("Expat", expat, "MIT", r"libexpat\.|pyexpat\.", ("expat.txt",)),
+        ("OpenSSL", openssl, "Apache-2.0", crypto, ("Apache-2.0.txt",)),
+        ("SQLite", sqlite, "blessing", _with("_sqlite3", r"(lib)?sqlite3[.-]"), ("sqlite.txt",)),
+        ("zlib", zlib.ZLIB_RUNTIME_VERSION, "Zlib", _with("zlib", r"libz\.|zlib1?\."), ("zlib.txt",)),
+        ("bzip2", _UNSAID, "bzip2-1.0.6", _with("_bz2", r"libbz2\."), ("bzip2.txt",)),
+        ("liblzma", _UNSAID, "0BSD", _with("_lzma", r"liblzma\."), ("liblzma.txt",)),
+        ("libffi", _UNSAID, "MIT", _with("_ctypes", r"libffi[-.]"), ("libffi.txt",)),
+        ("Expat", expat, "MIT", _with("pyexpat", r"libexpat\."), ("expat.txt",)),
         ("LibYAML", "in PyYAML", "MIT", r"yaml/_yaml\.", ("libyaml.txt",)),
         ("GCC runtime libraries", _UNSAID, gcc, r"lib(gcc_s|gomp|stdc\+\+|quadmath|gfortran)[-.]", _GCC),
         ("Microsoft runtime libraries", _UNSAID, microsoft, _MICROSOFT, ("microsoft-runtime.txt",)),
+        ("WebView2 SDK", "in pywebview", "BSD-3-Clause", _WEBVIEW2, ("webview2.txt",)),
     ]
 
 
@@ -90,6 +102,7 @@ _FONTS = (
 )
 """Name, licence, pattern of paths, texts, and texts that lie beside our own fonts."""
 
+_WEBVIEW2 = r"(Microsoft\.Web\.WebView2|WebView2Loader)[^/]*\.dll"
 _MICROSOFT = r"(vcruntime|msvcp|vcomp|concrt|ucrtbase|api-ms-win-)[^/]*\.dll"
 
 

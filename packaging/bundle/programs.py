@@ -43,13 +43,17 @@ PROGRAMS = {
 }
 
 
-def executable_options(program: Program) -> dict[str, Any]:
-    """What PyInstaller's EXE needs beyond the names: icon, version and manifest on Windows.
+def program_names(system: str) -> tuple[str, ...]:
+    """What the programs of a finished bundle are called. system: as `sys.platform`."""
+    return tuple(TERMINAL_ON_WINDOWS if _is_renamed(one) else one.name for one in PROGRAMS[system])
 
-    On macOS files that are opened with the app come as events, which are to become arguments.
-    """
-    if sys.platform == "darwin":
-        return {"argv_emulation": not program.has_console}
+
+def _is_renamed(program: Program) -> bool:
+    return program.name == f"{TERMINAL_ON_WINDOWS}.exe"
+
+
+def executable_options(program: Program) -> dict[str, Any]:
+    """What PyInstaller's EXE needs beyond the names: icon, version and manifest on Windows."""
     if sys.platform != "win32":
         return {}
     from windows.resources import manifest, version_resource

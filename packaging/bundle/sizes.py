@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -63,10 +64,10 @@ def _require(path: Path, size_bytes: int, budget_mb: int | None) -> None:
 
 
 def _group(path: Path) -> str:
-    place = path.as_posix().removeprefix("_internal/").removeprefix("Contents/Resources/")
+    place = re.sub(r"^(_internal|Contents/Frameworks|Contents/Resources)/", "", path.as_posix())
     for folder, name in _GROUPS.items():
         if place.startswith(f"{folder}/"):
             return name
-    if len(path.parts) == 1:
+    if path.parent.as_posix() in (".", "Contents/MacOS"):
         return f"{path.name}, with the Python code in it"
     return "Python and other libraries"

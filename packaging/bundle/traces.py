@@ -42,7 +42,7 @@ def traces_of(bundle: Path, folders: Iterable[Path]) -> list[str]:
     return found
 
 
-def tests_inside(bundle: Path) -> list[str]:
+def code_for_tests(bundle: Path) -> list[str]:
     """Modules and files whose names say that they are there for tests or training."""
     modules = [name for name, _ in bundled_code(bundle) if _TESTS.search(name) and name not in _NO_TESTS]
     paths = [path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()]

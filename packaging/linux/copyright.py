@@ -5,15 +5,13 @@ The form is https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/ (
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.index import FOLDER, Entry, read_index
 from linux.manual import PROGRAMS
-from product import PackagingError
 
 _HEADER = """\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -39,73 +37,43 @@ _END = r"(?:END OF TERMS AND CONDITIONS[^\n]*|\Z)"
 _LONG = 100_000  # characters; the notices of all of Flutter are more than a megabyte
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One thing of the bundle that others made.
-
-    licence: an SPDX expression. texts: files, relative to the bundle. covers: patterns of its own files,
-    relative to the bundle; none if it is Python only.
-    """
-
-    name: str
-    version: str
-    licence: str
-    texts: tuple[Path, ...]
-    covers: tuple[str, ...]
-
-
-def read_components(bundle: Path) -> list[Component]:
-    """The index `licences/index.json` of a bundle. Raises PackagingError without one of the known form."""
-    index = bundle / "licences" / "index.json"
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))
-        return [
-            Component(
-                name=str(one["name"]),
-                version=str(one["version"]),
-                licence=str(one["licence"]),
-                texts=tuple(Path("licences", str(name)) for name in one["files"]),
-                covers=tuple(map(str, one["covers"])),
-            )
-            for one in found
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PackagingError(f"{index} can't be read ({error!r}); build the bundle again") from error
-
-
 def write_copyright(bundle: Path, place: Path, target: Path, *, year: int) -> None:
     """Write the file for a bundle that lies at `place` of the package. year: of our own notice.
 
     Raises PackagingError.
     """
     # What is Python only lies in the archive that each program carries at its end, with all the others.
-    together: dict[tuple[str, ...], list[Component]] = {}
-    for component in read_components(bundle):
-        together.setdefault(tuple(sorted(component.covers or PROGRAMS)), []).append(component)
+    together: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in read_index(bundle):
+        together.setdefault(tuple(sorted(entry.covers or PROGRAMS)), []).append(entry)
     parts = [_HEADER.format(year=year)]
-    for covers, components in together.items():
+    for covers, entries in together.items():
         # Patterns are parted by spaces, so that one within a name can only be given as any character.
         patterns = [str(place / pattern).replace(" ", "?") for pattern in covers]
-        parts.append("\n".join(_paragraph(patterns, components, bundle, place)) + "\n")
+        parts.append("\n".join(_paragraph(patterns, entries, bundle, place)) + "\n")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _paragraph(patterns: list[str], components: list[Component], bundle: Path, place: Path) -> Iterator[str]:
-    """The lines on files that hold these components."""
-    texts = [(one, path, _read(bundle / path)) for one in components for path in one.texts]
+def _paragraph(patterns: list[str], entries: list[Entry], bundle: Path, place: Path) -> Iterator[str]:
+    """The lines on files that hold all these."""
+    texts = [(one, path, _read(bundle / path)) for one in entries for path in _texts(one)]
     notices = dict.fromkeys(found for _one, _path, text in texts for found in _NOTICE.findall(text[:_LONG]))
-    licences = dict.fromkeys(one.licence for one in components)
+    licences = dict.fromkeys(one.licence for one in entries)
     yield "Files: " + "\n ".join(patterns)
-    yield "Copyright: " + "\n ".join(notices or [f"the authors of {one.name}" for one in components])
+    yield "Copyright: " + "\n ".join(notices or [f"the authors of {one.name}" for one in entries])
     yield "License: " + re.sub(r" (AND|OR|WITH) ", lambda word: word[0].lower(), " AND ".join(licences))
     for one, path, text in texts:
-        if len(components) > 1:
+        if len(entries) > 1:
             yield f" {one.name} ({one.licence}):"
             yield " ."
         for line in _lines(text, place / path):
             yield f" {line.rstrip()}" if line.strip() else " ."
-    yield "Comment: " + ", ".join(f"{one.name} {one.version}" for one in components)
+    yield "Comment: " + ", ".join(f"{one.name} {one.version}" for one in entries)
+
+
+def _texts(entry: Entry) -> list[Path]:
+    return [Path(FOLDER, name) for name in entry.files]
 
 
 def _read(path: Path) -> str:

@@ -44,13 +44,10 @@ Description: chat with a BELLE language model, offline
 def write_deb(bundle: Path, needs: Needs, out: Path, product: Product) -> Path:
     """Write the package of `bundle` into the folder `out` and return its path.
 
-    DEBFULLNAME and DEBEMAIL name the maintainer, as for Debian's own tools. Raises PackagingError when the
-    bundle needs libraries that no dependency brings, or a program fails.
+    DEBFULLNAME and DEBEMAIL name the maintainer, as for Debian's own tools. Raises PackagingError for a
+    machine that Debian does not know, or when a program fails.
     """
     architecture = debian_architecture(platform.machine())
-    if needs.foreign:
-        wanted = "; ".join(f"{name} by {', '.join(files)}" for name, files in needs.foreign.items())
-        raise PackagingError(f"the bundle needs libraries that it does not hold: {wanted}; add them")
     target = out / f"chatbelle_{debian_version(product.version)}_{architecture}.deb"
     with TemporaryDirectory(prefix=".deb-", dir=out) as work:
         tree = Path(work, "tree")

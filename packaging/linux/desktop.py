@@ -10,19 +10,18 @@ import shutil
 import time
 from pathlib import Path
 
-from product import ROOT, Product, run
+from product import APP_ID, ROOT, Product, run
 
 HERE = Path(__file__).resolve().parent
 _ICON = ROOT / "assets" / "web" / "icon.svg"
 _SIZES = (16, 22, 24, 32, 48, 64, 96, 128, 256, 512)
-_APPSTREAM_ID = "io.github.lianjiatech.chatbelle"
 
 
 def write_share(share: Path, product: Product) -> None:
     """Write everything below `share`, which need not exist. Raises PackagingError without rsvg-convert."""
     _copy(HERE / "chatbelle.desktop", share / "applications" / "chatbelle.desktop")
     _copy(HERE / "chatbelle-mime.xml", share / "mime" / "packages" / "chatbelle.xml")
-    metainfo = share / "metainfo" / f"{_APPSTREAM_ID}.metainfo.xml"
+    metainfo = share / "metainfo" / f"{APP_ID}.metainfo.xml"
     _copy(HERE / "chatbelle.metainfo.xml", metainfo)
     date = time.strftime("%Y-%m-%d", time.gmtime(product.epoch_s))
     fill(metainfo, {"VERSION": product.version, "DATE": date})

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.finish import elf_files
 from product import PackagingError, run
 
 _GLIBC = "libc6"
@@ -52,11 +53,11 @@ class Needs:
 
 def read_needs(bundle: Path) -> Needs:
     """Read every ELF file below `bundle`. Raises PackagingError when there is none."""
-    binaries = sorted(elf_files(bundle))
+    top = bundle.resolve()
+    binaries = list(elf_files(top))
     if not binaries:
         raise PackagingError(f"{bundle} holds no program; build the bundle first")
     carried = {path.name for path in bundle.rglob("*")}
-    top = bundle.resolve()
     packages: set[str] = set()
     versions: dict[str, tuple[int, int]] = {}
     foreign: dict[str, set[str]] = {}
@@ -78,15 +79,6 @@ def read_needs(bundle: Path) -> Needs:
         packages=tuple(sorted(packages - {_GLIBC})),
         foreign={library: tuple(sorted(files)) for library, files in sorted(foreign.items())},
     )
-
-
-def elf_files(folder: Path) -> Iterator[Path]:
-    """Every program and library below `folder`, symbolic links left out."""
-    for path in folder.resolve().rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                if file.read(4) == b"\x7fELF":
-                    yield path
 
 
 def _dynamic_sections(binaries: list[Path]) -> Iterator[tuple[Path, str]]:

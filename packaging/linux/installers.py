@@ -30,6 +30,9 @@ def build_installers(bundle: Path, out: Path) -> list[Path]:
         raise PackagingError(f"{bundle} is not a finished bundle: it lacks {', '.join(missing)}")
     product = find_product()
     needs = read_needs(bundle)
+    if needs.foreign:
+        wanted = "; ".join(f"{name} by {', '.join(files)}" for name, files in needs.foreign.items())
+        raise PackagingError(f"the bundle needs libraries that it does not hold: {wanted}; add them")
     out.mkdir(parents=True, exist_ok=True)
     tarball = out / f"{NAME}-{product.version}-linux-{platform.machine()}.tar.xz"
     with TemporaryDirectory(prefix=".packages-", dir=out) as work:

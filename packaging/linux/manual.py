@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.programs import program_names
 from product import Product, run
 
-PROGRAMS = ("chatbelle", "belle-convert")
-"""The programs of a bundle."""
+PROGRAMS = program_names("linux")
 
 _COMMAND = re.compile(r"^ {4}([a-z][a-z-]*)(?: |$)", re.MULTILINE)
 _COMMANDS_TITLE = re.compile(r"^(Commands:|命令：)$", re.MULTILINE)

@@ -6,8 +6,6 @@ from typing import Any
 
 from product import NAME, find_product
 
-BUNDLE_ID = "io.github.lianjiatech.chatbelle"
-
 MINIMUM_SYSTEM = "13.3"
 """The oldest macOS on which all that is inside runs; `macos.machine_code` checks every file against it. The
 build has to set MACOSX_DEPLOYMENT_TARGET to it, or wheels and compilers take the machine's own version.
@@ -23,6 +21,9 @@ def info_plist() -> dict[str, Any]:
     """The values of Info.plist, beside those that PyInstaller sets. Raises PackagingError."""
     version = ".".join(map(str, find_product().numbers[:3]))
     return {
+        # PyInstaller takes the first program, and what the last one is: one for the terminal.
+        "CFBundleExecutable": NAME,
+        "LSBackgroundOnly": False,
         "CFBundleName": NAME,
         "CFBundleDisplayName": NAME,
         "CFBundleShortVersionString": version,

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bundle.programs import program_names
 from macos.info import LANGUAGES, MINIMUM_SYSTEM, type_names
 from macos.keychain import certificate_at_hand
 from macos.machine_code import require_runs_on
 from macos.sign import notarise, sign_app, sign_image
 from product import NAME, PackagingError, find_product
 
-PROGRAMS = ("ChatBELLE", "chatbelle-terminal", "belle-convert")
 _MACHINES = {"arm64": "arm64", "x86_64": "x64"}
 _ICON = Path(__file__).with_name("ChatBELLE.icns")
 
@@ -27,7 +27,9 @@ def build_installers(bundle: Path, out: Path) -> list[Path]:
 
     The image is for the processor of this machine. Raises PackagingError.
     """
-    missing = [name for name in PROGRAMS if not (bundle / "Contents" / "MacOS" / name).is_file()]
+    missing = [
+        name for name in program_names("darwin") if not (bundle / "Contents" / "MacOS" / name).is_file()
+    ]
     if missing:
         raise PackagingError(f"{bundle} is not a finished app: it lacks {', '.join(missing)}")
     image = out / f"{NAME}-{find_product().version}-macos-{_MACHINES[platform.machine()]}.dmg"

@@ -12,8 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-BUNDLE_ID = "io.github.lianjiatech.chatbelle"
-PRODUCT = "ChatBELLE"  # its name in Chinese as well
+from product import APP_ID, NAME
 
 # sys.platform names phones from Python 3.13 on; the engine's wheels for phones end at 3.14.
 _PYTHON = ">=3.13,<3.15"
@@ -59,9 +58,9 @@ def to_toml(table: Table, path: tuple[str, ...] = ()) -> str:
 
 def _flet() -> Table:
     return {
-        "product": PRODUCT,
-        "org": BUNDLE_ID.rpartition(".")[0],
-        "bundle_id": BUNDLE_ID,
+        "product": NAME,  # in Chinese as well
+        "org": APP_ID.rpartition(".")[0],
+        "bundle_id": APP_ID,
         "icon_background": _ICON_BACKGROUND,
         "splash": {"color": _LIGHT, "dark_color": _DARK},
         # Compiled by the very Python that goes into the app; its own needs only.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 import sys
 from pathlib import Path
 
+from linux.deb import debian_version
 from product import NAME, PackagingError, find_product
 
 SUMS = "SHA256SUMS"
@@ -19,11 +19,10 @@ SYSTEMS = ("linux-x86_64", "windows-x64", "macos-arm64", "macos-x64")
 
 def expected_names(version: str) -> set[str]:
     """What a release of this version has for people, beside the checksums."""
-    debian = re.sub(r"\.?(a|b|rc|dev)(\d+)", r"~\1\2", version)
     name = f"{NAME}-{version}"
     return {
         f"{name}-linux-x86_64.tar.xz",
-        f"chatbelle_{debian}_amd64.deb",
+        f"chatbelle_{debian_version(version)}_amd64.deb",
         f"{name}-windows-x64-setup.exe",
         f"{name}-windows-x64-portable.zip",
         f"{name}-macos-arm64.dmg",

@@ -3,7 +3,7 @@
     PYTHONPATH=packaging python -m release.sbom BUNDLE SYSTEM OUT
 
 SYSTEM is what the packages are called by, as `linux-x86_64`. What the parts are is in the bundle itself, in
-`licences/index.json`.
+its index of licences.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import uuid
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
@@ -28,6 +27,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from bundle.index import Entry, licences_folder, read_index
 from product import NAME, ROOT, PackagingError, Product, find_product
 
 _OWN = "chatbelle"
@@ -41,15 +41,17 @@ def write_sbom(
 
     requirements: the pinned distributions, of which some are in the bundle. Raises PackagingError.
     """
-    index = _read_index(bundle / "licences" / "index.json")
+    index = read_index(bundle)
+    if [entry.name for entry in index].count(_OWN) != 1:
+        raise PackagingError(f"{licences_folder(bundle)} must name {_OWN} once; build the bundle again")
     files = {
         path.relative_to(bundle).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(bundle.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
     distributions = _distributions(requirements)
-    others = [entry for entry in index if entry["name"] != _OWN]
-    (own,) = [entry for entry in index if entry["name"] == _OWN]
+    others = [entry for entry in index if entry.name != _OWN]
+    (own,) = [entry for entry in index if entry.name == _OWN]
     name = f"{NAME}-{product.version}-{system}"
     bom = Bom(components=[_component(entry, files, distributions) for entry in others])
     bom.metadata.component = _product_component(own, others, files, product)
@@ -67,32 +69,30 @@ def write_sbom(
     return path
 
 
-def _component(entry: dict[str, Any], files: dict[str, str], distributions: set[str]) -> Component:
-    name, version = str(entry["name"]), str(entry["version"])
-    covered = [path for path in files if any(fnmatch(path, pattern) for pattern in entry["covers"])]
+def _component(entry: Entry, files: dict[str, str], distributions: set[str]) -> Component:
+    name, version = entry.name, entry.version
+    covered = [path for path in files if any(fnmatch(path, pattern) for pattern in entry.covers)]
     return Component(
         name=name,
         version=version,
         type=ComponentType.LIBRARY,
         bom_ref=f"{name}@{version}",
-        licenses=[LicenseFactory().make_from_string(str(entry["licence"]))],
+        licenses=[LicenseFactory().make_from_string(entry.licence)],
         purl=PackageURL("pypi", name=name, version=version) if name in distributions else None,
         components=_file_components(name, covered, files),
     )
 
 
-def _product_component(
-    own: dict[str, Any], others: list[dict[str, Any]], files: dict[str, str], product: Product
-) -> Component:
+def _product_component(own: Entry, others: list[Entry], files: dict[str, str], product: Product) -> Component:
     """The product, with the files that nobody else made."""
-    patterns = [pattern for entry in others for pattern in entry["covers"]]
+    patterns = [pattern for entry in others for pattern in entry.covers]
     left = [path for path in files if not any(fnmatch(path, pattern) for pattern in patterns)]
     return Component(
         name=NAME,
         version=product.version,
         type=ComponentType.APPLICATION,
         bom_ref=_OWN,
-        licenses=[LicenseFactory().make_from_string(str(own["licence"]))],
+        licenses=[LicenseFactory().make_from_string(own.licence)],
         components=_file_components(_OWN, left, files),
     )
 
@@ -108,19 +108,6 @@ def _file_components(owner: str, paths: list[str], files: dict[str, str]) -> lis
         )
         for path in paths
     ]
-
-
-def _read_index(path: Path) -> list[dict[str, Any]]:
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PackagingError(f"{path} can't be read; the bundle is not finished: {error}") from error
-    keys = {"name", "version", "licence", "covers"}
-    if not isinstance(index, list) or any(not keys <= entry.keys() for entry in index):
-        raise PackagingError(f"{path} is not the list of licences that packaging/bundle writes")
-    if [entry["name"] for entry in index].count(_OWN) != 1:
-        raise PackagingError(f"{path} must name {_OWN} once")
-    return index
 
 
 def _distributions(requirements: Path) -> set[str]:

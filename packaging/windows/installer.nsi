@@ -1,5 +1,5 @@
 ; The installer for one person: no administrator, everything below that person's own profile.
-; Compiled by installers.py, which passes VERSION, NUMBERS, SIZE_KB, PAYLOAD, OUT and, with a certificate, SIGN.
+; Compiled by installers.py, which passes NAME, PUBLISHER, VERSION, NUMBERS, SIZE_KB, PAYLOAD, OUT and, with a certificate, SIGN.
 
 Unicode true
 !if /FileExists "${NSISDIR}/Stubs/lzma_solid-amd64-unicode"
@@ -17,8 +17,6 @@ SetCompressorDictSize 64
 !include x64.nsh
 !include "${PAYLOAD}"
 
-!define NAME "ChatBELLE"
-!define PUBLISHER "ChatBELLE project"
 !define UNINSTALL_KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\${NAME}"
 !define CLASSES "Software\Classes"
 !define PROGID "ChatBELLE.gguf"

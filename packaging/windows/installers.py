@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from product import NAME, PackagingError, Product, find_product, run
+from bundle.programs import program_names
+from product import NAME, PUBLISHER, PackagingError, Product, find_product, run
 from windows.payload import payload_script
 from windows.signing import has_certificate, sign
 
-PROGRAMS = ("ChatBELLE.exe", "chatbelle.com", "belle-convert.exe")
+PROGRAMS = program_names("win32")
 _HERE = Path(__file__).resolve().parent
 _MARKER = (
     "This copy is portable: its data lies in the folder named data beside this file.\r\n"
@@ -56,6 +57,8 @@ def compile_installer(bundle: Path, path: Path, product: Product) -> Path:
         payload.write_text(payload_script(bundle.absolute()), encoding="utf-8")
         made = Path(work, path.name)
         defines = {
+            "NAME": NAME,
+            "PUBLISHER": PUBLISHER,
             "VERSION": product.version,
             "NUMBERS": ".".join(map(str, product.numbers)),
             "SIZE_KB": str(-(-size_bytes // 1024)),

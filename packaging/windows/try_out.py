@@ -14,9 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+from bundle.programs import program_names
 from product import NAME, PackagingError
 
-_PROGRAMS = ("ChatBELLE.exe", "chatbelle.com", "belle-convert.exe")
 _UNINSTALLER = "uninstall.exe"
 
 
@@ -27,7 +27,7 @@ def try_out(setup: Path, local: Path, wait_s: float = 60.0) -> str:
     """
     folder = local / "Programs" / NAME
     _run("the installer", setup, "/S")
-    missing = [name for name in (*_PROGRAMS, _UNINSTALLER) if not (folder / name).is_file()]
+    missing = [name for name in (*program_names("win32"), _UNINSTALLER) if not (folder / name).is_file()]
     if missing:
         raise PackagingError(f"the installer left no {', '.join(missing)} in {folder}")
     _run("belle-convert", folder / "belle-convert.exe", "--help")

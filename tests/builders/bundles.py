@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
+
+from bundle.index import Entry, write_index
 
 _ROOT = Path(__file__).parents[2]
 
@@ -25,13 +26,8 @@ def write_bundle(folder: Path) -> Path:
     (licences / "Apache.txt").write_text("  Apache License\n Version 2.0, January 2004\n", encoding="utf-8")
     (licences / "long.txt").write_text("All the rest.\n" * 10_000, encoding="utf-8")
     (licences / "MIT.txt").write_text("Copyright (c) 2020 Somebody\n\nDo as you like.\n", encoding="utf-8")
-    entries = [
-        _entry("a library", "MIT", ["MIT.txt"], ["_internal/liba.so"]),
-        _entry("modules", "Apache-2.0 OR BSD-3-Clause", ["Apache.txt", "long.txt"], []),
-    ]
-    (licences / "index.json").write_text(json.dumps(entries), encoding="utf-8")
+    library = Entry("a library", "1.0", "MIT", files=("MIT.txt",), covers=("_internal/liba.so",))
+    texts = ("Apache.txt", "long.txt")
+    modules = Entry("modules", "1.0", "Apache-2.0 OR BSD-3-Clause", files=texts, covers=(), modules=("a",))
+    write_index(folder, [library, modules])
     return folder
-
-
-def _entry(name: str, licence: str, files: list[str], covers: list[str]) -> dict[str, object]:
-    return {"name": name, "version": "1.0", "licence": licence, "files": files, "covers": covers}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import compileall
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -38,8 +39,9 @@ Phone = Callable[..., Any]
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The staged folder as a phone gets it: without sources."""
     folder = tmp_path_factory.mktemp("手机") / "app"
-    script = ROOT / "packaging" / "phones" / "stage.py"
-    subprocess.run([sys.executable, script, folder], check=True, capture_output=True, timeout=300)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "packaging")}
+    command = [sys.executable, "-m", "phones.stage", folder]
+    subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
     assert compileall.compile_dir(folder, quiet=1, legacy=True)
     for source in folder.rglob("*.py"):
         source.unlink()

@@ -6,8 +6,9 @@ true they fail instead.
 
 from __future__ import annotations
 
-import json
+import html
 import os
+import platform
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -19,13 +20,14 @@ from builders.disks import is_ci
 from builders.screen import missing_for_windows, open_screen
 from bundle import sizes
 from bundle.finish import elf_files
-from bundle.licences import FOLDER, bundled_modules
-from bundle.traces import folders_of_this_build, tests_inside, traces_of
+from bundle.index import licences_folder, read_index
+from bundle.licences import bundled_modules
+from bundle.traces import code_for_tests, folders_of_this_build, traces_of
 from engine_wheel import expected_variants
 
 WAIT_S = 120
 PRIMARY = (0, 106, 102)  # the button that sends
-SMOKE = Path(__file__).resolve().parents[2] / "packaging" / "bundle" / "smoke.py"
+PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
 
 
 @pytest.fixture(scope="module")
@@ -43,41 +45,37 @@ def _content(bundle: Path) -> Path:
     return bundle / "_internal"
 
 
-def _entries(bundle: Path) -> list[dict[str, list[str]]]:
-    entries: list[dict[str, list[str]]] = json.loads((bundle / FOLDER / "index.json").read_bytes())
-    return entries
-
-
 def test_every_file_has_a_licence(bundle: Path) -> None:
-    patterns = [pattern for entry in _entries(bundle) for pattern in entry["covers"]]
+    patterns = [pattern for entry in read_index(bundle) for pattern in entry.covers]
     files = [path for path in bundle.rglob("*") if path.is_file() and not path.is_symlink()]
-    names = [path.relative_to(bundle).as_posix() for path in files if FOLDER not in path.parts]
+    licences = licences_folder(bundle)
+    names = [path.relative_to(bundle).as_posix() for path in files if licences not in path.parents]
 
     assert [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)] == []
 
 
 def test_every_python_module_has_a_licence(bundle: Path) -> None:
-    assert bundled_modules(bundle) <= {module for entry in _entries(bundle) for module in entry["modules"]}
+    assert bundled_modules(bundle) <= {module for entry in read_index(bundle) for module in entry.modules}
 
 
 def test_every_licence_has_its_text_and_stands_in_the_page(bundle: Path) -> None:
-    page = (bundle / FOLDER / "index.html").read_text(encoding="utf-8")
-    for entry in _entries(bundle):
-        assert entry["files"]
-        assert str(entry["name"]) in page
-        for file in entry["files"]:
-            assert (bundle / FOLDER / file).stat().st_size > 0
+    page = (licences_folder(bundle) / "index.html").read_text(encoding="utf-8")
+    for entry in read_index(bundle):
+        assert entry.files
+        assert html.escape(entry.name) in page
+        for file in entry.files:
+            assert (licences_folder(bundle) / file).stat().st_size > 0
             assert f'href="{file}"' in page
 
 
 def test_nothing_copyleft_is_inside_but_what_allows_it(bundle: Path) -> None:
-    licences = {str(entry["licence"]) for entry in _entries(bundle)}
+    licences = {entry.licence for entry in read_index(bundle)}
 
     assert [one for one in licences if one.startswith(("GPL", "AGPL")) and " WITH " not in one] == []
 
 
 def test_no_test_and_no_training_code_is_inside(bundle: Path) -> None:
-    assert tests_inside(bundle) == []
+    assert code_for_tests(bundle) == []
 
 
 def test_nothing_names_a_folder_of_the_build(bundle: Path) -> None:
@@ -94,8 +92,6 @@ def test_no_library_is_looked_for_outside_the_bundle(bundle: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of Linux")
 def test_the_engine_has_its_code_for_every_processor_and_each_library_once(bundle: Path) -> None:
-    import platform
-
     names = sorted(path.name for path in (_content(bundle) / "llama_cpp" / "lib").iterdir())
     variants = expected_variants(sys.platform, platform.machine())
     common = ["libggml-base.so.0", "libggml.so.0", "libllama.so"]
@@ -148,8 +144,10 @@ def test_its_window_is_the_systems_with_the_systems_libraries(bundle: Path, tmp_
 
 
 @pytest.mark.timeout(1200)
-def test_it_answers_converts_serves_its_page_and_survives_its_engine(bundle: Path) -> None:
-    tried = subprocess.run([sys.executable, SMOKE, bundle], capture_output=True, encoding="utf-8")
+def test_it_tests_itself_converts_serves_its_page_and_survives_its_engine(bundle: Path) -> None:
+    command = [sys.executable, "-m", "bundle.smoke", bundle]
+    environ = {**os.environ, "PYTHONPATH": str(PACKAGING)}
+    tried = subprocess.run(command, env=environ, capture_output=True, encoding="utf-8")
 
     assert tried.returncode == 0, tried.stderr
     assert len(tried.stdout.splitlines()) == 4

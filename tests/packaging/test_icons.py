@@ -1,4 +1,4 @@
-"""The icons of Windows and macOS have a drawing for every size that those systems show."""
+"""The icons of Windows, macOS and phones have a drawing for every size that those systems show."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ def test_windows_finds_every_size_in_its_icon() -> None:
 
     assert [*images] == [16, 20, 24, 32, 40, 48, 64, 96, 128, 256]
     assert all(png_size(image) == (width, width) for width, image in images.items())
+
+
+def test_phones_get_the_size_that_all_others_are_made_from() -> None:
+    assert png_size((PACKAGING / "phones" / "icon.png").read_bytes()) == (1024, 1024)
 
 
 def test_macos_finds_every_size_in_its_icon() -> None:

@@ -11,8 +11,9 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the bundles in these tests have Linux's layout", allow_module_level=True)
 
-from bundle.distribution_licences import expression_of, texts_of
-from bundle.licences import Component, find_components, unlicensed
+from bundle.distribution_licences import KEPT_TEXTS, expression_of, texts_of
+from bundle.index import licences_folder, read_index
+from bundle.licences import Component, find_components, unlicensed, write_licences
 from bundle.native_licences import TEXTS, native_components
 from product import PackagingError
 
@@ -72,11 +73,41 @@ def test_libraries_of_the_system_are_known_by_their_names(bundle: Path) -> None:
     assert owners["_internal/libgomp.so.1"] == "GCC runtime libraries"
 
 
+def test_a_library_that_is_built_into_the_interpreter_is_named_with_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bundle / "_internal" / "libpython3.12.so.1.0").write_bytes(b"")
+    monkeypatch.setattr("sys.builtin_module_names", ("_ssl", "zlib"))
+
+    covers = {one.name: one.covers for one in find_components(bundle)}
+
+    assert covers["OpenSSL"] == covers["zlib"] == ("_internal/libpython3.12.so.1.0",)
+    assert "SQLite" not in covers
+
+
+def test_in_an_app_for_macos_nothing_lies_beside_its_contents(tmp_path: Path) -> None:
+    app = tmp_path / "ChatBELLE.app"
+    for name in (
+        *("Info.plist", "_CodeSignature/CodeResources", "Resources/ChatBELLE.icns"),
+        "Frameworks/libpython3.12.dylib",
+    ):
+        (app / "Contents" / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / "Contents" / name).write_bytes(b"")
+
+    write_licences(app)
+
+    assert [path.name for path in app.iterdir()] == ["Contents"]
+    assert (licences_folder(app) / "index.html").is_file()
+    own = read_index(app)[0]
+    assert own.name == "chatbelle"
+    assert "Contents/Info.plist" in own.covers
+
+
 def test_every_kept_text_is_there_and_used() -> None:
     used = {text for one in native_components() for text in one.texts if text.parent == TEXTS}
 
     assert all(text.read_text(encoding="utf-8").strip() for text in used)
-    assert {text.name for text in TEXTS.iterdir()} == {text.name for text in used}
+    assert {text.name for text in TEXTS.iterdir()} == {text.name for text in used} | KEPT_TEXTS
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_a_library_that_nobody_brings_stops_the_package(bundle: Path, tmp_path: 
     with pytest.raises(PackagingError, match=r"libgcc_s\.so\.1 by _internal/libstdc\+\+\.so\.6"):
         build_installers(needy, tmp_path / "out")
 
-    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".xz"]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("missing", ["chatbelle", "belle-convert", "_internal", "licences"])
@@ -299,13 +299,14 @@ def test_a_damaged_index_of_licences_is_told(bundle: Path, tmp_path: Path, text:
 
 
 @pytest.mark.parametrize(
-    ("version", "debian"), [("1.2.3", "1.2.3"), ("1.0rc1", "1.0~rc1"), ("1.0.dev4", "1.0~dev4")]
+    ("version", "debian", "later"),
+    [("1.2.3", "1.2.3", "1.2.4"), ("1.0rc1", "1.0~rc1", "1.0"), ("1.0.dev4", "1.0~dev4", "1.0~rc1")],
 )
-def test_what_precedes_a_release_sorts_before_it(version: str, debian: str) -> None:
+def test_what_precedes_a_release_sorts_before_it(version: str, debian: str, later: str) -> None:
     need("dpkg")
 
     assert debian_version(version) == debian
-    said("dpkg", "--compare-versions", debian, "le", version)
+    said("dpkg", "--compare-versions", debian, "lt", later)
 
 
 def test_a_machine_that_debian_does_not_know_is_told() -> None:

@@ -64,6 +64,7 @@ def test_info_plist_says_what_the_app_is() -> None:
     assert values["CFBundleShortVersionString"].count(".") == 2
     assert values["LSMinimumSystemVersion"] == MINIMUM_SYSTEM
     assert values["NSHighResolutionCapable"] is True
+    assert (values["CFBundleExecutable"], values["LSBackgroundOnly"]) == ("ChatBELLE", False)
     declared = {kind["UTTypeIdentifier"] for kind in values["UTImportedTypeDeclarations"]}
     opened = {name for kind in values["CFBundleDocumentTypes"] for name in kind["LSItemContentTypes"]}
     assert opened == declared | {"public.folder"}

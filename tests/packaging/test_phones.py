@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,12 +14,16 @@ import pytest
 from phones.flet_project import flet_project, phone_dependencies, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGE = ROOT / "packaging" / "phones" / "stage.py"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, STAGE, *arguments], capture_output=True, encoding="utf-8", timeout=120, check=False
+        [sys.executable, "-m", "phones.stage", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "packaging")},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
     )
 
 
@@ -81,6 +86,12 @@ def test_nothing_of_training_tests_or_caches_is_in_it(staged: Path) -> None:
         *("app", "engine", "convert", "assets", "main.py", "LICENSE", "pyproject.toml"),
         *(name for name in names if name.endswith(".dist-info")),
     }
+
+
+def test_the_demo_is_there_ready_made(staged: Path) -> None:
+    names = {path.suffix for path in (staged / "assets" / "demo").iterdir()}
+
+    assert names == {".gguf", ".md", ".sha256"}
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
