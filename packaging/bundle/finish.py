@@ -48,13 +48,16 @@ def _forget_home(path: Path) -> None:
     """Overwrite where this Python lies, if that is in somebody's home; nothing is looked for there any more.
 
     It stands in the interpreter's library and in what is left of search paths; lengths must stay as they are.
+    The last part of the name stays, too: a linker keeps a string that is another one's end only once, and the
+    folder of a Python is often called as its version, which is then read from there.
     """
     prefix = Path(sys.base_prefix)
     if not prefix.is_relative_to(Path.home()):
         return
     data, name = path.read_bytes(), os.fsencode(prefix)
     if name in data:
-        path.write_bytes(data.replace(name, b"/" + b"-" * (len(name) - 1)))
+        kept = os.fsencode(f"/{prefix.name}")
+        path.write_bytes(data.replace(name, b"/" + b"-" * (len(name) - len(kept) - 1) + kept))
 
 
 def _search_path(path: Path) -> str:
