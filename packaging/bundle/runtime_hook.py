@@ -20,8 +20,9 @@ for _name in [name for name in os.environ if name.startswith("_PYI_")]:
 # belle-convert uses the kernels but not the Python package beside which they are looked for.
 os.environ["LLAMA_CPP_LIB_PATH"] = os.path.join(sys._MEIPASS, "llama_cpp", "lib")  # noqa: SLF001
 
-# The first libstdc++ that is loaded is everybody's. Ours is as old as the oldest system that the bundle is for:
-# the system's WebKitGTK could not be loaded with it, while what is in the bundle is content with any later one.
+# The first libstdc++ that is loaded is everybody's. Ours is as old as the oldest system that the bundle is
+# for: the system's WebKitGTK could not be loaded with it, while what is in the bundle is content with any
+# later one.
 if sys.platform == "linux":
     for _name in ("libgcc_s.so.1", "libstdc++.so.6"):
         try:
