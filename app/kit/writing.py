@@ -59,7 +59,10 @@ _IGNORED = ("System Volume Information", "lost+found")
 
 @dataclass(frozen=True, slots=True)
 class PackedModel:
-    """The model to take along. expected_sha256: of the whole, where it is on record."""
+    """The model to take along. license: where it is on record, else what the file itself says counts.
+
+    expected_sha256: of the whole, where it is on record.
+    """
 
     found: FoundModel
     name: str
@@ -105,6 +108,7 @@ class _Making:
         self._done_bytes = 0
         self._program_bytes = sum(path.lstat().st_size for path in program_files(self._root))
         self._sizes: tuple[int, ...] = ()
+        self._license: str | None = None
 
     def check(self) -> None:
         """What would end badly is said before anything is written."""
@@ -112,7 +116,8 @@ class _Making:
         if self._model is not None:
             found = self._model.found
             found.require_all()
-            summarize(found.path, found.parts)
+            summary = summarize(found.path, found.parts)
+            self._license = self._model.license or summary.license
             try:
                 self._sizes = tuple(part.stat().st_size for part in found.parts)
             except OSError as error:
@@ -221,7 +226,7 @@ class _Making:
         if expected is not None and sha256 != expected:
             raise ModelChanged(self._model.found.path, expected, sha256)
         known = self._model
-        return KitModel(known.name, sha256, tuple(files), known.prompt_format, known.license)
+        return KitModel(known.name, sha256, tuple(files), known.prompt_format, self._license)
 
     def _copy(self, source: Path, inside: str, *, reads_back: bool = False) -> Iterator[WorkProgress]:
         """Copy one file, unless it is there, and keep its hash."""

@@ -30,6 +30,7 @@ from app.kit.page import PAGE_NAME, page_of
 from app.kit.writing import KitDone, PackedModel, make_kit
 from app.models.progress import WorkProgress
 from builders.disks import resize_disk
+from builders.gguf_models import write_model
 from engine.errors import EngineError
 from engine.models.errors import ModelChanged
 from engine.models.file_systems import file_size_limit, keeps_programs
@@ -68,6 +69,18 @@ def test_a_kit_has_the_program_the_model_and_instructions(kit: Any, tiny_model: 
     assert found.model.sha256 == hashlib.sha256(tiny_model.read_bytes()).hexdigest()
     assert (found.model.license, found.model.prompt_format) == ("bigscience-bloom-rail-1.0", "belle")
     assert (folder / "models" / "小模型.gguf").read_bytes() == tiny_model.read_bytes()
+
+
+def test_a_model_of_which_nothing_is_on_record_has_the_licence_that_its_file_names(
+    program: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "licensed.gguf", keys={"general.license": "apache-2.0"})
+
+    *_, done = make_kit(tmp_path / "kit", packed(model))
+
+    assert isinstance(done, KitDone)
+    assert done.kit.model is not None
+    assert done.kit.model.license == "apache-2.0"
 
 
 def test_nothing_of_the_person_is_in_it(kit: Any, program: Path) -> None:
