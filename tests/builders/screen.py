@@ -107,6 +107,18 @@ class Screen:
         """What was copied; "" where nothing was."""
         return self._ask("xclip", "-selection", "clipboard", "-out")
 
+    def copy(self, text: str) -> None:
+        """Put a text on the clipboard; the program that holds it there stays until the screen's end."""
+        subprocess.run(
+            ["xclip", "-selection", "clipboard", "-in"],
+            env={**os.environ, **self.environ},
+            input=text.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+
     def close(self, window: int) -> None:
         """The button of the title bar: what a window manager sends (ICCCM, WM_DELETE_WINDOW)."""
         x11 = ctypes.CDLL("libX11.so.6")

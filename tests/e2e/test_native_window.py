@@ -78,6 +78,10 @@ class Program:
         parts = [line.split(maxsplit=2) for line in lines]
         return [(int(pid), name) for pid, state, name in parts if not state.startswith("Z")]
 
+    def web_processes(self) -> list[int]:
+        """Those that draw its page."""
+        return [pid for pid, name in self.children() if name.startswith("WebKitWeb")]
+
     def _types(self, text: str) -> bool:
         """Type into the field, and look at what it has by copying it; it needs a moment after a click."""
         self.screen.click(*FIELD)
@@ -216,13 +220,11 @@ def test_a_dead_page_comes_back_with_the_conversation(start: Callable[..., Progr
     program.wait_until_drawn()
     program.ask("你好")
     program.answer()
-    (drawn_by,) = [pid for pid, name in program.children() if name.startswith("WebKitWeb")]
+    (drawn_by,) = program.web_processes()
 
     os.kill(drawn_by, signal.SIGKILL)
-    screen.wait_for(lambda: _is_gone(drawn_by), "the page is dead", WAIT_S)
-    screen.wait_for(
-        lambda: screen.picture().count(LIGHT_PRIMARY) > 400 and program.children(), "the page again", WAIT_S
-    )
+    screen.wait_for(lambda: set(program.web_processes()) - {drawn_by}, "another page", WAIT_S)
+    program.wait_until_drawn()
     program.ask("再见")
     screen.wait_for(lambda: any(text == "再见" for _, _, text in program.messages()), "the question", WAIT_S)
     screen.close(window)

@@ -69,11 +69,14 @@ def _dialog(screen: Screen, window: Window) -> int:
 
 
 def _answer_dialog(screen: Screen, window: Window, path: Path, key: str = "ctrl+a") -> None:
-    """Type a path into a file dialog. key: what leads to its field, and selects what is in there."""
+    """Paste a path into a file dialog. key: what leads to its field, and selects what is in there."""
     dialog = _dialog(screen, window)
     screen.focus(dialog)
+    screen.copy(str(path))  # what is typed slowly is completed on the way, to another path
     screen.press(key)
-    screen.type(str(path))
+    time.sleep(1)
+    screen.press("ctrl+v")
+    time.sleep(1)
 
     def accepts() -> bool:
         """The first Return may only take what the field proposes."""
