@@ -50,10 +50,10 @@ class SelfTestDialog(ft.AlertDialog):
                     [identified(self._headline, "self-test-result"), steps],
                     spacing=2 * UNIT,
                     tight=True,
-                    scroll=ft.ScrollMode.AUTO,
                 ),
                 width=_WIDTH,
             ),
+            scrollable=True,
             actions=[identified(self._copy, "self-test-copy"), identified(close, "self-test-close")],
             on_dismiss=context.guard(self._test.stop),
         )
