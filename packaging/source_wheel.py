@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from bundle.pins import Pin
 from macos.info import MINIMUM_SYSTEM
-from product import PackagingError
+from product import ROOT, PackagingError
 
 WORK_PREFIX = "chatbelle-build-"
 """Of the names of the folders in which things are compiled."""
@@ -51,7 +51,9 @@ class Recipe:
     def key(self) -> str:
         """The same for the same inputs: the folder of the kept wheel."""
         python = f"{sys.implementation.cache_tag}-{sys.platform}-{platform.machine()}"
-        inputs = json.dumps([self.pin.line, self.settings, self.extra, python])
+        # Wherever the checkout lies; what a setting names in it is in `extra`.
+        settings = [setting.replace(ROOT.as_posix(), "") for setting in self.settings]
+        inputs = json.dumps([self.pin.line, settings, self.extra, python])
         return f"{self.pin.name}-{self.pin.version}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
 
 
