@@ -132,7 +132,7 @@ class SelfTest:
             return self._t("stopped")
         if code in ILLEGAL_INSTRUCTION:
             return self._t("illegal_instruction")
-        last = next(iter(reversed(list(last_lines))), "")
+        last = next(iter(reversed(list(last_lines))), "").rstrip(".。")
         return self._t("died_saying" if last else "died", code=_exit_text(code), last=last)
 
     def _t(self, key: str, **values: Any) -> str:
