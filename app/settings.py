@@ -45,7 +45,7 @@ class WindowPlace:
     """Where the window was, in logical pixels; `left` and `top` None leave it to the system."""
 
     width: int = 1100
-    height: int = 760
+    height: int = 800
     left: int | None = None
     top: int | None = None
     maximized: bool = False

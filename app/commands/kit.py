@@ -46,7 +46,8 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
             shell.terminal.note(shell.texts.text("kit.left", path=options.folder))
             raise
     if done is not None:
-        shell.terminal.note(shell.texts.text("kit.done", page=done.page.name, system=done.kit.system))
+        key = "kit.done_demo" if model is None else "kit.done"
+        shell.terminal.note(shell.texts.text(key, page=done.page.name, system=done.kit.system))
         shell.terminal.write_raw(f"{done.folder}\n")
     return EXIT_OK
 
