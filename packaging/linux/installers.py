@@ -8,13 +8,13 @@ dpkg-deb (dpkg).
 
 from __future__ import annotations
 
-import argparse
 import platform
 import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from installer_command import make_packages
 from linux.deb import write_deb
 from linux.desktop import HERE, fill, write_share
 from linux.glibc_floor import read_needs
@@ -47,20 +47,5 @@ def build_installers(bundle: Path, out: Path) -> list[Path]:
     return [tarball, write_deb(bundle, needs, out, product)]
 
 
-def main() -> int:
-    """Build, and print each package with its size."""
-    parser = argparse.ArgumentParser(description="Build the Linux packages of a bundle.")
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that PyInstaller made")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the packages")
-    arguments = parser.parse_args()
-    try:
-        packages = build_installers(arguments.bundle, arguments.out)
-    except PackagingError as error:
-        parser.exit(1, f"{error}\n")
-    for path in packages:
-        sys.stdout.write(f"{path.stat().st_size / 1e6:7.1f} MB  {path}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_packages("Build the Linux packages of a bundle.", build_installers))

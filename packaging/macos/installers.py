@@ -5,13 +5,13 @@ PYTHONPATH=packaging python -m macos.installers ChatBELLE.app OUT
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 from bundle.programs import program_names
+from installer_command import make_packages
 from macos.info import LANGUAGES, MINIMUM_SYSTEM, type_names
 from macos.keychain import certificate_at_hand
 from macos.machine_code import require_runs_on
@@ -73,20 +73,5 @@ def _write_image(app: Path, image: Path) -> None:
         raise PackagingError(f"{image.name} can't be made: {error}") from error
 
 
-def main() -> int:
-    """Build, and print the image with its size."""
-    parser = argparse.ArgumentParser(description="Sign an app and make its disk image.")
-    parser.add_argument("bundle", type=Path, metavar="APP", help="the app that PyInstaller made")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the image")
-    arguments = parser.parse_args()
-    try:
-        packages = build_installers(arguments.bundle, arguments.out)
-    except PackagingError as error:
-        parser.exit(1, f"{error}\n")
-    for path in packages:
-        sys.stdout.write(f"{path.stat().st_size / 1e6:7.1f} MB  {path}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_packages("Sign an app and make its disk image.", build_installers))

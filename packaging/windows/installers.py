@@ -7,7 +7,6 @@ Runs on every system that has makensis (NSIS 3) and, to sign, osslsigncode.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundle.programs import program_names
+from installer_command import make_packages
 from product import NAME, PUBLISHER, PackagingError, Product, find_product, run
 from windows.payload import payload_script
 from windows.signing import has_certificate, sign
@@ -105,20 +105,5 @@ def _makensis() -> str:
     return found or str(Path("C:/Program Files (x86)/NSIS/makensis.exe"))
 
 
-def main() -> int:
-    """Build, and print each package with its size."""
-    parser = argparse.ArgumentParser(description="Build installer and portable zip of a bundle for Windows.")
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that PyInstaller made")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the packages")
-    arguments = parser.parse_args()
-    try:
-        packages = build_installers(arguments.bundle, arguments.out)
-    except PackagingError as error:
-        parser.exit(1, f"{error}\n")
-    for path in packages:
-        sys.stdout.write(f"{path.stat().st_size / 1e6:7.1f} MB  {path}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_packages("Build installer and portable zip of a bundle for Windows.", build_installers))
