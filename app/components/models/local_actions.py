@@ -97,30 +97,26 @@ class LocalActions:
         if model.place == "in-place":
             forget = t("library.action.forget")
             text = f"{text}\n\n{t('library.remove.in_place', forget=forget)}"
-        if is_in_use(self._context.service.state, model.parts):
-            text = f"{text}\n\n{t('library.remove.in_use')}"
-        ask_confirmation(
-            self._context,
-            t("library.remove.title", name=model.name),
-            text,
-            t("library.remove.action"),
-            lambda: self._remove(model),
-        )
+        self._confirm(model, "title", text, "action", to_trash=True)
 
     def _ask_delete(self, model: LocalModel) -> None:
         t = self._context.t
         text = t("library.remove.no_trash", path=str(model.path), size_bytes=model.size_bytes)
+        self._confirm(model, "title_delete", text, "delete", to_trash=False)
+
+    def _confirm(self, model: LocalModel, title: str, text: str, action: str, *, to_trash: bool) -> None:
+        t = self._context.t
         if is_in_use(self._context.service.state, model.parts):
             text = f"{text}\n\n{t('library.remove.in_use')}"
         ask_confirmation(
             self._context,
-            t("library.remove.title_delete", name=model.name),
+            t(f"library.remove.{title}", name=model.name),
             text,
-            t("library.remove.delete"),
-            lambda: self._remove(model, to_trash=False),
+            t(f"library.remove.{action}"),
+            lambda: self._remove(model, to_trash=to_trash),
         )
 
-    async def _remove(self, model: LocalModel, *, to_trash: bool = True) -> None:
+    async def _remove(self, model: LocalModel, *, to_trash: bool) -> None:
         context, t = self._context, self._context.t
         if not await self._let_go(model):
             return

@@ -8,6 +8,14 @@ from builders.chat_services import MakeService, Recorder
 from builders.fake_backend import FakeBackend
 
 
+def ask(service: ChatService, recorder: Recorder) -> int:
+    """Ask in a new conversation, and wait until its answer is being written."""
+    conversation_id = service.new_conversation()
+    service.send(conversation_id, "问")
+    recorder.wait(lambda: service.state.message_id is not None)
+    return conversation_id
+
+
 def test_the_models_memory_is_given_back_and_the_model_is_back_with_the_person(
     service: ChatService, fake: FakeBackend, recorder: Recorder
 ) -> None:
@@ -28,9 +36,7 @@ def test_an_answer_under_way_is_made_to_its_end_first(make_service: MakeService)
     fake = FakeBackend([["一"] * 20], delay_s=0.01)
     service = make_service(lambda: fake)
     recorder = Recorder(service)
-    conversation_id = service.new_conversation()
-    service.send(conversation_id, "问")
-    recorder.wait(lambda: service.state.message_id is not None)
+    conversation_id = ask(service, recorder)
 
     service.went_away()
     recorder.wait(lambda: service.state.phase == "idle")
@@ -44,9 +50,7 @@ def test_who_is_back_before_the_answers_end_finds_the_model_loaded(make_service:
     fake = FakeBackend([["一"] * 20], delay_s=0.01)
     service = make_service(lambda: fake)
     recorder = Recorder(service)
-    conversation_id = service.new_conversation()
-    service.send(conversation_id, "问")
-    recorder.wait(lambda: service.state.message_id is not None)
+    conversation_id = ask(service, recorder)
 
     service.went_away()
     service.came_back()
