@@ -1,0 +1,44 @@
+"""The roots of the tree: what every error of one kind shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(eq=False)
+class ConvertError(Exception):
+    """Base of all converter errors; its dataclass fields are what a message may use."""
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"{type(self).__name__}({values})"
+
+
+@dataclass(eq=False)
+class SourceError(ConvertError):
+    """The checkpoint can't be used; `path` is the file or folder at fault."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class TokenizerError(ConvertError):
+    """The tokenizer can't be used; `path` is its file, or the folder that should hold it."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class OutputError(ConvertError):
+    """The result can't be written to `path`."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class QuantizationUnsupported(ConvertError):
+    """The target type can't hold this model; `tensor` is the first that can't be quantized."""
+
+    target: str
+    tensor: str

@@ -1,0 +1,158 @@
+"""A checkpoint that is missing, incomplete, damaged, or not of a kind that can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convert.errors.base import SourceError
+
+
+@dataclass(eq=False)
+class SourceMissing(SourceError):
+    """There is nothing readable at `path`; `reason` is the system's."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class NotACheckpoint(SourceError):
+    """Nothing at `path` looks like a checkpoint."""
+
+
+@dataclass(eq=False)
+class EmptyFolder(NotACheckpoint):
+    """There is nothing in the folder."""
+
+
+@dataclass(eq=False)
+class NoWeights(NotACheckpoint):
+    """There are other things in the folder; `found` holds the first names."""
+
+    found: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class NotWeights(NotACheckpoint):
+    """The file is none that weights are kept in."""
+
+
+@dataclass(eq=False)
+class AlreadyGguf(SourceError):
+    """The file is a GGUF: nothing is left to convert."""
+
+
+@dataclass(eq=False)
+class LfsPointer(SourceError):
+    """What a clone without Git LFS leaves in place of the file itself."""
+
+
+@dataclass(eq=False)
+class NotTorchZip(SourceError):
+    """A `.bin`, `.pt` or `.pth` that is no ZIP file: not a checkpoint, or saved by PyTorch before 1.6."""
+
+
+@dataclass(eq=False)
+class NoTensors(SourceError):
+    """A readable container without a dictionary of tensors in it."""
+
+
+@dataclass(eq=False)
+class MissingShard(SourceError):
+    """The index names a shard that is not there."""
+
+    shard: str
+
+
+@dataclass(eq=False)
+class MissingTensor(SourceError):
+    """The architecture needs a tensor that the checkpoint lacks."""
+
+    tensor: str
+
+
+@dataclass(eq=False)
+class TruncatedFile(SourceError):
+    """The file ends before what its own header promises (bytes)."""
+
+    expected_bytes: int
+    found_bytes: int
+
+
+@dataclass(eq=False)
+class DamagedFile(SourceError):
+    """The file contradicts itself or a sane bound; `detail` names the place."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class DamagedTensor(SourceError):
+    """What was read of a tensor has not the CRC-32 that its file gives; is_shared: others lie there too."""
+
+    tensor: str
+    is_shared: bool
+
+
+@dataclass(eq=False)
+class ForbiddenPickle(SourceError):
+    """The pickle asks for something other than tensors: reading it would run code."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class UnsupportedDtype(SourceError):
+    """A tensor is stored in a type that can't be converted."""
+
+    tensor: str
+    dtype: str
+
+
+@dataclass(eq=False)
+class UnknownArchitecture(SourceError):
+    """config.json names an architecture that is not in the registry."""
+
+    architecture: str
+    known: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class ConfigMissing(SourceError):
+    """There are weights in the folder `path`, but no config.json that describes them."""
+
+
+@dataclass(eq=False)
+class InvalidConfig(SourceError):
+    """config.json lacks a setting or holds an impossible value."""
+
+    setting: str
+    found: str
+
+
+@dataclass(eq=False)
+class UnsupportedModel(SourceError):
+    """A known architecture with a setting that llama.cpp has no equivalent for."""
+
+    setting: str
+    found: str
+
+
+@dataclass(eq=False)
+class TensorShapeMismatch(SourceError):
+    """A tensor's shape contradicts config.json."""
+
+    tensor: str
+    expected: tuple[int, ...]
+    found: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class SeveralWeightFiles(SourceError):
+    """The folder `path` holds several models, the files `names`; nothing says which is meant."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class MetaParamsMissing(SourceError):
+    """There is a consolidated.NN.pth in the folder `path`, but no params.json that describes it."""
