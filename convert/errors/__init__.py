@@ -18,6 +18,7 @@ ConvertError
 │   ├── MissingTensor
 │   ├── TruncatedFile
 │   ├── DamagedFile
+│   ├── InvalidFile
 │   ├── DamagedTensor
 │   ├── ForbiddenPickle
 │   ├── UnsupportedDtype
@@ -127,6 +128,7 @@ from convert.errors.sources import (
     EmptyFolder,
     ForbiddenPickle,
     InvalidConfig,
+    InvalidFile,
     LfsPointer,
     MetaParamsMissing,
     MissingShard,
@@ -169,6 +171,7 @@ __all__ = [
     "ForbiddenPickle",
     "GptqConfigMissing",
     "InvalidConfig",
+    "InvalidFile",
     "KeyDoesNotFit",
     "KeyHashMismatch",
     "KeyIsEncrypted",

@@ -86,6 +86,13 @@ class DamagedFile(SourceError):
 
 
 @dataclass(eq=False)
+class InvalidFile(SourceError):
+    """All bytes are there and can be read, but what they say contradicts itself or the format."""
+
+    detail: str
+
+
+@dataclass(eq=False)
 class DamagedTensor(SourceError):
     """What was read of a tensor has not the CRC-32 that its file gives; is_shared: others lie there too."""
 

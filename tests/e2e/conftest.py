@@ -168,7 +168,7 @@ class App:
     def click_on(self, locator: Any) -> None:
         """Click where a located node is; Flutter's nodes overlap, so Playwright's own click would refuse."""
         locator.wait_for(state="attached", timeout=WAIT_S * 1000)
-        box = self.wait_for(lambda: locator.bounding_box(), "a place on the page")
+        box = self.wait_for(lambda: self._resting_box(locator), "a place on the page that stays")
         self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         self.page.wait_for_timeout(300)
 
@@ -306,6 +306,12 @@ class App:
     def screenshot(self, path: Path) -> None:
         """Keep what the page looks like."""
         self.page.screenshot(path=path)
+
+    def _resting_box(self, locator: Any) -> Any:
+        """Where it is, once it stays there for a moment: what goes away above it moves it under the click."""
+        before = locator.bounding_box()
+        self.page.wait_for_timeout(150)
+        return before if before == locator.bounding_box() else None
 
     def _note_request(self, request: Any) -> None:
         url = urlsplit(request.url)

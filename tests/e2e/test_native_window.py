@@ -24,8 +24,10 @@ NO_HUB = "http://127.0.0.1:9"
 WAIT_S = float(os.environ.get("E2E_WAIT_S", "120"))
 # The button that sends, in both themes: Material's primary colour for our seed.
 LIGHT_PRIMARY, DARK_PRIMARY = (0, 106, 102), (128, 213, 207)
-# In a window of the usual size: the field, the button that gets a model, and an empty place of the list.
-FIELD, GET, EMPTY = (500, 660), (935, 318), (140, 400)
+# In a window of the usual size: the button that gets a model, and an empty place of the list.
+GET, EMPTY = (935, 318), (140, 400)
+# The field: from the left, and from the bottom, to which it keeps in a window of any height.
+FIELD_LEFT, FIELD_ABOVE_BOTTOM = 500, 60
 
 
 class Program:
@@ -84,7 +86,8 @@ class Program:
 
     def _types(self, text: str) -> bool:
         """Type into the field, and look at what it has by copying it; it needs a moment after a click."""
-        self.screen.click(*FIELD)
+        _, height = self.screen.size(self.window())
+        self.screen.click(FIELD_LEFT, height - FIELD_ABOVE_BOTTOM)
         time.sleep(1)
         self.screen.press("ctrl+a")
         self.screen.type(text)

@@ -36,7 +36,7 @@ def answer(status: Status, context_used: int) -> StoredMessage:
         (Status.LENGTH, 700, "longest allowed answer"),
         (Status.LENGTH, 2048, "context is full"),
         (Status.STOPPED, 2048, "Stopped"),
-        (Status.UNFINISHED, 700, "app"),
+        (Status.UNFINISHED, 700, "interrupted"),
     ],
 )
 def test_an_answer_says_which_limit_ended_it(status: Status, context_used: int, said: str) -> None:
