@@ -27,7 +27,7 @@ LIGHT_PRIMARY, DARK_PRIMARY = (0, 106, 102), (128, 213, 207)
 # In a window of the usual size: the button that gets a model, and an empty place of the list.
 GET, EMPTY = (935, 318), (140, 400)
 # The field: from the left, and from the bottom, to which it keeps in a window of any height.
-FIELD_LEFT, FIELD_ABOVE_BOTTOM = 500, 60
+FIELD_LEFT, FIELD_ABOVE_BOTTOM = 500, 100
 
 
 class Program:
