@@ -19,7 +19,7 @@ from convert.plan import Plan, make_plan
 from convert.prompt_choice import PromptChoice, choose_prompt
 from convert.tokenizers.end_tokens import with_end_tokens
 from convert.vocab import Vocabulary
-from engine.prompt import BELLE_FORMATS
+from engine.prompt import BELLE, BELLE_FORMATS
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Checkpoint:
 
     def prompt(self, requested: str) -> PromptChoice:
         """The prompt format to write, `requested` being one of `REQUESTED_FORMATS`."""
-        return choose_prompt(
-            requested, self.architecture, self.config, self.own_template, is_untrained=self.is_untrained
-        )
+        return choose_prompt(requested, self.architecture, self.own_template, is_untrained=self.is_untrained)
 
     def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
         """The conversion to `target`; `name` is `general.name`, by default made of family and size."""
@@ -72,7 +70,7 @@ class Checkpoint:
             with_end_tokens(vocabulary, self.generation.end_ids, self.tokenizer_path),
             target=target,
             name=name or self._name(prompt),
-            license=_license(self.architecture, prompt),
+            license=self._license(prompt),
             chat_template=prompt.template,
             tokenizer_path=self.tokenizer_path,
             # BELLE's card says how BELLE answers; what lies beside the weights came with what it was made of.
@@ -80,9 +78,12 @@ class Checkpoint:
         )
 
     def _name(self, prompt: PromptChoice) -> str:
-        family = {"bloom": "BLOOM", "llama": "LLaMA"}[self.architecture.gguf_name]
-        prefix = "BELLE " if prompt.name.startswith("belle") else ""
-        return f"{prefix}{family} {parameters_text(self.n_parameters)}"
+        prefix = "BELLE " if prompt.name in BELLE_FORMATS else ""
+        return f"{prefix}{self.architecture.family.title} {parameters_text(self.n_parameters)}"
+
+    def _license(self, prompt: PromptChoice) -> str | None:
+        """The licence BELLE published this family under, where the family settles it; nothing is guessed."""
+        return self.architecture.family.belle_license if prompt.name == BELLE.name else None
 
     def close(self) -> None:
         """Close the weight files; harmless when repeated."""
@@ -108,8 +109,3 @@ def parameters_text(n_parameters: int) -> str:
 
 def _stored_type(tensor: MappedTensor) -> str:
     return tensor.quantization or tensor.source.dtype
-
-
-def _license(architecture: Architecture, prompt: PromptChoice) -> str | None:
-    """The licence BELLE published this family under, where the family settles it; nothing is guessed."""
-    return "apache-2.0" if architecture.gguf_name == "bloom" and prompt.name == "belle" else None

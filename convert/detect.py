@@ -254,7 +254,7 @@ def _open_ggml(found: _Found) -> Checkpoint:
     merged = found.merge(model.tensors)
     mapped = replace(model, tensors=merged).mapped_tensors()
     check_merged(merged, mapped, found.adapters)
-    form = BLOOMZ_CPP if model.architecture.gguf_name == "bloom" else GGML
+    form = GGML if model.has_vocabulary else BLOOMZ_CPP
     return Checkpoint(
         path=file,
         form=form.describe(model.form),

@@ -25,7 +25,7 @@ def inspection(checkpoint: Checkpoint, prompt: PromptChoice) -> dict[str, Any]:
         "form": checkpoint.form,
         "files": list(checkpoint.files),
         "size_bytes": checkpoint.size_bytes,
-        "architecture": checkpoint.architecture.gguf_name,
+        "architecture": checkpoint.architecture.family.gguf_name,
         "n_parameters": plan.n_parameters,
         "dtypes": list(checkpoint.dtypes),
         "n_tensors": len(plan.tensors),

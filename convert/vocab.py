@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.arch import find_family
 from convert.errors import TokenizerMissing
 from convert.tokenizers.bpe import read_bpe
 from convert.tokenizers.files import TokenizerFiles
@@ -33,15 +34,8 @@ def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Voc
         return read_sentencepiece(files, config)
     if "tokenizer.json" in files:
         return read_bpe(files, config)
-    raise TokenizerMissing(files.path, _expected(config))
-
-
-def _expected(config: Mapping[str, Any]) -> str:
-    names = config.get("architectures")
-    name = str(names[0]).lower() if isinstance(names, list) and names else ""
-    if name.startswith("bloom"):
-        return "tokenizer.json"
-    return "tokenizer.model" if name.startswith("llama") else "tokenizer.json or tokenizer.model"
+    family = find_family(config)
+    raise TokenizerMissing(files.path, family.tokenizer if family else "tokenizer.json or tokenizer.model")
 
 
 __all__ = ["TokenType", "TokenizerFiles", "Vocabulary", "parse_vocabulary", "read_vocabulary"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from convert.arch import FAMILIES
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 from engine.models.parts import PART
@@ -21,7 +22,8 @@ _SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 _SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "adapter_model", "adapter.", "rng_state")
-_ARCHITECTURES = ("bloom", "llama")
+_READ_TAGS = re.compile(rf"(?<![a-z])({'|'.join(family.model_type for family in FAMILIES)})(?![_\d])")
+"""A family by its `model_type`, and not another one whose name only contains it (qwen2_moe, llama4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def kind_of(result: SearchResult) -> Kind:
     tags = {tag.casefold() for tag in result.tags}
     if "gguf" in tags or "gguf" in result.name.casefold():
         return "gguf"
-    is_read = any(name in tag for tag in tags for name in _ARCHITECTURES)
+    is_read = any(_READ_TAGS.search(tag) for tag in tags)
     return "checkpoint" if is_read else "unknown"
 
 

@@ -202,7 +202,7 @@ def _checkpoint_facts(checkpoint: Checkpoint, machine: Machine) -> CheckpointFac
     prompt = checkpoint.prompt("auto")
     return CheckpointFacts(
         form=checkpoint.form,
-        family=checkpoint.architecture.gguf_name,
+        family=checkpoint.architecture.family.gguf_name,
         n_parameters=checkpoint.n_parameters,
         size_bytes=checkpoint.size_bytes,
         files=checkpoint.files,

@@ -15,20 +15,27 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.arch.base import MappedTensor, MetadataValue
+from convert.arch.base import DefaultPrompt, Family, MappedTensor, MetadataValue
 from convert.arch.config import MAX_CONTEXT, MAX_HEADS, MAX_LAYERS, MAX_VOCAB, MAX_WIDTH, ConfigReader
 from convert.arch.rope import ComputedTensor, RopeScaling, read_rope_scaling
 from convert.arch.table import TensorTable
 from convert.errors import InvalidConfig
 from convert.sources.tensors import Tensor
+from engine.prompt import BASE, BELLE, BELLE_LLAMA
 
 BUFFERS = re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.(inv_freq|cos_cached|sin_cached)")
 """Frequencies that follow from the config; checkpoints of 2023 saved them with the weights."""
 
+# BELLE's extended vocabulary, whose 7B model was only pre-trained further, and its model of Llama 2.
+_EXTENDED_VOCABULARY = 79_458
+_WIDTH_7B = 4096
+_LAYERS_70B = 80
+_LLAMA2_CONTEXT = 4096
+
 
 @dataclass(frozen=True)
 class Llama:
-    """`LlamaForCausalLM`; see `Architecture`. None stands for what config.json leaves to its default."""
+    """A LLaMA; see `Architecture`. None stands for what config.json leaves to its default."""
 
     n_vocab: int
     n_embd: int
@@ -44,7 +51,15 @@ class Llama:
     tied: bool
     attention_bias: bool
     mlp_bias: bool
-    gguf_name: str = "llama"
+
+    @property
+    def family(self) -> Family:
+        return LLAMA
+
+    @property
+    def has_fine_values(self) -> bool:
+        """Llama 2's 70B and its like: eight heads share one small value matrix."""
+        return self.n_layer == _LAYERS_70B and self._kv_heads != self.n_head
 
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
@@ -82,6 +97,16 @@ class Llama:
             raise InvalidConfig(path, "num_key_value_heads", found)
         if self._rope_dim % 2:
             raise InvalidConfig(path, "head_dim", str(self._rope_dim))
+
+    def default_prompt(self) -> DefaultPrompt:
+        """Those of BELLE's published models; of LLaMA-1 models by the date of their training."""
+        if self.n_vocab == _EXTENDED_VOCABULARY:
+            if self.n_embd == _WIDTH_7B:
+                return DefaultPrompt(BASE.name, "llama-ext-base")
+            return DefaultPrompt(BELLE_LLAMA.name, "llama-ext-chat")
+        if self.n_context == _LLAMA2_CONTEXT:
+            return DefaultPrompt(BELLE_LLAMA.name, "llama2")
+        return DefaultPrompt(BELLE.name, "llama")
 
     @property
     def _rope_dim(self) -> int:
@@ -151,6 +176,16 @@ class Llama:
                 table.claim(f"{old}.{name}.bias", f"{new}.{gguf_name}.bias", shape[:1], order)
             else:
                 table.drop_zeros(f"{old}.{name}.bias", shape[0])
+
+
+LLAMA = Family(
+    gguf_name="llama",
+    title="LLaMA",
+    class_names=("LlamaForCausalLM", "LLaMAForCausalLM"),
+    model_type="llama",
+    tokenizer="tokenizer.model",
+    read=Llama.from_config,
+)
 
 
 def rotary_row_order(n_head: int, head_dim: int) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
+from convert.arch.llama import LLAMA as LLAMA_FAMILY
 from convert.errors import (
     DamagedFile,
     LossyGgmlVocabulary,
@@ -107,7 +108,7 @@ class LegacyGgml:
     @property
     def has_vocabulary(self) -> bool:
         """Whether the file's token list can be a tokenizer; see `vocabulary`."""
-        return self.architecture.gguf_name == "llama"
+        return self.architecture.family is LLAMA_FAMILY
 
     def mapped_tensors(self) -> list[MappedTensor]:
         """GGUF tensors in file order; quantized ones have a `PackedTensor` as source.

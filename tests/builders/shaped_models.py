@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.arch.base import MappedTensor, MetadataValue
+from convert.arch.base import NO_TEMPLATE, DefaultPrompt, Family, MappedTensor, MetadataValue
+from convert.arch.bloom import BLOOM
+from convert.arch.llama import LLAMA
 from convert.plan import Plan, make_plan
 from convert.sources.tensors import Tensor
 from convert.tokenizers.vocabulary import TokenType, Vocabulary
@@ -45,16 +47,17 @@ class MemoryTensor:
 class ShapedArchitecture:
     """An `Architecture` that only has keys."""
 
-    gguf_name: str
+    family: Family
     keys: Mapping[str, MetadataValue]
     n_vocab: int = N_VOCAB
+    n_context: int = 64
+    has_fine_values: bool = False
 
-    @classmethod
-    def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+    def default_prompt(self) -> DefaultPrompt:
+        return NO_TEMPLATE
 
     def metadata(self) -> dict[str, MetadataValue]:
-        return {f"{self.gguf_name}.{key}": value for key, value in self.keys.items()}
+        return {f"{self.family.gguf_name}.{key}": value for key, value in self.keys.items()}
 
     def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
         raise NotImplementedError
@@ -124,7 +127,7 @@ def bloom_shaped(
         "attention.head_count_kv": 4,
         "attention.layer_norm_epsilon": 1e-5,
     }
-    return ShapedModel(ShapedArchitecture("bloom", keys), _fill(shapes, random))
+    return ShapedModel(ShapedArchitecture(BLOOM, keys), _fill(shapes, random))
 
 
 def llama_shaped(
@@ -166,7 +169,17 @@ def llama_shaped(
         "attention.head_count_kv": n_kv_heads,
         "attention.layer_norm_rms_epsilon": 1e-6,
     }
-    return ShapedModel(ShapedArchitecture("llama", keys), _fill(shapes, random))
+    config = {
+        "vocab_size": N_VOCAB,
+        "hidden_size": width,
+        "intermediate_size": ff_width or 2 * width,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": n_heads,
+        "num_key_value_heads": n_kv_heads,
+    }
+    real = LLAMA.read(Path("config.json"), config)
+    architecture = ShapedArchitecture(LLAMA, keys, has_fine_values=real.has_fine_values)
+    return ShapedModel(architecture, _fill(shapes, random))
 
 
 def _fill(shapes: Mapping[str, tuple[int, ...]], random: np.random.Generator) -> list[MappedTensor]:

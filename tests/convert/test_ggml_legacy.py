@@ -239,7 +239,7 @@ def test_logits_of_a_bloomz_cpp_file(
         path, small_bloom, kind=kind, layout=layout, with_rotary_word=with_rotary_word
     )
     with open_file(path) as model:
-        assert (model.architecture.gguf_name, model.form) == ("bloom", f"ggml, {kind}")
+        assert (model.architecture.family.gguf_name, model.form) == ("bloom", f"ggml, {kind}")
         assert "output.weight" not in [tensor.name for tensor in model.mapped_tensors()]
         vocabulary = read_vocabulary(small_bloom.folder, config=small_bloom.config)
         convert_to(tmp_path / "m.gguf", model, vocabulary, "f16" if kind == "f16" else AUTO)

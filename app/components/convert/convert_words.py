@@ -5,11 +5,10 @@ from __future__ import annotations
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, Need
-from app.models.local_texts import parameters_text
+from app.models.local_texts import family_name, parameters_text
 from convert.errors import GptqConfigMissing
 from convert.forms import ENCRYPTED, FORMS, LORA
 
-_FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA"}
 _PLUS = {ENCRYPTED.label: "convert.form.plus_encrypted", LORA.label: "convert.form.plus_lora"}
 _KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
 
@@ -33,7 +32,7 @@ def what_text(facts: CheckpointFacts, texts: Texts) -> str:
     """One sentence: family, size and form."""
     return texts.text(
         "convert.what",
-        family=_FAMILIES.get(facts.family, facts.family),
+        family=family_name(facts.family),
         parameters=parameters_text(facts.n_parameters, texts),
         form=form_text(facts.form, texts),
     )
