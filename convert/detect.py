@@ -89,7 +89,7 @@ def open_checkpoint(
             checkpoint = _open_unnamed(found)
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
-    notes = (*checkpoint.notes, *checkpoint.vocabulary.notes)
+    notes = (*checkpoint.notes, *checkpoint.architecture.notes, *checkpoint.vocabulary.notes)
     return replace(checkpoint, form=" + ".join(labels), notes=notes)
 
 

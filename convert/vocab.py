@@ -35,7 +35,7 @@ def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Voc
     if "tokenizer.json" in files:
         return read_bpe(files, config)
     family = find_family(config)
-    raise TokenizerMissing(files.path, family.tokenizer if family else "tokenizer.json or tokenizer.model")
+    raise TokenizerMissing(files.path, family.tokenizer if family else "tokenizer.json / tokenizer.model")
 
 
 __all__ = ["TokenType", "TokenizerFiles", "Vocabulary", "parse_vocabulary", "read_vocabulary"]

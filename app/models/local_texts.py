@@ -18,7 +18,7 @@ from engine.models.header_summary import HeaderSummary
 from engine.prompt import PROMPT_FORMATS
 
 # Of the families that only come as GGUF.
-_OTHER_FAMILIES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "baichuan": "Baichuan"}
+_OTHER_FAMILIES = {"baichuan": "Baichuan"}
 _FORMAT_NAMES = {
     **{"belle": "BELLE", "belle-card": "BELLE-card", "belle-llama": "BELLE-LLaMA", "chatml": "ChatML"},
     **{"llama3": "Llama 3", "llama2": "Llama 2", "gemma": "Gemma", "phi3": "Phi-3", "mistral": "Mistral"},

@@ -13,9 +13,11 @@ from convert.arch.base import Architecture, DefaultPrompt, Family, MappedTensor,
 from convert.arch.bloom import BLOOM
 from convert.arch.config import shorten
 from convert.arch.llama import LLAMA
+from convert.arch.qwen2 import QWEN2
+from convert.arch.qwen3 import QWEN3
 from convert.errors import UnknownArchitecture
 
-FAMILIES: tuple[Family, ...] = (BLOOM, LLAMA)
+FAMILIES: tuple[Family, ...] = (BLOOM, LLAMA, QWEN2, QWEN3)
 
 _BY_CLASS_NAME = {name: family for family in FAMILIES for name in family.class_names}
 _TITLES = {family.gguf_name: family.title for family in FAMILIES}

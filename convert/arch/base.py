@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.notes import Note
 from convert.sources.tensors import PackedTensor, Tensor, quantization_of
 from engine.prompt import BASE
 
@@ -90,6 +91,11 @@ class Architecture(Protocol):
     @property
     def n_context(self) -> int:
         """Tokens of the context that the model was trained with."""
+        ...
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What llama.cpp does otherwise than the model's makers, and what that comes to."""
         ...
 
     @property

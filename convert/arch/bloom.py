@@ -26,6 +26,7 @@ from convert.arch.config import (
 )
 from convert.arch.table import TensorTable
 from convert.errors import InvalidConfig, UnsupportedModel
+from convert.notes import Note
 from convert.sources.tensors import Tensor
 from engine.prompt import BELLE
 
@@ -48,6 +49,10 @@ class Bloom:
     @property
     def family(self) -> Family:
         return BLOOM
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        return ()
 
     @property
     def has_fine_values(self) -> bool:

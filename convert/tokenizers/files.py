@@ -44,7 +44,7 @@ class TokenizerFiles:
         if os.path.isdir(path):
             return cls.from_folder(LocalFolder(path))
         if not os.path.isfile(path):
-            raise TokenizerMissing(path, "tokenizer.json or tokenizer.model")
+            raise TokenizerMissing(path, "tokenizer.json / tokenizer.model")
         main = "tokenizer.json" if path.suffix == ".json" else "tokenizer.model"
         neighbours = cls.from_folder(LocalFolder(path.parent)).contents
         contents = {name: data for name, data in neighbours.items() if name not in _MAIN_FILES}

@@ -19,6 +19,7 @@ from convert.errors import (
     UnknownArchitecture,
     UnsupportedModel,
 )
+from convert.notes import Note
 from convert.vocab import read_vocabulary
 from reference import llama as reference
 from reference.llama_cpp_oracle import LoadedModel
@@ -31,6 +32,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 SIZES: list[dict[str, Any]] = [
     {},
     {"n_head_kv": 2, "tied": True},
@@ -38,7 +40,14 @@ SIZES: list[dict[str, Any]] = [
     {"n_head_kv": 1, "config": {"head_dim": 32, "rope_theta": 5e5}},
     {"config": {"rope_scaling": {"type": "linear", "factor": 4.0}}},
     {"config": {"rope_scaling": LLAMA3}},
+    {"config": {"rope_parameters": {**LLAMA3, "rope_theta": 5e5}}, "tied": True, "n_head_kv": 2},
+    {"config": {"rope_scaling": YARN, "rope_theta": 5e5}},
+    {"config": {"rope_scaling": {**YARN, "attention_factor": 1.5}}},
+    {"config": {"rope_scaling": {**YARN, "mscale": 1.0, "mscale_all_dim": 0.5}}},
+    {"config": {"hidden_act": "swish", "rope_scaling": {"type": "dynamic", "factor": 2.0}}},
 ]
+SIZE_NAMES = ["mha", "gqa-tied", "heads-6", "mqa-head-dim", "linear", "llama3", "llama3-v5", "yarn"]
+SIZE_NAMES += ["yarn-attention-factor", "yarn-mscale", "dynamic"]
 
 
 def _open(checkpoint: Checkpoint) -> Architecture:
@@ -69,9 +78,7 @@ def _largest_relative_error(checkpoint: Checkpoint, folder: Path) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    "sizes", SIZES, ids=["mha", "gqa-tied", "heads-6", "mqa-head-dim", "linear", "llama3"]
-)
+@pytest.mark.parametrize("sizes", SIZES, ids=SIZE_NAMES)
 def test_llama_cpp_computes_the_reference_logits(tmp_path: Path, sizes: dict[str, Any]) -> None:
     assert _largest_relative_error(write_llama(tmp_path / "hf", **sizes), tmp_path) < 5e-6
 
@@ -158,9 +165,42 @@ def test_a_config_of_2023_is_read() -> None:
     assert "llama.rope.freq_base" not in model.metadata()
 
 
-def test_todays_rope_parameters_are_read() -> None:
+def test_todays_rope_parameters_are_read_and_rope_scaling_comes_first_as_in_transformers() -> None:
     config = {**GOOD, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
     assert Llama.from_config(Path("config.json"), config).metadata()["llama.rope.freq_base"] == 1e6
+    both = {**config, "rope_scaling": {"type": "linear", "factor": 2.0}}
+    metadata = Llama.from_config(Path("config.json"), both).metadata()
+    assert metadata["llama.rope.scaling.factor"] == 2.0
+    assert "llama.rope.freq_base" not in metadata
+
+
+def test_yarn_writes_the_keys_that_llama_cpp_reads_and_reaches_as_far_as_it_stretches() -> None:
+    found = {name: value for name, value in _rope_keys(YARN | {"attention_factor": 1.3862943}).items()}
+    assert found == {
+        "llama.context_length": 2048,
+        "llama.rope.scaling.type": "yarn",
+        "llama.rope.scaling.factor": 4.0,
+        "llama.rope.scaling.original_context_length": 32,
+        "llama.rope.scaling.attn_factor": pytest.approx(1.3862943 / (1 + 0.1 * np.log(4.0))),
+    }
+    assert "llama.rope.scaling.attn_factor" not in _rope_keys(YARN)
+    stretched = _rope_keys({"type": "yarn", "factor": 4.0})
+    assert stretched["llama.context_length"] == 8192
+    assert stretched["llama.rope.scaling.original_context_length"] == 2048
+    assert _rope_keys(YARN | {"factor": None})["llama.rope.scaling.factor"] == 2048 / 32
+
+
+def test_dynamic_scaling_keeps_the_trained_context_and_says_so() -> None:
+    config = {**GOOD, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}
+    model = Llama.from_config(Path("config.json"), config)
+    assert _rope_keys({"rope_type": "dynamic", "factor": 2.0}) == {"llama.context_length": 2048}
+    assert model.notes == (Note("rope_dynamic", {"n_tokens": 2048}),)
+
+
+def _rope_keys(scaling: dict[str, Any]) -> dict[str, Any]:
+    model = Llama.from_config(Path("config.json"), {**GOOD, "rope_scaling": scaling})
+    wanted = ("llama.rope.scaling.", "llama.context_length")
+    return {name: value for name, value in model.metadata().items() if name.startswith(wanted)}
 
 
 @pytest.mark.parametrize("setting", list(GOOD))
@@ -185,6 +225,12 @@ def test_impossible_settings_are_named(setting: str, value: Any) -> None:
         ({"rope_scaling": "linear"}, "rope_scaling"),
         ({"rope_scaling": {"factor": 2.0}}, "rope_scaling"),
         ({"rope_scaling": {"type": "linear"}}, "factor"),
+        ({"rope_scaling": {"type": "dynamic"}}, "factor"),
+        ({"rope_scaling": {**YARN, "factor": 1e6, "original_max_position_embeddings": 8192}}, "factor"),
+        (
+            {"rope_scaling": {**YARN, "original_max_position_embeddings": 0}},
+            "original_max_position_embeddings",
+        ),
         ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1.0}}, "high_freq_factor"),
         ({"max_position_embeddings": "2048"}, "max_position_embeddings"),
         ({"attention_bias": 1}, "attention_bias"),
@@ -200,8 +246,11 @@ def test_contradictions_and_wrong_types_are_refused(extra: dict[str, Any], setti
     ("extra", "setting"),
     [
         ({"hidden_act": "gelu"}, "hidden_act"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope_scaling"),
+        ({"rope_scaling": {"type": "longrope", "factor": 2.0}}, "rope_scaling"),
+        ({"rope_scaling": {**YARN, "beta_fast": 64}}, "beta_fast"),
+        ({"rope_scaling": {**YARN, "beta_slow": 2}}, "beta_slow"),
+        ({"rope_scaling": {**YARN, "truncate": False}}, "truncate"),
+        ({"rope_scaling": {**YARN, "extrapolation_factor": 0.5}}, "extrapolation_factor"),
         ({"rope_parameters": {"rope_type": ["x"], "factor": 2.0}}, "rope_parameters"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
     ],

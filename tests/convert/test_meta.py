@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from builders.checkpoints import Checkpoint, write_llama
 from builders.gptq import write_arrays
 from builders.meta_files import write_meta
 from builders.tokenizers import write_llama_tokenizer
+from convert.arch.llama import Llama
 from convert.detect import open_checkpoint
 from convert.errors import (
     ConfigMissing,
@@ -193,8 +195,9 @@ def test_the_extended_models_are_known_by_their_vocabulary(
     )
     with open_checkpoint(checkpoint.folder) as opened:
         assert opened.plan("bf16", opened.prompt("auto")).n_padding_tokens == 79_458 - 520
-        opened.config["hidden_size"] = hidden  # type: ignore[index]
-        prompt = opened.prompt("auto")
+        architecture = opened.architecture
+        assert isinstance(architecture, Llama)
+        prompt = replace(opened, architecture=replace(architecture, n_embd=hidden)).prompt("auto")
     assert (prompt.name, prompt.reason) == (name, reason)
 
 

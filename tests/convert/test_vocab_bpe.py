@@ -266,8 +266,9 @@ def test_sentencepiece_in_json_asks_for_tokenizer_model(tmp_path: Path) -> None:
     ("names", "expected"),
     [
         (["BloomForCausalLM"], "tokenizer.json"),
-        (["LLaMAForCausalLM"], "tokenizer.model"),
-        (None, "tokenizer.json or tokenizer.model"),
+        (["LLaMAForCausalLM"], "tokenizer.model / tokenizer.json"),
+        (["Qwen3ForCausalLM"], "tokenizer.json"),
+        (None, "tokenizer.json / tokenizer.model"),
     ],
 )
 def test_a_missing_tokenizer_says_which_file_is_needed(tmp_path: Path, names: Any, expected: str) -> None:
