@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from convert.arch import FAMILIES
+from convert.arch import FAMILIES, Family
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 from engine.models.parts import PART
@@ -22,8 +22,8 @@ _SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 _SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "adapter_model", "adapter.", "rng_state")
-_READ_TAGS = re.compile(rf"(?<![a-z])({'|'.join(family.model_type for family in FAMILIES)})(?![_\d])")
-"""A family by its `model_type`, and not another one whose name only contains it (qwen2_moe, llama4)."""
+# By its `model_type`, and not another one whose name only contains that (qwen2_moe, llama4).
+_TAGS = [(re.compile(rf"(?<![a-z]){family.model_type}(?![_\d])"), family) for family in FAMILIES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,13 @@ def kind_of(result: SearchResult) -> Kind:
     tags = {tag.casefold() for tag in result.tags}
     if "gguf" in tags or "gguf" in result.name.casefold():
         return "gguf"
-    is_read = any(_READ_TAGS.search(tag) for tag in tags)
-    return "checkpoint" if is_read else "unknown"
+    return "checkpoint" if family_of(result) is not None else "unknown"
+
+
+def family_of(result: SearchResult) -> Family | None:
+    """The model family that its tags name, of those that can be converted."""
+    tags = [tag.casefold() for tag in result.tags]
+    return next((family for known, family in _TAGS if any(map(known.search, tags))), None)
 
 
 def license_of(result: SearchResult) -> str | None:

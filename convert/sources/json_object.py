@@ -13,9 +13,12 @@ MAX_JSON_BYTES = 16 << 20
 
 
 def parse_json_object(path: Path, data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; raises `DamagedFile` naming `path` for anything else, or a repeated key."""
+    """The JSON object in `data`, with or without a byte-order mark.
+
+    Raises `DamagedFile` naming `path` for anything else, or a repeated key.
+    """
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
     # Deep nesting ends in RecursionError; UnicodeDecodeError and JSONDecodeError are ValueErrors.
     except (ValueError, RecursionError) as error:
         raise DamagedFile(path, f"not valid JSON ({error})") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.models.hub_offers import HubOffer, kind_of, license_of, repository_offers
+from app.models.hub_offers import HubOffer, family_of, kind_of, license_of, repository_offers
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 
@@ -100,6 +100,7 @@ def test_a_size_that_the_hub_does_not_tell_is_not_known() -> None:
         ("owner/name-GGUF", (), "gguf"),
         ("owner/name", ("bloom", "safetensors"), "checkpoint"),
         ("owner/name", ("bert",), "unknown"),
+        ("owner/name", ("qwen2_moe", "qwen3_vl", "llama4", "mllama"), "unknown"),
     ],
 )
 def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], kind: str) -> None:
@@ -107,6 +108,21 @@ def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], ki
 
     assert kind_of(result) == kind
     assert license_of(result) == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("tags", "title"),
+    [
+        (("safetensors", "qwen3", "text-generation"), "Qwen3"),
+        (("qwen2", "base_model:Qwen/Qwen2.5-0.5B"), "Qwen2"),
+        (("pytorch", "llama-2"), "LLaMA"),
+        (("bloom",), "BLOOM"),
+        (("qwen3_moe",), None),
+    ],
+)
+def test_tags_name_the_family_that_can_be_converted(tags: tuple[str, ...], title: str | None) -> None:
+    family = family_of(SearchResult("owner/name", 1, tags, False))
+    assert (family.title if family is not None else None) == title
 
 
 def test_a_result_need_not_name_its_licence() -> None:

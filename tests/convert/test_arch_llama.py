@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from builders.checkpoints import Checkpoint, write_llama
 from builders.gguf_files import as_tensors, write_gguf
 from convert.arch import FAMILIES, Architecture, read_architecture
 from convert.arch.llama import Llama, rotary_row_order
+from convert.detect import open_checkpoint
 from convert.errors import (
     InvalidConfig,
     MissingTensor,
@@ -261,11 +263,38 @@ def test_what_is_not_converted_is_refused(extra: dict[str, Any], setting: str) -
     assert caught.value.setting == setting
 
 
-@pytest.mark.parametrize(
-    "names", [None, [], "GPT2LMHeadModel", ["GPT2LMHeadModel"], [7], {"a": 1}, ["x" * 999]]
-)
+@pytest.mark.parametrize("names", ["GPT2LMHeadModel", ["GPT2LMHeadModel"], [7], {"a": 1}, ["x" * 999]])
 def test_an_unknown_architecture_is_named_with_the_known_ones(names: Any) -> None:
     with pytest.raises(UnknownArchitecture) as caught:
         read_architecture(Path("config.json"), {"architectures": names})
     assert caught.value.known == tuple(name for family in FAMILIES for name in family.class_names)
     assert len(caught.value.architecture) < 100
+
+
+@pytest.mark.parametrize("settings", [{}, {"architectures": None}, {"architectures": [], "model_type": None}])
+def test_a_config_that_names_no_model_is_not_one(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        read_architecture(Path("config.json"), {**GOOD, **settings})
+    assert (caught.value.setting, caught.value.found) == ("architectures", "nothing")
+
+
+def test_the_model_type_names_the_family_where_no_class_does() -> None:
+    path = Path("config.json")
+    assert read_architecture(path, {**GOOD, "model_type": "llama"}).family.gguf_name == "llama"
+    with pytest.raises(UnknownArchitecture) as caught:
+        read_architecture(path, {**GOOD, "model_type": "qwen2_moe", "architectures": []})
+    assert caught.value.architecture == "qwen2_moe"
+
+
+def test_a_config_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    checkpoint = write_llama(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    with open_checkpoint(tmp_path) as opened:
+        assert opened.architecture.n_vocab == checkpoint.config["vocab_size"]
+
+
+def test_a_model_with_a_vocabulary_that_no_belle_model_had_is_not_asked_as_belle() -> None:
+    for n_vocab, name in ((128_256, "base"), (79_458, "base"), (32_000, "belle"), (32_001, "belle")):
+        model = Llama.from_config(Path("config.json"), {**GOOD, "vocab_size": n_vocab})
+        assert model.default_prompt().name == name
