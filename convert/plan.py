@@ -20,7 +20,7 @@ from convert.sources.tensors import PackedTensor
 from convert.tokenizers.vocabulary import Vocabulary
 from engine.native.kernels import GgmlType, row_size
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Written into the file; raised whenever the same checkpoint would give other bytes."""
 
 

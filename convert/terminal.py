@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from convert.arch import family_title
 from convert.decrypt import Decrypted
 from convert.i18n import Catalog, Language, size_text
 from convert.recipes import AUTO
@@ -114,7 +115,7 @@ class Terminal:
                 n_files=len(report["files"]),
                 size_bytes=report["size_bytes"],
             ),
-            "architecture": report["architecture"],
+            "architecture": family_title(report["architecture"]),
             "parameters": self._text("inspect.parameters_value", n=report["n_parameters"]),
             "stored": ", ".join(report["dtypes"]),
             "tokenizer": self._text("inspect.tokenizer_value", **report["tokenizer"]),

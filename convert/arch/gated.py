@@ -69,6 +69,7 @@ class GatedTransformer:
         """
         reader.require("hidden_act", ["silu", "swish"])
         reader.require("partial_rotary_factor", [1.0])
+        reader.require("is_causal", [True])
         stated = reader.integer(["max_position_embeddings"], high=MAX_CONTEXT, default=n_context)
         rope = read_rope(reader, stated, stores_factors=stores_factors)
         model = cls(

@@ -255,6 +255,7 @@ def test_contradictions_and_wrong_types_are_refused(extra: dict[str, Any], setti
         ({"rope_scaling": {**YARN, "extrapolation_factor": 0.5}}, "extrapolation_factor"),
         ({"rope_parameters": {"rope_type": ["x"], "factor": 2.0}}, "rope_parameters"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"is_causal": False}, "is_causal"),
     ],
 )
 def test_what_is_not_converted_is_refused(extra: dict[str, Any], setting: str) -> None:

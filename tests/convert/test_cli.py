@@ -14,6 +14,7 @@ import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import write_encrypted
+from builders.qwen import write_qwen
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,27 @@ def test_inspect_shows_a_table_in_the_language_asked_for(bloom: Checkpoint) -> N
     assert "Parameters" in run("inspect", bloom.folder).stdout
     assert "参数量" in run("inspect", bloom.folder, language="zh-CN").stdout
     assert "参数量" in run("inspect", bloom.folder, "--lang", "zh-CN").stdout
+
+
+def test_a_base_model_of_another_family_is_never_asked_as_belle(tmp_path: Path) -> None:
+    for family, title in (("qwen2", "Qwen2"), ("qwen3", "Qwen3")):
+        folder = write_qwen(tmp_path / family, family=family).folder
+        report = json.loads(run("inspect", folder, "--json").stdout)
+        assert report["architecture"] == family
+        assert report["prompt_format"] == {"name": "base", "reason": "no-template"}
+        table = run("inspect", folder, language="zh-CN").stdout
+        assert title in table
+        assert "没有附带对话模板" in table.replace("\n", "").replace(" ", "")
+
+
+def test_what_llama_cpp_does_otherwise_is_told_in_the_language_asked_for(tmp_path: Path) -> None:
+    scaling = {"type": "dynamic", "factor": 2.0}
+    folder = write_llama(tmp_path / "hf", config={"rope_scaling": scaling}).folder
+    assert "2,048 tokens" in run("inspect", folder).stdout.replace("\n", " ")
+    result = run("to-gguf", folder, tmp_path / "m.gguf", language="zh-CN")
+    assert "2,048 个词元" in result.stderr
+    report = json.loads(run("inspect", folder, "--json").stdout)
+    assert report["notes"] == [{"key": "rope_dynamic", "values": {"n_tokens": 2048}}]
 
 
 def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:
