@@ -27,6 +27,8 @@ from convert.sources.tensors import Tensor
 BUFFERS = re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.(inv_freq|cos_cached|sin_cached)")
 """Frequencies that follow from the config; checkpoints of 2023 saved them with the weights."""
 
+_MAX_QUERY_ROWS = 8 * MAX_WIDTH
+
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 FEED_FORWARD = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
@@ -97,7 +99,7 @@ class GatedTransformer:
         if self.n_head % self.kv_heads:
             found = f"{self.kv_heads}, which does not divide {self.n_head}"
             raise InvalidConfig(path, "num_key_value_heads", found)
-        if self.rope_dim % 2:
+        if self.rope_dim % 2 or self.n_head * self.rope_dim > _MAX_QUERY_ROWS:
             raise InvalidConfig(path, "head_dim", str(self.rope_dim))
 
     @property

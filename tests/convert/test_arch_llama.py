@@ -221,6 +221,7 @@ def test_impossible_settings_are_named(setting: str, value: Any) -> None:
         ({"num_attention_heads": 48}, "num_attention_heads"),
         ({"head_dim": 3}, "head_dim"),
         ({"head_dim": -2}, "head_dim"),
+        ({"head_dim": 1 << 17}, "head_dim"),
         ({"rms_norm_eps": True}, "rms_norm_eps"),
         ({"rope_theta": 10**400}, "rope_theta"),
         ({"rope_theta": 0}, "rope_theta"),
