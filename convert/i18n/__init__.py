@@ -76,14 +76,23 @@ class Catalog:
     def error_text(self, error: Any, language: Language, group: str = "error") -> str:
         """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values.
 
-        In a bundle the group `bundle` comes first: whoever has one can't install packages.
+        In a bundle the group `bundle` comes first: whoever has one can't install packages. Of an error with
+        two sizes that people read alike, `exact` has them in bytes.
         """
         values = {field.name: getattr(error, field.name) for field in fields(error)}
         name = type(error).__name__
         key = f"bundle.{name}"
         if not (is_bundled() and key in self._texts[language]):
             key = f"{group}.{name}"
+        if f"exact.{name}" in self._texts[language] and _are_alike(values):
+            key = f"exact.{name}"
         return self.text(key, language, **values)
+
+
+def _are_alike(values: Mapping[str, Any]) -> bool:
+    """Whether the sizes among an error's fields are within two hundredths of each other."""
+    sizes = [int(value) for name, value in values.items() if name.endswith("_bytes")]
+    return 50 * (max(sizes) - min(sizes)) < max(sizes)
 
 
 def _read(package: str, language: Language, instead: Mapping[str, str]) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ import struct
 from itertools import pairwise
 from typing import Any
 
-from convert.errors import DamagedFile, TruncatedFile
+from convert.errors import DamagedFile, InvalidFile, TruncatedFile, UnsupportedDtype
 from convert.sources.byte_source import ByteSource
 from convert.sources.json_object import parse_json_object
 from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
@@ -44,15 +44,17 @@ _DTYPES = {
 def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
     """Tensors of a safetensors file by name, in file order; only the header is read.
 
-    Raises `TruncatedFile`, `DamagedFile`.
+    Raises `TruncatedFile`, `DamagedFile`, `InvalidFile`, `UnsupportedDtype`.
     """
     (header_bytes,) = struct.unpack("<Q", source.read_at(0, 8))
     if header_bytes > MAX_HEADER_BYTES:
-        raise DamagedFile(source.path, f"header size {header_bytes}")
+        # What is no safetensors file begins with any number.
+        kind = InvalidFile if 8 + header_bytes <= source.size_bytes else DamagedFile
+        raise kind(source.path, f"it begins with a header of {header_bytes} bytes")
     header = parse_json_object(source.path, source.read_at(8, header_bytes))
     header.pop("__metadata__", None)
     if len(header) > _MAX_TENSORS:
-        raise DamagedFile(source.path, f"{len(header)} tensors")
+        raise InvalidFile(source.path, f"it has {len(header)} tensors")
     data_start = 8 + header_bytes
     tensors = {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
     _check_overlaps(source, list(tensors.values()))
@@ -61,24 +63,26 @@ def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
 
 def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> StoredTensor:
     if len(name) > MAX_NAME_LENGTH:
-        raise DamagedFile(source.path, f"a tensor name of {len(name)} characters")
+        raise InvalidFile(source.path, f"it has a tensor name of {len(name)} characters")
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
     except (TypeError, KeyError, ValueError) as error:
-        raise DamagedFile(source.path, f"header entry of tensor {name!r}") from error
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise DamagedFile(source.path, f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+        raise InvalidFile(source.path, f"the header's entry for tensor {name!r} is none") from error
+    if not isinstance(dtype, str):
+        raise InvalidFile(source.path, f"the header's entry for tensor {name!r} is none")
+    if dtype not in _DTYPES:
+        raise UnsupportedDtype(source.path, name, dtype[:40])
     # bool is an int in Python, and JSON numbers may be floats.
     if not isinstance(shape, list) or any(
         type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers
     ):
-        raise DamagedFile(source.path, f"header numbers of tensor {name!r}")
+        raise InvalidFile(source.path, f"the header gives tensor {name!r} an impossible shape or place")
     item_bytes = STORAGE_DTYPES[_DTYPES[dtype]].itemsize
     if len(shape) > _MAX_AXES:
-        raise DamagedFile(source.path, f"tensor {name!r} of {len(shape)} axes")
+        raise InvalidFile(source.path, f"tensor {name!r} has {len(shape)} axes")
     if end - begin != math.prod(shape) * item_bytes:
-        raise DamagedFile(source.path, f"tensor {name!r} of shape {shape} in {end - begin} bytes")
+        raise InvalidFile(source.path, f"tensor {name!r} has the shape {shape}, but {end - begin} bytes")
     if data_start + end > source.size_bytes:
         raise TruncatedFile(source.path, data_start + end, source.size_bytes)
     # A scalar is kept as one row of one element.
@@ -92,4 +96,4 @@ def _check_overlaps(source: ByteSource, tensors: list[StoredTensor]) -> None:
     for tensor, following in pairwise(filled):
         size_bytes = math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
         if following.offset < tensor.offset + size_bytes:
-            raise DamagedFile(source.path, f"tensor {following.name!r} overlaps another")
+            raise InvalidFile(source.path, f"tensor {following.name!r} overlaps another")

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from builders import torch_zip as tz
-from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, NotTorchZip, UnsupportedDtype
+from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, NotTorchFile, UnsupportedDtype
 from convert.sources.byte_source import FileSource
 from convert.sources.tensors import StoredTensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
 
 VALUES = np.arange(24, dtype=np.float32)
 
 
 def read(path: Path) -> dict[str, StoredTensor]:
     # The source stays open: tensors are read later, and the process ends soon.
-    return read_torch_zip(FileSource(path))
+    return read_torch(FileSource(path))
 
 
 def write(path: Path, value: bytes, storages: Mapping[str, bytes] | None = None) -> Path:
@@ -233,5 +233,5 @@ def test_a_module_and_an_old_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ForbiddenPickle):
         read(tmp_path / "module.pt")
     torch.save({"w": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(NotTorchZip):
+    with pytest.raises(NotTorchFile):
         read(tmp_path / "old.pt")

@@ -1,0 +1,83 @@
+"""PyTorch files of versions before 1.6, and of later ones on request: five pickles, then storages.
+
+| part              |                                                                                     |
+|-------------------|-------------------------------------------------------------------------------------|
+| pickle            | the number 0x1950a86a20f9469cfc6c                                                   |
+| pickle            | the number 1001, the version of this form                                           |
+| pickle            | `{"protocol_version", "little_endian", "type_sizes"}`                               |
+| pickle            | the saved value: names, shapes, strides, storage keys                               |
+| pickle            | a list of the storage keys                                                          |
+| for each key      | i64 number of elements, then the raw storage, of the type its pickle names          |
+
+Nothing here has a checksum. Source: PyTorch's `torch.serialization`.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from convert.errors import BigEndianFile, DamagedFile, InvalidFile, TruncatedFile, UnsupportedDtype
+from convert.sources.byte_source import ByteSource
+from convert.sources.pickle_values import MAX_PICKLE_BYTES, Pickled, read_pickle
+from convert.sources.storage_check import StoredBlock
+from convert.sources.tensors import STORAGE_DTYPES
+
+START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+"""The first pickle: the file's magic number."""
+
+_VERSION = 1001
+_N_ELEMENTS = struct.Struct("<q")
+
+
+class OldTorchFile:
+    """One such file: the value that was saved, and where its storages lie.
+
+    Reads the pickles, and of each storage its length.
+    """
+
+    def __init__(self, source: ByteSource) -> None:
+        """Raises `BigEndianFile`, `InvalidFile`, `TruncatedFile`, `DamagedFile`, `ForbiddenPickle`."""
+        self._source = source
+        head = io.BytesIO(source.read_at(0, min(source.size_bytes, MAX_PICKLE_BYTES)))
+        head.seek(len(START))
+        try:
+            version, system, saved, keys = (read_pickle(source.path, head) for _ in range(4))
+        except DamagedFile as error:
+            if source.size_bytes <= MAX_PICKLE_BYTES or head.read(1):
+                raise
+            raise InvalidFile(source.path, f"its pickles have more than {MAX_PICKLE_BYTES} bytes") from error
+        if version.value != _VERSION or not isinstance(system.value, dict):
+            raise DamagedFile(source.path, "the version of its form")
+        if system.value.get("little_endian") is False:
+            raise BigEndianFile(source.path)
+        self.value: Any = saved.value
+        self._storages = _storages(source, saved, keys.value, head.tell())
+
+    def locate(self, keys: Iterable[str]) -> dict[str, StoredBlock]:
+        """Where these storages lie, those that the file has."""
+        return {key: self._storages[key] for key in keys if key in self._storages}
+
+
+def _storages(source: ByteSource, saved: Pickled, keys: Any, offset: int) -> dict[str, StoredBlock]:
+    if not isinstance(keys, list):
+        raise DamagedFile(source.path, "the list of its storages")
+    storages: dict[str, StoredBlock] = {}
+    for key in keys:
+        record = saved.storages.get(key) if isinstance(key, str) else None
+        if record is None or key in storages:
+            raise DamagedFile(source.path, "the list of its storages")
+        (n_elements,) = _N_ELEMENTS.unpack(source.read_at(offset, _N_ELEMENTS.size))
+        if n_elements != record.n_elements:
+            raise DamagedFile(source.path, f"storage {key[:40]!r} of {n_elements} elements")
+        if record.dtype not in STORAGE_DTYPES:
+            raise UnsupportedDtype(source.path, f"storage {key[:40]}", record.dtype)
+        size_bytes = n_elements * STORAGE_DTYPES[record.dtype].itemsize
+        offset += _N_ELEMENTS.size
+        if offset + size_bytes > source.size_bytes:
+            raise TruncatedFile(source.path, offset + size_bytes, source.size_bytes)
+        storages[key] = StoredBlock(offset, size_bytes, None)
+        offset += size_bytes
+    return storages
