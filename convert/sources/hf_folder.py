@@ -245,7 +245,7 @@ def shard_set(folder: SourceFolder, name: str) -> tuple[str, ...]:
 def _part_names(folder: SourceFolder, name: str) -> tuple[str, ...]:
     shard = parse_shard(name)
     if shard is not None and not shard.is_possible:
-        raise InvalidFile(folder.path / name, "by its name it is no part of as many as there are")
+        raise InvalidFile(folder.path / name, "its name says that it is a part that can't be")
     return (name,) if shard is None else shard.set_names
 
 

@@ -57,7 +57,7 @@ def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
         raise InvalidFile(source.path, f"it has {len(header)} tensors")
     data_start = 8 + header_bytes
     tensors = {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
-    _check_overlaps(source, list(tensors.values()))
+    _check_places(source, list(tensors.values()))
     return tensors
 
 
@@ -83,17 +83,21 @@ def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> Store
         raise InvalidFile(source.path, f"tensor {name!r} has {len(shape)} axes")
     if end - begin != math.prod(shape) * item_bytes:
         raise InvalidFile(source.path, f"tensor {name!r} has the shape {shape}, but {end - begin} bytes")
-    if data_start + end > source.size_bytes:
-        raise TruncatedFile(source.path, data_start + end, source.size_bytes)
     # A scalar is kept as one row of one element.
     axes = tuple(shape) or (1,)
     return StoredTensor(name, axes, _DTYPES[dtype], source, data_start + begin, contiguous_strides(axes))
 
 
-def _check_overlaps(source: ByteSource, tensors: list[StoredTensor]) -> None:
-    """The format has each byte belong to one tensor; a header of copies would multiply the file."""
+def _check_places(source: ByteSource, tensors: list[StoredTensor]) -> None:
+    """Every byte is there, and belongs to one tensor: a header of copies would multiply the file."""
+    end = max(map(_end, tensors), default=0)
+    if end > source.size_bytes:
+        raise TruncatedFile(source.path, end, source.size_bytes)
     filled = sorted((tensor for tensor in tensors if 0 not in tensor.shape), key=lambda tensor: tensor.offset)
     for tensor, following in pairwise(filled):
-        size_bytes = math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
-        if following.offset < tensor.offset + size_bytes:
+        if following.offset < _end(tensor):
             raise InvalidFile(source.path, f"tensor {following.name!r} overlaps another")
+
+
+def _end(tensor: StoredTensor) -> int:
+    return tensor.offset + math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
