@@ -215,7 +215,7 @@ def _is_weight_file(folder: SourceFolder, name: str) -> bool:
         return True
     source = folder.open(name)
     try:
-        return has_torch_start(source.read_at(0, min(16, source.size_bytes)))
+        return has_torch_start(source.read_at(0, min(32, source.size_bytes)))
     finally:
         source.close()
 

@@ -77,6 +77,12 @@ _REBUILD_PARAMETER = (
     "torch._utils _rebuild_parameter_with_state",
     "torch.nn.parameter Parameter",
 )
+_UNREADABLE_TENSORS: Mapping[str, str] = {
+    "torch._utils _rebuild_qtensor": "quantized",
+    "torch._utils _rebuild_sparse_tensor": "sparse",
+    "torch._utils _rebuild_nested_tensor": "nested",
+    "torch._utils _rebuild_meta_tensor_no_storage": "meta (no values)",
+}
 _TENSOR_CLASSES = ("torch Tensor", "torch.nn.parameter Parameter", "torch.nn.parameter Buffer")
 _ORDERED_DICT = "collections OrderedDict"
 # Their items follow as operations.
@@ -88,13 +94,15 @@ _DICTIONARIES = (
 )
 
 _INERT: Mapping[str, str] = {
-    "torch": "Size device layout memory_format strided contiguous_format Tensor",
+    "torch": "Size Tensor device per_tensor_affine per_channel_affine",
     "torch.nn.parameter": "Buffer",
     "torch.serialization": "_get_layout",
     "torch.torch_version": "TorchVersion",
     "numpy": "dtype ndarray",
     "numpy.core.multiarray": "scalar _reconstruct",
     "numpy._core.multiarray": "scalar _reconstruct",
+    "numpy.core.numeric": "_frombuffer",
+    "numpy._core.numeric": "_frombuffer",
     "builtins": "set frozenset bytearray bytes complex object slice range int float str bool list dict tuple",
     "__builtin__": "set frozenset bytearray bytes complex object slice xrange int float str bool list dict",
     "_codecs": "encode",
@@ -122,7 +130,7 @@ _INERT_NAMES = frozenset(f"{module} {name}" for module, names in _INERT.items() 
 ALLOWED_NAMES = frozenset(
     {
         *(*_STORAGE_TYPES, *_DTYPES, *_REBUILD_TENSOR, _REBUILD_TYPED_TENSOR, _REBUILD_SUBCLASS),
-        *(*_REBUILD_PARAMETER, _ORDERED_DICT, *_DICTIONARIES, *_INERT_NAMES),
+        *(*_REBUILD_PARAMETER, *_UNREADABLE_TENSORS, _ORDERED_DICT, *_DICTIONARIES, *_INERT_NAMES),
     }
 )
 
@@ -163,6 +171,13 @@ class TensorRecord:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class UnreadableTensor:
+    """A tensor that is no view into a storage; kind: for people."""
+
+    kind: str
 
 
 def storage_record(parts: tuple[Any, ...]) -> StorageRecord:
@@ -209,6 +224,8 @@ def call(function: str, arguments: tuple[Any, ...]) -> Any:
         if not isinstance(inner, GlobalName) or inner.name == _REBUILD_SUBCLASS:
             raise ValueError("a tensor that is made by nothing known")
         return call(inner.name, inner_arguments)
+    if function in _UNREADABLE_TENSORS:
+        return UnreadableTensor(_UNREADABLE_TENSORS[function])
     if function in _INERT_NAMES:
         return Inert()
     raise ForbiddenName(f"a call of {readable(function)}")

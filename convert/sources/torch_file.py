@@ -10,11 +10,12 @@ from collections import Counter
 from typing import Any
 
 from convert.errors import InvalidFile, NoTensors, NotTorchFile, TarTorchFile, UnsupportedDtype
-from convert.sources import torch_old, torch_zip
 from convert.sources.byte_source import ByteSource
-from convert.sources.pickle_records import TensorRecord
+from convert.sources.pickle_records import TensorRecord, UnreadableTensor
 from convert.sources.storage_check import StorageCheck, StoredBlock
 from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
+from convert.sources.torch_old import OldTorchFile, is_old_torch
+from convert.sources.torch_zip import ZIP_START, TorchZip
 
 # Where training programs put the model's part, those that hold the trained weights first.
 _WRAPPER_KEYS = (
@@ -28,6 +29,7 @@ _WRAPPER_KEYS = (
     "weights",
 )
 _MAX_WRAPPERS = 4
+_Saved = TensorRecord | UnreadableTensor
 # "ustar" of a tar archive, which torch wrote until February 2017.
 _TAR_MARK, _TAR_MARK_OFFSET = b"ustar", 257
 
@@ -57,16 +59,16 @@ def read_torch(source: ByteSource) -> dict[str, StoredTensor]:
 
 
 def has_torch_start(start: bytes) -> bool:
-    """Whether a file that begins with these bytes, at least 16 unless it is shorter, may be one."""
-    return start.startswith((torch_zip.START, torch_old.START))
+    """Whether a file that begins with these bytes, at least 32 unless it is shorter, may be one."""
+    return start.startswith(ZIP_START) or is_old_torch(start)
 
 
-def _open(source: ByteSource) -> torch_zip.TorchZip | torch_old.OldTorchFile:
+def _open(source: ByteSource) -> TorchZip | OldTorchFile:
     start = source.read_at(0, min(_TAR_MARK_OFFSET + len(_TAR_MARK), source.size_bytes))
-    if start.startswith(torch_zip.START):
-        return torch_zip.TorchZip(source)
-    if start.startswith(torch_old.START):
-        return torch_old.OldTorchFile(source)
+    if start.startswith(ZIP_START):
+        return TorchZip(source)
+    if is_old_torch(start):
+        return OldTorchFile(source)
     if start[_TAR_MARK_OFFSET:] == _TAR_MARK:
         raise TarTorchFile(source.path)
     raise NotTorchFile(source.path)
@@ -80,10 +82,15 @@ def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
         raise InvalidFile(source.path, f"it has a tensor name of {longest} characters")
     if not found:
         raise NoTensors(source.path)
-    return found
+    records: dict[str, TensorRecord] = {}
+    for name, item in found.items():
+        if isinstance(item, UnreadableTensor):
+            raise UnsupportedDtype(source.path, name, item.kind)
+        records[name] = item
+    return records
 
 
-def _find_tensors(value: Any, n_wrappers: int, seen: set[int]) -> dict[str, TensorRecord]:
+def _find_tensors(value: Any, n_wrappers: int, seen: set[int]) -> dict[str, _Saved]:
     """Those under a known name in the dictionary `value`, else its own, else those of its one entry with any.
 
     seen: dictionaries looked at already, which a pickle can put into each other.
@@ -102,12 +109,10 @@ def _find_tensors(value: Any, n_wrappers: int, seen: set[int]) -> dict[str, Tens
     return others[0] if len(others) == 1 else {}
 
 
-def _tensors_in(value: Any) -> dict[str, TensorRecord]:
+def _tensors_in(value: Any) -> dict[str, _Saved]:
     if not isinstance(value, dict):
         return {}
-    return {
-        name: item for name, item in value.items() if isinstance(name, str) and isinstance(item, TensorRecord)
-    }
+    return {name: item for name, item in value.items() if isinstance(name, str) and isinstance(item, _Saved)}
 
 
 def _tensor(

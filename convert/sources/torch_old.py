@@ -19,17 +19,23 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from convert.errors import BigEndianFile, DamagedFile, InvalidFile, TruncatedFile, UnsupportedDtype
+from convert.errors import BigEndianFile, DamagedFile, InvalidFile, TruncatedFile
 from convert.sources.byte_source import ByteSource
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, Pickled, read_pickle
 from convert.sources.storage_check import StoredBlock
 from convert.sources.tensors import STORAGE_DTYPES
 
-START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-"""The first pickle: the file's magic number."""
-
+_MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+# Of types that only have to be passed over.
+_OTHER_ITEM_BYTES = {"complex64": 8, "complex128": 16, "qint8": 1, "quint8": 1, "qint32": 4}
 _N_ELEMENTS = struct.Struct("<q")
+
+
+def is_old_torch(start: bytes) -> bool:
+    """Whether a file that begins with these bytes, at least 32 unless it is shorter, is in this form."""
+    # Pickles of later protocols have a frame before it.
+    return start[:1] == b"\x80" and _MAGIC.to_bytes(10, "little") + b"." in start[:32]
 
 
 class OldTorchFile:
@@ -40,16 +46,14 @@ class OldTorchFile:
 
     def __init__(self, source: ByteSource) -> None:
         """Raises `BigEndianFile`, `InvalidFile`, `TruncatedFile`, `DamagedFile`, `ForbiddenPickle`."""
-        self._source = source
         head = io.BytesIO(source.read_at(0, min(source.size_bytes, MAX_PICKLE_BYTES)))
-        head.seek(len(START))
         try:
-            version, system, saved, keys = (read_pickle(source.path, head) for _ in range(4))
+            magic, version, system, saved, keys = (read_pickle(source.path, head) for _ in range(5))
         except DamagedFile as error:
             if source.size_bytes <= MAX_PICKLE_BYTES or head.read(1):
                 raise
             raise InvalidFile(source.path, f"its pickles have more than {MAX_PICKLE_BYTES} bytes") from error
-        if version.value != _VERSION or not isinstance(system.value, dict):
+        if (magic.value, version.value) != (_MAGIC, _VERSION) or not isinstance(system.value, dict):
             raise DamagedFile(source.path, "the version of its form")
         if system.value.get("little_endian") is False:
             raise BigEndianFile(source.path)
@@ -72,12 +76,14 @@ def _storages(source: ByteSource, saved: Pickled, keys: Any, offset: int) -> dic
         (n_elements,) = _N_ELEMENTS.unpack(source.read_at(offset, _N_ELEMENTS.size))
         if n_elements != record.n_elements:
             raise DamagedFile(source.path, f"storage {key[:40]!r} of {n_elements} elements")
-        if record.dtype not in STORAGE_DTYPES:
-            raise UnsupportedDtype(source.path, f"storage {key[:40]}", record.dtype)
-        size_bytes = n_elements * STORAGE_DTYPES[record.dtype].itemsize
+        size_bytes = n_elements * _item_bytes(record.dtype)
         offset += _N_ELEMENTS.size
         if offset + size_bytes > source.size_bytes:
             raise TruncatedFile(source.path, offset + size_bytes, source.size_bytes)
         storages[key] = StoredBlock(offset, size_bytes, None)
         offset += size_bytes
     return storages
+
+
+def _item_bytes(dtype: str) -> int:
+    return STORAGE_DTYPES[dtype].itemsize if dtype in STORAGE_DTYPES else _OTHER_ITEM_BYTES[dtype]

@@ -30,7 +30,7 @@ from convert.sources.storage_check import StoredBlock
 # 46 bytes and a name an entry: enough for 30,000 members, little enough to be parsed in a moment.
 _MAX_DIRECTORY_BYTES = 2 << 20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-START = b"PK"
+ZIP_START = b"PK"
 
 
 class TorchZip:
