@@ -105,7 +105,9 @@ def _find_tensors(value: Any, n_wrappers: int, seen: set[int]) -> dict[str, _Sav
     own = _tensors_in(value)
     if own or not n_wrappers:
         return own
-    others = [inner for inner in map(_tensors_in, value.values()) if inner]
+    # Each once: a pickle may name a large one without end.
+    inner = {id(item): item for item in value.values() if isinstance(item, dict)}
+    others = [tensors for tensors in map(_tensors_in, inner.values()) if tensors]
     return others[0] if len(others) == 1 else {}
 
 

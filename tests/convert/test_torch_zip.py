@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from builders import torch_zip as tz
-from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, NotTorchFile, UnsupportedDtype
+from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, UnsupportedDtype
 from convert.sources.byte_source import FileSource
 from convert.sources.tensors import StoredTensor
 from convert.sources.torch_file import read_torch
@@ -227,11 +227,10 @@ def test_what_torch_itself_saves_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_a_module_and_an_old_file_are_refused(tmp_path: Path) -> None:
+def test_a_module_saved_whole_is_refused_in_either_form(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
-    with pytest.raises(ForbiddenPickle):
-        read(tmp_path / "module.pt")
-    torch.save({"w": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(NotTorchFile):
-        read(tmp_path / "old.pt")
+    for is_zip in (True, False):
+        torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pt", _use_new_zipfile_serialization=is_zip)
+        with pytest.raises(ForbiddenPickle) as refused:
+            read(tmp_path / "a.pt")
+        assert "Linear" in refused.value.name
