@@ -128,6 +128,16 @@ def test_hostile_files_are_refused(tmp_path: Path, case: str) -> None:
     assert len(str(refused.value)) < 1000
 
 
+def test_a_file_cut_short_is_said_to_lack_what_is_behind_its_last_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {f"w{n}": MATRIX for n in range(9)}, "f32")
+    data = path.read_bytes()
+    path.write_bytes(data[:-100])
+    with pytest.raises(TruncatedFile) as cut:
+        read_all(path)
+    assert (cut.value.expected_bytes, cut.value.found_bytes) == (len(data), len(data) - 100)
+
+
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_safetensors(path, {"a": MATRIX, "b": MATRIX}, "f32")
