@@ -97,18 +97,19 @@ def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> 
 
 def _open_first(folder: SourceFolder) -> WeightFiles:
     gaps: dict[str, SourceError] = {}
-    is_begun = False
+    begun: SourceError | None = None
     for choice in _usual_choices(folder):
         try:
             weights = _open_set(folder, choice)
         except (MissingShard, MissingEncryptedShard, LfsPointer, BrokenLink) as error:
             gaps[choice.set.label] = error
-            is_begun = is_begun or any(name in folder.names for name in choice.set.files)
+            if begun is None and any(name in folder.names for name in choice.set.files):
+                begun = error
         else:
             weights.notes = _notes(folder, choice.set, gaps)
             return weights
-    if is_begun:
-        raise next(iter(gaps.values()))
+    if begun is not None:
+        raise begun
     if any(map(is_piece, folder.names)):
         raise ShardedCheckpoint(folder.path)
     others = [name for name in other_files(folder.names) if _is_weight_file(folder, name)]
@@ -118,13 +119,13 @@ def _open_first(folder: SourceFolder) -> WeightFiles:
         return weights
     if others:
         raise SeveralWeightFiles(folder.path, tuple(others))
+    if any(map(parse_encrypted_name, folder.names)):
+        raise KeyNeeded(folder.path)
     raise next(iter(gaps.values()), None) or _nothing(folder)
 
 
 def _nothing(folder: SourceFolder) -> SourceError:
     """What to say of a folder without weights."""
-    if any(map(parse_encrypted_name, folder.names)):
-        return KeyNeeded(folder.path)
     # A local folder's own folders are named as well: the checkpoint may be in one of them.
     on_disk = [entry.name for entry in folder.path.iterdir()] if os.path.isdir(folder.path) else []
     names = sorted(on_disk or folder.names)

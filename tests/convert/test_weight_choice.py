@@ -16,6 +16,7 @@ from convert.detect import open_checkpoint
 from convert.errors import (
     BrokenLink,
     ConvertError,
+    KeyNeeded,
     LfsPointer,
     MissingShard,
     NoWeights,
@@ -148,6 +149,22 @@ def test_what_no_index_and_no_shard_is_there_of_is_still_said_to_be_missing(tmp_
         tmp_path / "model.safetensors.index.json", {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     )
     with pytest.raises(MissingShard):
+        open_weights(tmp_path)
+
+
+def test_of_two_incomplete_sets_the_one_that_was_begun_is_said_to_lack_a_part(tmp_path: Path) -> None:
+    write_index(tmp_path, {"a": "model-00001-of-00002.safetensors"})
+    write_form(tmp_path, "bin-shards")
+    (tmp_path / "pytorch_model-00001-of-00002.bin").unlink()
+    with pytest.raises(MissingShard) as missing:
+        open_weights(tmp_path)
+    assert missing.value.shard == "pytorch_model-00001-of-00002.bin"
+
+
+def test_an_index_of_encrypted_parts_asks_for_the_key(tmp_path: Path) -> None:
+    write_index(tmp_path, {"a": "model-00001-of-00002.safetensors"})
+    (tmp_path / f"model-00001-of-00002.safetensors.{'0' * 64}.enc").write_bytes(bytes(99))
+    with pytest.raises(KeyNeeded):
         open_weights(tmp_path)
 
 
