@@ -32,7 +32,7 @@ from convert.errors import (
     TrainingState,
 )
 from convert.notes import Note
-from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
+from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.json_object import parse_json_object
 from convert.sources.safetensors import read_safetensors
 from convert.sources.torch_file import has_torch_start, read_torch
@@ -216,7 +216,8 @@ def _is_weight_file(folder: SourceFolder, name: str) -> bool:
         return True
     source = folder.open(name)
     try:
-        return has_torch_start(source.read_at(0, min(32, source.size_bytes)))
+        start = source.read_at(0, min(32, source.size_bytes))
+        return has_torch_start(start) or start.startswith(LFS_POINTER_START)
     finally:
         source.close()
 

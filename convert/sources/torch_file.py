@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from convert.errors import InvalidFile, NoTensors, NotTorchFile, TarTorchFile, UnsupportedDtype
+from convert.errors import DamagedFile, InvalidFile, NoTensors, NotTorchFile, TarTorchFile, UnsupportedDtype
 from convert.sources.byte_source import ByteSource
 from convert.sources.pickle_records import TensorRecord, UnreadableTensor
 from convert.sources.storage_check import StorageCheck, StoredBlock
@@ -64,6 +64,8 @@ def has_torch_start(start: bytes) -> bool:
 
 
 def _open(source: ByteSource) -> TorchZip | OldTorchFile:
+    if source.size_bytes == 0:
+        raise DamagedFile(source.path, "it is empty")
     start = source.read_at(0, min(_TAR_MARK_OFFSET + len(_TAR_MARK), source.size_bytes))
     if start.startswith(ZIP_START):
         return TorchZip(source)

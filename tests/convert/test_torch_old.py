@@ -92,6 +92,12 @@ def test_what_is_not_in_this_form_is_named(tmp_path: Path) -> None:
         read(tmp_path / "d.bin")
 
 
+def test_an_empty_file_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").touch()
+    with pytest.raises(DamagedFile):
+        read(tmp_path / "a.bin")
+
+
 BROKEN: dict[str, tuple[bytes, type[ConvertError]]] = {
     "longer storage": (old.old_file(GOOD, {"7": (25, bytes(100))}), DamagedFile),
     "negative storage": (old.old_file(GOOD, {"7": (-1, b"")}), DamagedFile),

@@ -193,6 +193,29 @@ def test_shards_of_another_name_follow_their_own_index(tmp_path: Path) -> None:
     assert notes == ()
 
 
+def test_a_variant_is_read_where_there_is_nothing_else_or_it_is_named(tmp_path: Path) -> None:
+    """transformers reads `model.fp16.safetensors` and its kind only when told to (`variant="fp16"`)."""
+    first, second = parts(5)
+    names = [f"model.fp16-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for name, arrays in zip(names, (first, second), strict=True):
+        write_safetensors(tmp_path / name, arrays, "f32")
+    index = tmp_path / "model.safetensors.index.fp16.json"
+    write_json(index, {"metadata": {}, "weight_map": dict(zip("ab", names, strict=True))})
+    assert chosen(tmp_path)[0] == 5
+    write_form(tmp_path, "bin")
+    value, notes = chosen(tmp_path)
+    assert value == FORMS["bin"]
+    assert notes[0].values["others"] == names[0]
+    for named in (index.name, names[1]):
+        assert chosen(tmp_path, named)[0] == 5
+
+
+def test_a_pointer_of_git_lfs_under_another_name_is_one(tmp_path: Path) -> None:
+    (tmp_path / "belle.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    with pytest.raises(LfsPointer):
+        open_weights(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt"])
 def test_torch_files_of_any_name_are_read_if_there_is_one(tmp_path: Path, suffix: str) -> None:
     first, second = parts(9)
