@@ -88,6 +88,7 @@ from convert.errors.adapters import (
 )
 from convert.errors.base import (
     ConvertError,
+    Detail,
     OutputError,
     QuantizationUnsupported,
     SourceError,
@@ -180,6 +181,7 @@ __all__ = [
     "DamagedEncryptedFile",
     "DamagedFile",
     "DamagedTensor",
+    "Detail",
     "DuplicateEncryptedFile",
     "EmptyFolder",
     "EncryptedEndMissing",

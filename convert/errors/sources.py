@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convert.errors.base import SourceError
+from convert.errors.base import Detail, SourceError
 
 
 @dataclass(eq=False)
@@ -109,14 +109,14 @@ class TruncatedFile(SourceError):
 class DamagedFile(SourceError):
     """Bytes of the file are missing or wrong; `detail` names the place."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)
 class InvalidFile(SourceError):
     """All bytes are there and can be read, but what they say contradicts itself or the format."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ from typing import Any
 
 from convert.errors import (
     BrokenLink,
+    Detail,
     EmptyFolder,
     InvalidFile,
     KeyNeeded,
@@ -195,7 +196,7 @@ def _read_index(folder: SourceFolder, weight_format: WeightFormat, name: str) ->
     content = parse_json_object(path, read_file(folder, name, _MAX_INDEX_BYTES))
     weight_map: Any = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise InvalidFile(path, "it has no weight_map")
+        raise InvalidFile(path, Detail("no_weight_map"))
     places = {tensor: plain_file_name(path, file) for tensor, file in weight_map.items()}
     return _Choice(weight_format, WeightSet(name, tuple(sorted(set(places.values())))), places)
 
@@ -247,7 +248,7 @@ def shard_set(folder: SourceFolder, name: str) -> tuple[str, ...]:
 def _part_names(folder: SourceFolder, name: str) -> tuple[str, ...]:
     shard = parse_shard(name)
     if shard is not None and not shard.is_possible:
-        raise InvalidFile(folder.path / name, "its name says that it is a part that can't be")
+        raise InvalidFile(folder.path / name, Detail("part_number"))
     return (name,) if shard is None else shard.set_names
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from convert.errors import DamagedFile, ForbiddenPickle, InvalidFile
+from convert.errors import DamagedFile, Detail, ForbiddenPickle, InvalidFile
 from convert.sources.pickle_records import (
     ALLOWED_NAMES,
     ForbiddenName,
@@ -249,7 +249,7 @@ def read_pickle(path: Path, data: IO[bytes]) -> Pickled:
     except ForbiddenName as error:
         raise ForbiddenPickle(path, str(error)) from error
     except _TooLong as error:
-        raise InvalidFile(path, f"its pickle has more than {_MAX_OPERATIONS} operations") from error
+        raise InvalidFile(path, Detail("pickle_operations", {"n": _MAX_OPERATIONS})) from error
     # What a malformed program can do to a stack machine: miss values, keys, or hand over wrong types.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DamagedFile(path, f"its pickle ({error})") from error
+        raise DamagedFile(path, Detail("pickle_broken")) from error

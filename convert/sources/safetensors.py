@@ -16,7 +16,7 @@ import struct
 from itertools import pairwise
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, TruncatedFile, UnsupportedDtype
+from convert.errors import DamagedFile, Detail, InvalidFile, TruncatedFile, UnsupportedDtype
 from convert.sources.byte_source import ByteSource
 from convert.sources.json_object import parse_json_object
 from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
@@ -50,11 +50,11 @@ def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
     if header_bytes > MAX_HEADER_BYTES:
         # What is no safetensors file begins with any number.
         kind = InvalidFile if 8 + header_bytes <= source.size_bytes else DamagedFile
-        raise kind(source.path, f"it begins with a header of {header_bytes} bytes")
+        raise kind(source.path, Detail("header_bytes", {"n": header_bytes}))
     header = parse_json_object(source.path, source.read_at(8, header_bytes))
     header.pop("__metadata__", None)
     if len(header) > _MAX_TENSORS:
-        raise InvalidFile(source.path, f"it has {len(header)} tensors")
+        raise InvalidFile(source.path, Detail("many_tensors", {"n": len(header)}))
     data_start = 8 + header_bytes
     tensors = {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
     _check_places(source, list(tensors.values()))
@@ -63,26 +63,27 @@ def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
 
 def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> StoredTensor:
     if len(name) > MAX_NAME_LENGTH:
-        raise InvalidFile(source.path, f"it has a tensor name of {len(name)} characters")
+        raise InvalidFile(source.path, Detail("long_name", {"n": len(name)}))
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
     except (TypeError, KeyError, ValueError) as error:
-        raise InvalidFile(source.path, f"the header's entry for tensor {name!r} is none") from error
+        raise InvalidFile(source.path, Detail("header_entry", {"name": name})) from error
     if not isinstance(dtype, str):
-        raise InvalidFile(source.path, f"the header's entry for tensor {name!r} is none")
+        raise InvalidFile(source.path, Detail("header_entry", {"name": name}))
     if dtype not in _DTYPES:
         raise UnsupportedDtype(source.path, name, dtype[:40])
     # bool is an int in Python, and JSON numbers may be floats.
     if not isinstance(shape, list) or any(
         type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers
     ):
-        raise InvalidFile(source.path, f"the header gives tensor {name!r} an impossible shape or place")
+        raise InvalidFile(source.path, Detail("header_numbers", {"name": name}))
     item_bytes = STORAGE_DTYPES[_DTYPES[dtype]].itemsize
     if len(shape) > _MAX_AXES:
-        raise InvalidFile(source.path, f"tensor {name!r} has {len(shape)} axes")
+        raise InvalidFile(source.path, Detail("many_axes", {"name": name, "n": len(shape)}))
     if end - begin != math.prod(shape) * item_bytes:
-        raise InvalidFile(source.path, f"tensor {name!r} has the shape {shape}, but {end - begin} bytes")
+        values = {"name": name, "shape": str(shape), "n": end - begin}
+        raise InvalidFile(source.path, Detail("tensor_bytes", values))
     # A scalar is kept as one row of one element.
     axes = tuple(shape) or (1,)
     return StoredTensor(name, axes, _DTYPES[dtype], source, data_start + begin, contiguous_strides(axes))
@@ -96,7 +97,7 @@ def _check_places(source: ByteSource, tensors: list[StoredTensor]) -> None:
     filled = sorted((tensor for tensor in tensors if 0 not in tensor.shape), key=lambda tensor: tensor.offset)
     for tensor, following in pairwise(filled):
         if following.offset < _end(tensor):
-            raise InvalidFile(source.path, f"tensor {following.name!r} overlaps another")
+            raise InvalidFile(source.path, Detail("tensor_overlap", {"name": following.name}))
 
 
 def _end(tensor: StoredTensor) -> int:

@@ -9,7 +9,15 @@ import math
 from collections import Counter
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, NoTensors, NotTorchFile, TarTorchFile, UnsupportedDtype
+from convert.errors import (
+    DamagedFile,
+    Detail,
+    InvalidFile,
+    NoTensors,
+    NotTorchFile,
+    TarTorchFile,
+    UnsupportedDtype,
+)
 from convert.sources.byte_source import ByteSource
 from convert.sources.pickle_records import TensorRecord, UnreadableTensor
 from convert.sources.storage_check import StorageCheck, StoredBlock
@@ -53,7 +61,7 @@ def read_torch(source: ByteSource) -> dict[str, StoredTensor]:
     for name, record in records.items():
         key = record.storage.key
         if key not in blocks:
-            raise InvalidFile(source.path, f"tensor {name!r} has no storage")
+            raise InvalidFile(source.path, Detail("no_storage", {"name": name}))
         tensors[name] = _tensor(source, name, record, blocks[key], checks.get(key))
     return tensors
 
@@ -65,7 +73,7 @@ def has_torch_start(start: bytes) -> bool:
 
 def _open(source: ByteSource) -> TorchZip | OldTorchFile:
     if source.size_bytes == 0:
-        raise DamagedFile(source.path, "it is empty")
+        raise DamagedFile(source.path, Detail("empty"))
     start = source.read_at(0, min(_TAR_MARK_OFFSET + len(_TAR_MARK), source.size_bytes))
     if start.startswith(ZIP_START):
         return TorchZip(source)
@@ -81,7 +89,7 @@ def _state_dict(source: ByteSource, value: Any) -> dict[str, TensorRecord]:
     found = _find_tensors(value, _MAX_WRAPPERS, set())
     longest = max(map(len, found), default=0)
     if longest > MAX_NAME_LENGTH:
-        raise InvalidFile(source.path, f"it has a tensor name of {longest} characters")
+        raise InvalidFile(source.path, Detail("long_name", {"n": longest}))
     if not found:
         raise NoTensors(source.path)
     records: dict[str, TensorRecord] = {}
@@ -129,14 +137,14 @@ def _tensor(
         STORAGE_DTYPES[dtype].itemsize for dtype in (record.dtype, storage.dtype)
     )
     if storage.n_elements * stored_item_bytes > block.size_bytes:
-        raise InvalidFile(source.path, f"the storage of tensor {name!r} is too short")
+        raise InvalidFile(source.path, Detail("short_storage", {"name": name}))
     n_stored = (storage.n_elements - storage.start) * stored_item_bytes // item_bytes
     shape, strides = record.shape or (1,), record.strides or (1,)
     n_elements = math.prod(shape)
     last = record.offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True) if n)
     # More elements than stored would be one value repeated without end.
     if n_elements and (last >= n_stored or n_elements > n_stored):
-        raise InvalidFile(source.path, f"tensor {name!r} reaches past its storage")
+        raise InvalidFile(source.path, Detail("past_storage", {"name": name}))
     # The stride of an axis of length 1 says nothing; torch leaves any number there.
     plain = contiguous_strides(shape)
     strides = tuple(p if n == 1 else s for n, s, p in zip(shape, strides, plain, strict=True))

@@ -19,7 +19,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from convert.errors import BigEndianFile, DamagedFile, InvalidFile, TruncatedFile
+from convert.errors import BigEndianFile, DamagedFile, Detail, InvalidFile, TruncatedFile
 from convert.sources.byte_source import ByteSource
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, Pickled, read_pickle
 from convert.sources.storage_check import StoredBlock
@@ -52,9 +52,9 @@ class OldTorchFile:
         except DamagedFile as error:
             if source.size_bytes <= MAX_PICKLE_BYTES or head.read(1):
                 raise
-            raise InvalidFile(source.path, f"its pickles have more than {MAX_PICKLE_BYTES} bytes") from error
+            raise InvalidFile(source.path, Detail("pickle_bytes", {"n": MAX_PICKLE_BYTES})) from error
         if (magic.value, version.value) != (_MAGIC, _VERSION) or not isinstance(system.value, dict):
-            raise DamagedFile(source.path, "the version of its form")
+            raise DamagedFile(source.path, Detail("old_torch_version"))
         if system.value.get("little_endian") is False:
             raise BigEndianFile(source.path)
         self.value: Any = saved.value
@@ -67,15 +67,15 @@ class OldTorchFile:
 
 def _storages(source: ByteSource, saved: Pickled, keys: Any, offset: int) -> dict[str, StoredBlock]:
     if not isinstance(keys, list):
-        raise DamagedFile(source.path, "the list of its storages")
+        raise DamagedFile(source.path, Detail("storage_list"))
     storages: dict[str, StoredBlock] = {}
     for key in keys:
         record = saved.storages.get(key) if isinstance(key, str) else None
         if record is None or key in storages:
-            raise DamagedFile(source.path, "the list of its storages")
+            raise DamagedFile(source.path, Detail("storage_list"))
         (n_elements,) = _N_ELEMENTS.unpack(source.read_at(offset, _N_ELEMENTS.size))
         if n_elements != record.n_elements:
-            raise DamagedFile(source.path, f"storage {key[:40]!r} of {n_elements} elements")
+            raise DamagedFile(source.path, Detail("storage_elements", {"key": key[:40], "n": n_elements}))
         size_bytes = n_elements * _item_bytes(record.dtype)
         offset += _N_ELEMENTS.size
         if offset + size_bytes > source.size_bytes:

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from convert.errors import BigEndianFile, DamagedFile, InvalidFile, NoTensors, TruncatedFile
+from convert.errors import BigEndianFile, DamagedFile, Detail, InvalidFile, NoTensors, TruncatedFile
 from convert.sources.byte_source import ByteSource, SourceStream
 from convert.sources.pickle_values import MAX_PICKLE_BYTES, read_pickle
 from convert.sources.storage_check import StoredBlock
@@ -73,24 +73,24 @@ def _members(source: ByteSource) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(stream) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise DamagedFile(source.path, f"its ZIP directory is missing or broken ({error})") from error
+        raise DamagedFile(source.path, Detail("zip_directory")) from error
     except (OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise DamagedFile(source.path, f"its ZIP directory is broken ({error})") from error
+        raise DamagedFile(source.path, Detail("zip_directory")) from error
     members = {info.filename: info for info in infos}
     if len(members) != len(infos):
-        raise InvalidFile(source.path, "two ZIP members share a name")
+        raise InvalidFile(source.path, Detail("zip_names"))
     return members
 
 
 def _data_offset(source: ByteSource, member: zipfile.ZipInfo) -> int:
     if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-        raise InvalidFile(source.path, f"its ZIP member {member.filename!r} is compressed")
+        raise InvalidFile(source.path, Detail("zip_compressed", {"name": member.filename}))
     if member.header_offset < 0:
-        raise DamagedFile(source.path, f"the place of ZIP member {member.filename!r}")
+        raise DamagedFile(source.path, Detail("zip_place", {"name": member.filename}))
     header = source.read_at(member.header_offset, _LOCAL_HEADER.size)
     signature, n_name, n_extra = _LOCAL_HEADER.unpack(header)
     if signature != b"PK\x03\x04":
-        raise DamagedFile(source.path, f"ZIP member {member.filename!r} has no header")
+        raise DamagedFile(source.path, Detail("zip_place", {"name": member.filename}))
     offset: int = member.header_offset + _LOCAL_HEADER.size + n_name + n_extra
     if offset + member.file_size > source.size_bytes:
         raise TruncatedFile(source.path, offset + member.file_size, source.size_bytes)
@@ -102,13 +102,14 @@ def _check_overlaps(source: ByteSource, members: list[zipfile.ZipInfo]) -> None:
     in_order = sorted(members, key=lambda member: member.header_offset)
     for member, following in pairwise(in_order):
         if member.header_offset + _LOCAL_HEADER.size + member.file_size > following.header_offset:
-            raise InvalidFile(source.path, f"its ZIP member {following.filename!r} overlaps another")
+            raise InvalidFile(source.path, Detail("zip_overlap", {"name": following.filename}))
 
 
 def _read_member(source: ByteSource, member: zipfile.ZipInfo, max_bytes: int) -> bytes:
     if member.file_size > max_bytes:
-        raise InvalidFile(source.path, f"its ZIP member {member.filename!r} has {member.file_size} bytes")
+        values: dict[str, str | int] = {"name": member.filename, "n": member.file_size}
+        raise InvalidFile(source.path, Detail("zip_member_bytes", values))
     data = source.read_at(_data_offset(source, member), member.file_size)
     if member.CRC and zlib.crc32(data) != member.CRC:
-        raise DamagedFile(source.path, f"the CRC-32 of ZIP member {member.filename!r}")
+        raise DamagedFile(source.path, Detail("zip_crc", {"name": member.filename}))
     return data

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from convert.errors import InvalidFile, LfsPointer, UngatheredWeights, UnmergedAdapter
+from convert.errors import Detail, InvalidFile, LfsPointer, UngatheredWeights, UnmergedAdapter
 from convert.notes import Note
 from convert.sources.byte_source import ByteSource
 from convert.sources.folder import LFS_POINTER_START, SourceFolder
@@ -65,7 +65,7 @@ class WeightFiles:
                 self.size_bytes += source.size_bytes
                 for name, tensor in weight_format.reader(source).items():
                     if name in self._tensors and name not in places:
-                        raise InvalidFile(source.path, f"tensor {name!r} stands in two files")
+                        raise InvalidFile(source.path, Detail("tensor_in_two_files", {"name": name}))
                     if name not in self._tensors or places[name] == file_name:
                         self._tensors[name] = tensor
             self._opened = opened.pop_all()
@@ -89,8 +89,7 @@ class WeightFiles:
             if is_of_adapter(name):
                 raise UnmergedAdapter(tensor.source.path, name)
             if plain.setdefault(plain_name(name), tensor) is not tensor:
-                detail = f"tensor {name!r} is there twice, also under another wrapper's name"
-                raise InvalidFile(tensor.source.path, detail)
+                raise InvalidFile(tensor.source.path, Detail("tensor_names", {"name": name}))
         self._tensors = plain
 
     def close(self) -> None:

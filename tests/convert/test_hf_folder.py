@@ -13,6 +13,7 @@ from builders.checkpoints import write_json, write_safetensors, write_weights
 from builders.torch_zip import write_torch_zip
 from convert.errors import (
     DamagedFile,
+    Detail,
     EmptyFolder,
     InvalidFile,
     KeyNeeded,
@@ -110,7 +111,8 @@ def test_a_tensor_in_two_shards_is_taken_from_the_one_that_the_index_names(tmp_p
         write_safetensors(tmp_path / name, {key: factor * values for key, values in WEIGHTS.items()}, "f32")
     with pytest.raises(InvalidFile) as refused:
         open_weights(tmp_path)
-    assert "two files" in refused.value.detail
+    assert isinstance(refused.value.detail, Detail)
+    assert refused.value.detail.key == "tensor_in_two_files"
     for factor, name in enumerate(names, start=1):
         write_index(tmp_path, {**dict.fromkeys(WEIGHTS, name), "x": names[0], "y": names[1]})
         check(tensors_of(tmp_path), factor)
