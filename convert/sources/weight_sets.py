@@ -21,8 +21,8 @@ _TRAINING = re.compile(
     r"(optimizer|scheduler|scaler|training_args|rng_state|random_states|sampler|dl_state_dict|"
     r"custom_checkpoint|global_step)(_?\d+)*([-_.].*)?|.*optim_states\.pt"
 )
-# Adapters, and Meta's files: they have readers of their own.
-_OF_OTHERS = re.compile(r"(adapter_model|consolidated)[-_.].*")
+# Adapters, mlx-lm's as well, and Meta's files: they have readers of their own.
+_OF_OTHERS = re.compile(r"(adapter_model|consolidated)[-_.].*|(\d+_)?adapters\.safetensors")
 # What one of a training's processes wrote, with a part of every matrix; what gathers them; their folders.
 _PIECE = re.compile(
     r".+\.distcp|(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt|mp_rank_(?!00)\d+.*_model_states\.pt"
