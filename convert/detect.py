@@ -29,13 +29,14 @@ from convert.errors import (
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
+from convert.notes import Note
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
 from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
 from convert.sources.gptq import is_gptq, read_gptq
 from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
-from convert.sources.hf_folder import WeightFiles, open_weights
+from convert.sources.hf_folder import open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora import (
     ADAPTER_FILES,
@@ -49,6 +50,7 @@ from convert.sources.lora import (
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
 from convert.sources.tensors import Tensor
+from convert.sources.weight_files import WeightFiles
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
 from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
@@ -159,6 +161,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         own_template=found.own_template(),
         opened=found.opened.pop_all(),
         generation=generation,
+        notes=(*weights.notes, *_adapter_note(found)),
     )
 
 
@@ -171,6 +174,14 @@ def _open_weights(found: _Found) -> WeightFiles:
         return found.opened.enter_context(open_weights(found.folder, found.only_file))
     except NotACheckpoint as error:
         raise (incomplete or error) from error
+
+
+def _adapter_note(found: _Found) -> tuple[Note, ...]:
+    """That an adapter lies beside the model's own weights, unless it is merged as was asked for."""
+    weights = next((name for name in ADAPTER_FILES if name != CONFIG_FILE and name in found.folder.names), "")
+    if not weights or CONFIG_FILE not in found.folder.names or found.adapters:
+        return ()
+    return (Note("adapter_beside", {"adapter": weights}),)
 
 
 def _find_incomplete(folder: SourceFolder) -> ConvertError | None:
@@ -278,7 +289,7 @@ def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceF
     folder = _folder_of(path)
     if file is not None:
         return folder, folder / plain_file_name(folder, file)
-    if os.path.isdir(path) or path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
+    if os.path.isdir(path) or path.name == _CONFIG_FILE:
         return folder, None
     return folder, path
 

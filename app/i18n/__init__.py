@@ -15,7 +15,7 @@ from app.settings_file import SettingsError
 from convert.errors import ConvertError
 from convert.i18n import Catalog, Language, size_text
 from convert.notes import Note
-from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
+from engine.errors import EngineError, NotEnoughMemory
 from engine.installation import is_phone
 
 ExpectedError = EngineError | ConvertError | AppError | HistoryError | SettingsError
@@ -65,10 +65,6 @@ class Texts:
         is_own = f"error.{type(error).__name__}" in catalog().keys(self.language)
         if isinstance(error, ConvertError) and not is_own:
             return _convert_catalog(self.joint).error_text(error, self.language)
-        if isinstance(error, TruncatedModel) and size_text(error.expected_bytes) == size_text(
-            error.found_bytes
-        ):
-            return catalog(self.joint).error_text(error, self.language, "exact")
         sentence = catalog(self.joint).error_text(error, self.language)
         if isinstance(error, NotEnoughMemory):
             return f"{sentence} {self._memory_advice(error)}"

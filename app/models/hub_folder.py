@@ -21,7 +21,7 @@ from engine.models.hub import Repository
 from engine.models.ranges import Extent, ReadAhead
 from engine.models.reply import Patience
 
-_ZIP_SUFFIXES = (".bin", ".pt", ".pth")
+_ZIP_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 _LOCAL_HEADER_BYTES = 30
 _MAX_DIRECTORY_BYTES = 2 << 20
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convert.arch import FAMILIES, Family
+from convert.sources.weight_sets import complete_sets
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 from engine.models.parts import PART
@@ -107,7 +108,13 @@ def _checkpoints(repository: Repository) -> list[HubOffer]:
 
 
 def _in_folder(folder: str, title: str, weights: dict[str, RemoteFile], *, singles: bool) -> list[HubOffer]:
-    """The checkpoint in one folder, whose weights are under transformers' names, or single files."""
+    """The checkpoint in one folder, whose weights are under transformers' names, or single files.
+
+    Of several complete forms the one that a conversion takes.
+    """
+    whole = complete_sets(weights)
+    if whole:
+        return [_checkpoint(title, folder, None, [weights[name] for name in whole[0].files])]
     shards = {name: file for name, file in weights.items() if _SHARDS.fullmatch(name)}
     if shards:
         safe = [file for name, file in shards.items() if name.endswith(".safetensors")]

@@ -23,6 +23,7 @@ from convert.errors import (
     AdapterMismatch,
     AdapterTargetMissing,
     AlreadyGguf,
+    BrokenLink,
     ConfigMissing,
     ConvertError,
     DamagedEncryptedFile,
@@ -72,6 +73,7 @@ _TOKENIZER_GAPS = (TokenizerMissing, LossyGgmlVocabulary, UnscoredGgmlVocabulary
 _CONFIG_GAPS = (ConfigMissing, GptqConfigMissing)
 _BASE_PROBLEMS = (AdapterMismatch, AdapterTargetMissing, NotACheckpoint, AlreadyGguf, SourceMissing)
 _FILE_GAPS = (
+    BrokenLink,
     MissingShard,
     MissingEncryptedShard,
     PartialDownload,

@@ -9,18 +9,25 @@ ConvertError
 │   ├── NotACheckpoint          nothing at `path` looks like a checkpoint
 │   │   ├── EmptyFolder
 │   │   ├── NoWeights
-│   │   └── NotWeights
+│   │   ├── NotWeights
+│   │   ├── TrainingState
+│   │   └── ShardedCheckpoint
 │   ├── AlreadyGguf
 │   ├── LfsPointer
-│   ├── NotTorchZip
+│   ├── NotTorchFile
+│   ├── TarTorchFile
+│   ├── BigEndianFile
 │   ├── NoTensors
 │   ├── MissingShard
+│   ├── BrokenLink
 │   ├── MissingTensor
 │   ├── TruncatedFile
 │   ├── DamagedFile
 │   ├── InvalidFile
 │   ├── DamagedTensor
 │   ├── ForbiddenPickle
+│   ├── UngatheredWeights
+│   ├── UnmergedAdapter
 │   ├── UnsupportedDtype
 │   ├── UnknownArchitecture
 │   ├── ConfigMissing
@@ -81,6 +88,7 @@ from convert.errors.adapters import (
 )
 from convert.errors.base import (
     ConvertError,
+    Detail,
     OutputError,
     QuantizationUnsupported,
     SourceError,
@@ -122,6 +130,8 @@ from convert.errors.quantized import (
 )
 from convert.errors.sources import (
     AlreadyGguf,
+    BigEndianFile,
+    BrokenLink,
     ConfigMissing,
     DamagedFile,
     DamagedTensor,
@@ -135,14 +145,19 @@ from convert.errors.sources import (
     MissingTensor,
     NotACheckpoint,
     NoTensors,
-    NotTorchZip,
+    NotTorchFile,
     NotWeights,
     NoWeights,
     SeveralWeightFiles,
+    ShardedCheckpoint,
     SourceMissing,
+    TarTorchFile,
     TensorShapeMismatch,
+    TrainingState,
     TruncatedFile,
+    UngatheredWeights,
     UnknownArchitecture,
+    UnmergedAdapter,
     UnsupportedDtype,
     UnsupportedModel,
 )
@@ -159,11 +174,14 @@ __all__ = [
     "AdapterMismatch",
     "AdapterTargetMissing",
     "AlreadyGguf",
+    "BigEndianFile",
+    "BrokenLink",
     "ConfigMissing",
     "ConvertError",
     "DamagedEncryptedFile",
     "DamagedFile",
     "DamagedTensor",
+    "Detail",
     "DuplicateEncryptedFile",
     "EmptyFolder",
     "EncryptedEndMissing",
@@ -189,7 +207,7 @@ __all__ = [
     "NotAnAdapter",
     "NotEncrypted",
     "NotEnoughDisk",
-    "NotTorchZip",
+    "NotTorchFile",
     "NotWeights",
     "OutputError",
     "OutputExists",
@@ -200,17 +218,22 @@ __all__ = [
     "QuantizationMismatch",
     "QuantizationUnsupported",
     "SeveralWeightFiles",
+    "ShardedCheckpoint",
     "SourceError",
     "SourceMissing",
+    "TarTorchFile",
     "TensorShapeMismatch",
     "TokenizerError",
     "TokenizerMissing",
+    "TrainingState",
     "TruncatedFile",
     "TruncatedKey",
+    "UngatheredWeights",
     "UnknownArchitecture",
     "UnknownGgmlBlocks",
     "UnknownGgmlModel",
     "UnknownGgmlVersion",
+    "UnmergedAdapter",
     "UnscoredGgmlVocabulary",
     "UnsupportedAdapter",
     "UnsupportedDtype",

@@ -52,7 +52,7 @@ class LocalFolder:
         """Raises `SourceMissing`."""
         self._path = path
         try:
-            self._names = frozenset(entry.name for entry in path.iterdir() if os.path.isfile(entry))
+            self._names = frozenset(entry.name for entry in path.iterdir() if _is_file(entry))
         except (OSError, ValueError) as error:
             raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
 
@@ -81,6 +81,11 @@ class LocalFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link whose file is gone: to open that says so."""
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
 
 
 def plain_file_name(path: Path, name: object) -> str:

@@ -35,18 +35,18 @@ from convert.errors import (
     UnsupportedAdapter,
 )
 from convert.sources.folder import LocalFolder, SourceFolder, read_file
-from convert.sources.hf_folder import WeightFiles, WeightFormat
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora_settings import LoraSettings, read_lora_settings
 from convert.sources.lora_tensors import LoraTensor, SavedTensor
 from convert.sources.safetensors import read_safetensors
 from convert.sources.tensors import StoredTensor, Tensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
+from convert.sources.weight_files import WeightFiles, WeightFormat
 
 CONFIG_FILE = "adapter_config.json"
 _FORMATS = (
     WeightFormat("safetensors", "adapter_model.safetensors", read_safetensors),
-    WeightFormat("torch", "adapter_model.bin", read_torch_zip),
+    WeightFormat("torch", "adapter_model.bin", read_torch),
 )
 ADAPTER_FILES = (CONFIG_FILE, *(weight_format.single_file for weight_format in _FORMATS))
 """What an adapter's folder holds; none of it is a model."""

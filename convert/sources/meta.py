@@ -25,11 +25,11 @@ from convert.errors import DamagedFile, MissingTensor, TensorShapeMismatch, Unsu
 from convert.sources.folder import SourceFolder, read_file
 from convert.sources.ggml_names import LLAMA, rename_tensors
 from convert.sources.ggml_tensors import join_parts
-from convert.sources.hf_folder import WeightFiles, WeightFormat
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora_tensors import map_ordered
 from convert.sources.tensors import StoredTensor, Tensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
+from convert.sources.weight_files import WeightFiles, WeightFormat
 
 PARAMS_FILE = "params.json"
 WEIGHT_FILE = re.compile(r"consolidated\.\d\d\.pth")
@@ -120,7 +120,7 @@ def _open_parts(folder: SourceFolder, params: ConfigReader, opened: ExitStack) -
 
 
 def _open_part(folder: SourceFolder, name: str, opened: ExitStack) -> WeightFiles:
-    return opened.enter_context(WeightFiles(WeightFormat("torch", name, read_torch_zip), folder, (name,)))
+    return opened.enter_context(WeightFiles(WeightFormat("torch", name, read_torch), folder, (name,)))
 
 
 def _count_parts(first: WeightFiles, params: ConfigReader) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from convert.errors import DamagedFile, KeyIsEncrypted, Llama2Key, SourceError, TruncatedFile, TruncatedKey
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.tensors import StoredTensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
 from convert.sources.xor import parse_encrypted_name
 
 # The length that downloads of the file report (logs of Meta's download script and of its mirrors, 2023).
@@ -60,7 +60,7 @@ def is_known_key(key: ByteSource) -> bool:
 
 def _tensors(key: ByteSource) -> Mapping[str, StoredTensor]:
     try:
-        return read_torch_zip(key)
+        return read_torch(key)
     except (TruncatedFile, DamagedFile) as error:
         # A torch file without its end: the directory stands there.
         if key.size_bytes < LLAMA1_7B_BYTES:

@@ -42,6 +42,23 @@ def test_a_checkpoint_is_one_offer_and_safetensors_count_where_both_are_there() 
     assert [(offer.kind, offer.file, offer.size_bytes) for offer in offers] == [("checkpoint", None, 20)]
 
 
+@pytest.mark.parametrize(
+    ("names", "n_files"),
+    [
+        (("model.safetensors", "model-00001-of-00003.safetensors", "model.safetensors.index.json"), 1),
+        (("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin"), 1),
+        (("model-00001-of-00002.safetensors", "pytorch_model.bin"), 1),
+        (("model-00001-of-00002.safetensors", *(f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2))), 2),
+        (("model-00001-of-00003.safetensors", *(f"model-0000{n}-of-00002.safetensors" for n in (1, 2))), 2),
+        (("model-00001-of-00002.safetensors",), 1),
+    ],
+)
+def test_of_several_forms_the_one_that_is_read_counts(names: tuple[str, ...], n_files: int) -> None:
+    (offer,) = _offers(*names, "config.json")
+
+    assert (offer.file, offer.n_files, offer.size_bytes) == (None, n_files, 10 * n_files)
+
+
 def test_single_weight_files_are_chosen_by_name() -> None:
     offers = _offers("bloom7b-2m-4bit-128g.pt", "bloom7b-2m-8bit-128g.pt", "config.json")
 

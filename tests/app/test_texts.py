@@ -30,6 +30,7 @@ from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden,
 
 _SAMPLES: dict[str, Any] = {
     "str": "某物",
+    "str | Detail": "某物",
     "int": 123_456_789,
     "int | None": 512,
     "float": 0.5,

@@ -15,6 +15,7 @@ import pytest
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import write_encrypted
 from builders.qwen import write_qwen
+from builders.torch_old import write_old_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +72,22 @@ def test_what_llama_cpp_does_otherwise_is_told_in_the_language_asked_for(tmp_pat
     assert "2,048 个词元" in result.stderr
     report = json.loads(run("inspect", folder, "--json").stdout)
     assert report["notes"] == [{"key": "rope_dynamic", "values": {"n_tokens": 2048}}]
+
+
+def test_a_choice_among_several_forms_is_told_and_can_be_changed(tmp_path: Path) -> None:
+    made = write_bloom(tmp_path / "bloom")
+    twice = {name: 2 * array for name, array in made.weights.items()}
+    write_old_torch(made.folder / "pytorch_model.bin", twice)
+    report = json.loads(run("inspect", made.folder, "--json").stdout)
+    values = {"chosen": "model.safetensors", "others": "pytorch_model.bin"}
+    assert report["notes"] == [{"key": "weight_choice", "values": values}]
+    assert "pytorch_model.bin" in run("inspect", made.folder, language="zh-CN").stdout
+
+    first, second = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    told = run("to-gguf", made.folder, first, "--type", "f16").stderr
+    assert "left out: pytorch_model.bin" in told
+    assert run("to-gguf", made.folder, second, "--type", "f16", "--file", "pytorch_model.bin").stderr == ""
+    assert first.read_bytes() != second.read_bytes()
 
 
 def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:

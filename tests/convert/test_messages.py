@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from convert.errors import ConvertError, SourceMissing
-from convert.i18n import LANGUAGES, Catalog, share_text, size_text
+from convert.errors import ConvertError, SourceMissing, TruncatedFile
+from convert.i18n import LANGUAGES, Catalog, Language, share_text, size_text
 from engine.errors import NativeLibraryMissing, ProcessorTooOld
 
 CATALOG = Catalog("convert.i18n")
@@ -98,6 +98,17 @@ def test_nobody_with_a_bundle_is_told_to_install_packages(monkeypatch: pytest.Mo
         assert "libggml.so.0" in sentence
         assert "ChatBELLE" in sentence
         assert "llama-cpp-python" not in sentence
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sizes_that_are_read_alike_are_told_in_bytes(language: Language) -> None:
+    for found_bytes in (9_090_880, 9_000_000):
+        alike = CATALOG.error_text(TruncatedFile(Path("a.bin"), 9_091_000, found_bytes), language)
+        assert "9,091,000" in alike
+        assert f"{found_bytes:,}" in alike
+    apart = CATALOG.error_text(TruncatedFile(Path("a.bin"), 28_300_000_000, 12_000_000_000), language)
+    assert "28.30 GB" in apart
+    assert "12.00 GB" in apart
 
 
 @pytest.mark.parametrize(
