@@ -89,7 +89,8 @@ def open_checkpoint(
             checkpoint = _open_unnamed(found)
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
-    return replace(checkpoint, form=" + ".join(labels))
+    notes = (*checkpoint.notes, *checkpoint.vocabulary.notes)
+    return replace(checkpoint, form=" + ".join(labels), notes=notes)
 
 
 @dataclass(frozen=True)

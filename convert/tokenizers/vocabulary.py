@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from convert.errors import DamagedFile, VocabularyTooLong
+from convert.notes import Note
 
 MAX_TOKENS = 1 << 19
 """Twice BLOOM's 250,880; the bound on everything that a tokenizer file may count."""
@@ -35,7 +36,7 @@ class Vocabulary:
 
     model: "gpt2" (byte-level BPE; tokens in GPT-2's printable byte alphabet, `merges` set) or "llama"
     (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None. eot_id and
-    eom_id: further tokens that end an answer.
+    eom_id: further tokens that end an answer. notes: where llama.cpp may still do otherwise.
     """
 
     model: Literal["gpt2", "llama"]
@@ -52,6 +53,7 @@ class Vocabulary:
     pad_id: int | None = None
     add_bos: bool = False
     add_space_prefix: bool | None = None
+    notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
