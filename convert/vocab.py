@@ -31,7 +31,7 @@ def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Voc
     """As `read_vocabulary`, from files already in memory, wherever they came from."""
     if "tokenizer.model" in files:
         return read_sentencepiece(files, config)
-    if "tokenizer.json" in files:
+    if "tokenizer.json" in files or "vocab.json" in files:
         return read_bpe(files, config)
     raise TokenizerMissing(files.path, _expected(config))
 

@@ -24,7 +24,11 @@ SIZE_LIMITS = {
 }
 """Bytes. BLOOM's tokenizer.json, the largest known, has 14.5 MB."""
 
-_MAIN_FILES = ("tokenizer.model", "tokenizer.json")
+_OLD_FORM_LIMITS = {"vocab.json": 16 << 20, "merges.txt": 16 << 20}
+"""Bytes; read only where a folder has neither of the usual two. Qwen's have 2.8 and 1.7 MB."""
+
+_USUAL_FILES = ("tokenizer.model", "tokenizer.json")
+_MAIN_FILES = (*_USUAL_FILES, "vocab.json")
 
 MAX_CONTAINERS = 1 << 20
 MAX_ITEMS = 2 << 20
@@ -54,9 +58,11 @@ class TokenizerFiles:
     @classmethod
     def from_folder(cls, folder: SourceFolder) -> TokenizerFiles:
         """Those that a folder holds; raises `SourceMissing`, `DamagedFile` or `LfsPointer`."""
+        is_usual = any(name in folder.names for name in _USUAL_FILES)
+        limits = SIZE_LIMITS if is_usual else {**SIZE_LIMITS, **_OLD_FORM_LIMITS}
         contents = {
             name: _checked(folder.path / name, read_file(folder, name, limit))
-            for name, limit in SIZE_LIMITS.items()
+            for name, limit in limits.items()
             if name in folder.names
         }
         main = next((name for name in _MAIN_FILES if name in contents), "")
