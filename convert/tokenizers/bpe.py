@@ -49,8 +49,8 @@ def read_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
         pre=pre,
         tokens=tokens,
         types=types,
-        merges=_read_merges(path, model, vocab),
-        add_bos=_adds_bos(files, frame, tokens, special["bos_id"]),
+        merges=_read_merges(path if is_one_file else path.with_name("merges.txt"), model, vocab),
+        add_bos=_adds_bos(path, frame, tokens, special["bos_id"]),
         bos_id=special["bos_id"],
         eos_id=special["eos_id"],
         unk_id=special["unk_id"],
@@ -200,13 +200,13 @@ def _own_ids(
     return own
 
 
-def _adds_bos(files: TokenizerFiles, frame: Frame, tokens: Sequence[str], bos_id: int | None) -> bool:
-    """Whether encoding puts the beginning token first; tokenizer_config.json may overrule tokenizer.json."""
-    stated = files.json("tokenizer_config.json").get("add_bos_token")
-    if isinstance(stated, bool):
-        return stated and bos_id is not None
+def _adds_bos(path: Path, frame: Frame, tokens: Sequence[str], bos_id: int | None) -> bool:
+    """Whether encoding puts the beginning token first.
+
+    Where there is a tokenizer.json, transformers does not ask `add_bos_token` of tokenizer_config.json.
+    """
     if frame.before is None:
         return False
     if bos_id is None or tokens[bos_id] != frame.before:
-        raise UnsupportedTokenizer(files.path, "post_processor TemplateProcessing")
+        raise UnsupportedTokenizer(path, "post_processor TemplateProcessing")
     return True

@@ -1,4 +1,4 @@
-"""Small real tokenizers with the definitions of Llama 3's and Qwen's own, trained with the tokenizers library."""
+"""Small real tokenizers with the definitions of Llama 3's and Qwen's own, trained with the library."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ QWEN_3 = Family(
 )
 FAMILIES = {"llama-3": LLAMA_3, "qwen-2": QWEN_2, "qwen-3": QWEN_3}
 
-N_LOST_MERGES = 24
-"""The vocabulary has as many tokens at its end that no merges lead to: Llama 3's has some, too."""
+_LOST_MERGES = slice(3, None, 7)
+"""Left out of the merges, so that no merges lead to some tokens: Llama 3 has such tokens, too."""
 
 
 def byte_level_root(name: str, n_vocab: int = 480) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def byte_level_root(name: str, n_vocab: int = 480) -> dict[str, Any]:
         for index, text in enumerate([*family.special, *family.plain])
     ]
     root["model"]["ignore_merges"] = family.keeps_words
-    root["model"]["merges"] = root["model"]["merges"][:-N_LOST_MERGES]
+    del root["model"]["merges"][_LOST_MERGES]
     return root
 
 
