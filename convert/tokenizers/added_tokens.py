@@ -7,7 +7,7 @@ Format: huggingface.co/docs/tokenizers, `AddedToken`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ FLAGS = ("lstrip", "rstrip", "single_word")
 
 @dataclass(frozen=True)
 class AddedToken:
-    """special: not for people to write or read. flags: those of `FLAGS` that are set.
+    """special: not for people to write or read. normalized: looked for in the text that the normalizer
+    wrote. flags: those of `FLAGS` that are set.
 
     id: the tokenizers library's own, which need not be what the file lists.
     """
@@ -29,6 +30,7 @@ class AddedToken:
     id: int
     listed_id: int
     special: bool
+    normalized: bool
     flags: tuple[str, ...]
 
 
@@ -52,8 +54,25 @@ def read_added_tokens(path: Path, entries: Any, vocab: Mapping[str, int]) -> dic
         token = vocab.get(text, next_id)
         next_id = max(next_id, token + 1)
         flags = tuple(flag for flag in FLAGS if entry.get(flag))
-        added[text] = AddedToken(token, listed_id, entry.get("special") is True, flags)
+        is_special, is_normalized = entry.get("special") is True, entry.get("normalized") is True
+        added[text] = AddedToken(token, listed_id, is_special, is_normalized, flags)
     return added
+
+
+def with_named(
+    added: Mapping[str, AddedToken], vocab: Mapping[str, int], named: Iterable[str]
+) -> dict[str, AddedToken]:
+    """`added` and, with the next free ids, those of the special tokens `named` that are nowhere else.
+
+    transformers adds them when it loads the tokenizer.
+    """
+    result = dict(added)
+    next_id = max([len(vocab), *(entry.id + 1 for entry in added.values())])
+    for text in named:
+        if text not in vocab and text not in result:
+            result[text] = AddedToken(next_id, next_id, special=True, normalized=False, flags=())
+            next_id += 1
+    return result
 
 
 def check_id(path: Path, value: Any) -> int:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convert.errors import InvalidFile
+from convert.tokenizers.added_tokens import MAX_ADDED
 from convert.tokenizers.files import TokenizerFiles
 
 KINDS = ("bos", "eos", "unk", "pad")
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_LISTS = ("model_specific_special_tokens", "additional_special_tokens", "extra_special_tokens")
 
 
 def special_ids(
@@ -30,17 +34,32 @@ def special_ids(
     return result
 
 
+def named_special(files: TokenizerFiles) -> tuple[str, ...]:
+    """Texts of the tokens that tokenizer_config.json and special_tokens_map.json call special, each once.
+
+    In the order in which transformers adds those that the vocabulary lacks: by role, then the others.
+    Lists: `additional_special_tokens`, from version 5 `extra_special_tokens`, there also names with tokens.
+    Raises `InvalidFile` for more than a tokenizer has.
+    """
+    sources = [files.json("tokenizer_config.json"), files.json("special_tokens_map.json")]
+    entries: list[Any] = [source.get(f"{role}_token") for role in _ROLES for source in sources]
+    for source in sources:
+        entries += [value for key, value in source.items() if key.endswith("_token")]
+    for source in sources:
+        for key in _LISTS:
+            more = source.get(key)
+            entries += more if isinstance(more, list) else more.values() if isinstance(more, dict) else ()
+    texts = dict.fromkeys(map(_content, entries))
+    if len(texts) > MAX_ADDED:
+        raise InvalidFile(files.path_of("tokenizer_config.json"), f"{len(texts)} special tokens")
+    return tuple(text for text in texts if text)
+
+
 def special_texts(files: TokenizerFiles) -> frozenset[str]:
-    """Texts of all tokens that the neighbour files call special."""
-    texts: set[str] = set()
-    for source in (files.json("tokenizer_config.json"), files.json("special_tokens_map.json")):
-        texts.update(_content(source.get(f"{kind}_token")) for kind in KINDS)
-        more = source.get("additional_special_tokens")
-        texts.update(_content(entry) for entry in (more if isinstance(more, list) else ()))
-    for entry in added_tokens_decoder(files).values():
-        if entry.get("special") is True:
-            texts.add(_content(entry))
-    return frozenset(texts - {""})
+    """Texts of all tokens that the files beside the vocabulary call special."""
+    decoder = added_tokens_decoder(files).values()
+    texts = {_content(entry) for entry in decoder if entry.get("special") is True}
+    return frozenset({*named_special(files), *texts} - {""})
 
 
 def added_tokens_decoder(files: TokenizerFiles) -> dict[str, dict[str, Any]]:

@@ -10,13 +10,19 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from convert.errors import DamagedFile, VocabularyTooLong
+from convert.errors import InvalidFile, VocabularyTooLong
 from convert.notes import Note
 
 MAX_TOKENS = 1 << 19
 """Twice BLOOM's 250,880; the bound on everything that a tokenizer file may count."""
 
 MAX_TOKEN_BYTES = 1 << 12
+
+SPACE_MARK = "\u2581"
+"""What SentencePiece writes for a space."""
+
+BYTE_PIECES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+"""SentencePiece's tokens for the bytes of characters that have no token."""
 
 
 class TokenType(IntEnum):
@@ -58,6 +64,31 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def without_rowless(self, n_embeddings: int) -> Vocabulary:
+        """Without control tokens that the embedding has no row for, and with a note of them.
+
+        transformers loads such a model too: nobody can type these tokens, and the model can't write them.
+        Nothing changes where one of them begins or ends a text, or can be typed.
+        """
+        rowless = range(n_embeddings, len(self.tokens))
+        needed = {self.bos_id, self.eos_id, self.unk_id}
+        untyped = (TokenType.CONTROL, TokenType.UNUSED)
+        if not rowless or any(token in needed or self.types[token] not in untyped for token in rowless):
+            return self
+        values: dict[str, str | int] = {
+            "token": self.tokens[rowless[0]][:40],
+            "count": len(rowless),
+            "n_embeddings": n_embeddings,
+        }
+        return dataclasses.replace(
+            self,
+            tokens=self.tokens[:n_embeddings],
+            types=self.types[:n_embeddings],
+            scores=None if self.scores is None else self.scores[:n_embeddings],
+            pad_id=None if self.pad_id in rowless else self.pad_id,
+            notes=(*self.notes, Note("tokenizer_rowless", values)),
+        )
+
     def padded(self, n_embeddings: int, path: Path) -> Vocabulary:
         """With unused tokens up to one for each row of the embedding, as llama.cpp demands.
 
@@ -89,19 +120,19 @@ def padding_name(token: int, taken: set[str]) -> str:
 
 
 def check_tokens(path: Path, tokens: Sequence[str], scores: Sequence[float] | None = None) -> None:
-    """Refuse, as `DamagedFile`, what would make llama.cpp stop the process or misread the list.
+    """Refuse, as `InvalidFile`, what would make llama.cpp stop the process or misread the list.
 
     It aborts when two tokens are equal, and cuts strings at a NUL byte.
     """
     seen: set[str] = set()
     for token, text in enumerate(tokens):
         if not text or len(text) > MAX_TOKEN_BYTES or "\0" in text or not _is_encodable(text):
-            raise DamagedFile(path, f"token {token} is empty, too long or not text")
+            raise InvalidFile(path, f"token {token} is empty, too long or not text")
         if text in seen:
-            raise DamagedFile(path, f"token {token} repeats an earlier one")
+            raise InvalidFile(path, f"token {token} repeats an earlier one")
         seen.add(text)
     if scores is not None and not all(map(math.isfinite, scores)):
-        raise DamagedFile(path, "a score is not a finite number")
+        raise InvalidFile(path, "a score is not a finite number")
 
 
 def _is_encodable(text: str) -> bool:

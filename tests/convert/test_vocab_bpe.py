@@ -292,14 +292,6 @@ def test_an_alphabet_with_holes_is_refused(tmp_path: Path) -> None:
     assert caught.value.detail == "no token for 1 of the bytes of UTF-8"
 
 
-def test_sentencepiece_in_json_asks_for_tokenizer_model(tmp_path: Path) -> None:
-    root = _root()
-    root["model"]["byte_fallback"] = True
-    with pytest.raises(TokenizerMissing) as caught:
-        _read(tmp_path, root)
-    assert caught.value.expected == "tokenizer.model"
-
-
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

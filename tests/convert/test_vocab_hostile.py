@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.tokenizers import bloom_tokenizer_json, llama_tokenizer_model
-from convert.errors import DamagedFile, LfsPointer, SourceError, TokenizerError
+from convert.errors import DamagedFile, InvalidFile, LfsPointer, SourceError, TokenizerError
 from convert.tokenizers.files import SIZE_LIMITS, TokenizerFiles
 from convert.vocab import parse_vocabulary, read_vocabulary
 
@@ -174,5 +174,5 @@ def test_a_piece_of_any_type_number_is_survived() -> None:
         message = b"\x0a\x01x\x15" + struct.pack("<f", 0.0) + b"\x18" + _length(kind)
         data = MODEL + b"\x0a" + _length(len(message)) + message
         files = TokenizerFiles(Path("tokenizer.model"), {"tokenizer.model": data})
-        with pytest.raises(DamagedFile):
+        with pytest.raises(InvalidFile):
             parse_vocabulary(files, config={})

@@ -15,7 +15,7 @@ from sentencepiece import SentencePieceProcessor
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
 from builders.tokenizers import llama_tokenizer_model
-from convert.errors import DamagedFile, UnsupportedTokenizer
+from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
 
@@ -163,8 +163,8 @@ def test_added_tokens_follow_the_pieces(tmp_path: Path) -> None:
         {"tokenizer_config": {"added_tokens_decoder": {str(N_TOKENS): {"content": 7}}}},
     ],
 )
-def test_impossible_added_tokens_are_damage(tmp_path: Path, neighbours: dict[str, Any]) -> None:
-    with pytest.raises(DamagedFile):
+def test_impossible_added_tokens_are_invalid(tmp_path: Path, neighbours: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFile):
         _read(tmp_path, llama_tokenizer_model(N_TOKENS), **neighbours)
 
 
@@ -201,13 +201,7 @@ def _piece(text: bytes, score: float = 0.0) -> bytes:
 @pytest.mark.parametrize(
     "tail",
     [
-        _piece(b"<s>"),
-        _piece(b""),
         _piece(b"\xff\xfe"),
-        _piece(b"x\0y"),
-        _piece(b"fresh", float("nan")),
-        _piece(b"fresh", float("inf")),
-        b"\x0a\x02\x18\x07",
         b"\x0a\x04\x0a\x01x\x18",
         b"\x0a",
         b"\x0a\xff",
@@ -222,6 +216,22 @@ def _piece(text: bytes, score: float = 0.0) -> bytes:
 )
 def test_damage_is_told(tmp_path: Path, tail: bytes) -> None:
     with pytest.raises(DamagedFile):
+        _read(tmp_path, llama_tokenizer_model(N_TOKENS) + tail)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        _piece(b"<s>"),
+        _piece(b""),
+        _piece(b"x\0y"),
+        _piece(b"fresh", float("nan")),
+        _piece(b"fresh", float("inf")),
+        b"\x0a\x02\x18\x07",
+    ],
+)
+def test_pieces_that_no_vocabulary_can_have_are_invalid(tmp_path: Path, tail: bytes) -> None:
+    with pytest.raises(InvalidFile):
         _read(tmp_path, llama_tokenizer_model(N_TOKENS) + tail)
 
 
