@@ -25,12 +25,14 @@ _MAX_SAMPLE_CHARS = 60
 class MergeScores:
     """scores: by token, the best first. unmade: tokens that SentencePiece would find, but no merge makes.
 
-    n_different: of `N_SAMPLES` texts, those that the scores cut in another way than the merges. The texts are
-    made to differ if any do, of tokens that overlap; usual ones differ less.
+    n_loose: tokens that the two may make at different times, or of different parts. n_different: of
+    `N_SAMPLES` texts, those that the scores cut in another way than the merges. The texts are made to differ
+    if any do, of loose tokens and others that overlap; usual ones differ less.
     """
 
     scores: Sequence[float]
     unmade: Collection[str]
+    n_loose: int
     n_different: int
 
 
@@ -57,7 +59,7 @@ def score_tokens(tokens: Sequence[str], merges: Sequence[Pair], apart: Collectio
             != _cut(text, lambda left, right: by_text.get(left + right, math.inf))
             for text in samples
         )
-    return MergeScores(scores, unmade, n_different)
+    return MergeScores(scores, unmade, len(loose), n_different)
 
 
 def _sort_out(

@@ -83,7 +83,7 @@ def read_spm_from_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocab
             *added_notes(path, added, types),
             *_normalized_notes(added, spaces),
             *([Note("tokenizer_end", {"token": frame.after})] if frame.after else []),
-            *_merge_notes(path, scored),
+            *_merge_notes(scored),
         ),
     )
 
@@ -140,10 +140,8 @@ def _normalized_notes(added: Mapping[str, AddedToken], spaces: Spaces) -> list[N
     return [Note("tokenizer_normalized", {"token": texts[0][:40], "count": len(texts)})] if texts else []
 
 
-def _merge_notes(path: Path, scored: MergeScores) -> list[Note]:
-    if scored.n_different * 2 > N_SAMPLES:
-        raise UnsupportedTokenizer(path, "merges in an order that SentencePiece can't follow")
+def _merge_notes(scored: MergeScores) -> list[Note]:
     if not scored.n_different:
         return []
     percent = max(1, round(100 * scored.n_different / N_SAMPLES))
-    return [Note("tokenizer_merges", {"percent": percent})]
+    return [Note("tokenizer_merges", {"count": scored.n_loose, "percent": percent})]
