@@ -74,6 +74,7 @@ def read_spm_from_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocab
         scores=scored.scores,
         add_bos=adds_bos(path, frame, tokens, special["bos_id"]),
         add_space_prefix=spaces.prefix != "never",
+        prefixes_first_only=spaces.prefix == "first",
         bos_id=special["bos_id"],
         eos_id=special["eos_id"],
         unk_id=special["unk_id"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -42,7 +42,8 @@ class Vocabulary:
 
     model: "gpt2" (byte-level BPE; tokens in GPT-2's printable byte alphabet, `merges` set) or "llama"
     (SentencePiece; `scores` set). pre: GGUF pre-tokenizer name for "gpt2" ("bloom"), else None. eot_id and
-    eom_id: further tokens that end an answer. notes: where llama.cpp may still do otherwise.
+    eom_id: further tokens that end an answer. prefixes_first_only: see `for_template`. notes: where llama.cpp
+    may still do otherwise.
     """
 
     model: Literal["gpt2", "llama"]
@@ -59,10 +60,29 @@ class Vocabulary:
     pad_id: int | None = None
     add_bos: bool = False
     add_space_prefix: bool | None = None
+    prefixes_first_only: bool = False
     notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def for_template(self, template: str | None) -> Vocabulary:
+        """With the space prefix that fits the prompts which `template` writes.
+
+        Only for an original that puts a space before the first text and none after a control token: llama.cpp
+        puts one in both places or in neither. A template that writes control tokens begins with one, as a
+        rule; then there is no first text.
+        """
+        if not self.prefixes_first_only or template is None:
+            return self
+        written = ("bos_token", *self._control_texts())
+        return dataclasses.replace(self, add_space_prefix=not any(text in template for text in written))
+
+    def _control_texts(self) -> Iterator[str]:
+        """Those that can begin a prompt."""
+        for token, kind in enumerate(self.types):
+            if kind is TokenType.CONTROL and token != self.eos_id:
+                yield self.tokens[token]
 
     def without_rowless(self, n_embeddings: int) -> Vocabulary:
         """Without control tokens that the embedding has no row for, and with a note of them.

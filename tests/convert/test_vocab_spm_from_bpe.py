@@ -126,6 +126,33 @@ def test_no_beginning_token_is_added_where_the_original_adds_none(tmp_path: Path
     assert not read_vocabulary(tmp_path, config={}).add_bos
 
 
+INST = "{{ bos_token }}{% for m in messages %}[INST] {{ m['content'] }} [/INST]{% endfor %}"
+TURNS = "{% for m in messages %}<|turn|>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}<|turn|>"
+TEXT = "{% for m in messages %}### {{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+@pytest.mark.parametrize("template", [INST, TURNS, TEXT], ids=["bos", "turns", "text"])
+def test_a_prompt_of_the_models_own_template_comes_out_as_in_transformers(
+    tmp_path: Path, template: str, scheme: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    settings = {"first": {"legacy": False}, "always": {"legacy": True}, "never": {"add_prefix_space": False}}
+    write_llama_tokenizer_of_transformers_5(tmp_path, added=["<|turn|>"], **settings[scheme])
+    root = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    assert root["pre_tokenizer"]["prepend_scheme"] == scheme
+    library = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    messages = [{"role": "user", "content": "你好 there"}, {"role": "assistant", "content": "a model"}]
+    text = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
+        messages, chat_template=template, tokenize=False
+    )
+    write_gguf(tmp_path / "x.gguf", read_vocabulary(tmp_path, config={}).for_template(template))
+    with LoadedModel(tmp_path / "x.gguf", vocab_only=True) as model:
+        expected = library.encode(text, add_special_tokens=False).ids
+        assert model.tokenize(text, parse_special=True) == expected
+
+
 def test_it_is_the_vocabulary_of_the_tokenizer_model_that_it_came_from(
     tmp_path: Path, root: dict[str, Any]
 ) -> None:
