@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
+from builders.checkpoints import write_llama
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
 from builders.tokenizers import (
@@ -20,6 +21,7 @@ from builders.tokenizers import (
     llama_tokenizer_model,
     write_llama_tokenizer_of_transformers_5,
 )
+from convert.detect import open_checkpoint
 from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer, VocabularyTooLong
 from convert.notes import Note
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
@@ -372,3 +374,31 @@ def test_a_list_of_tiktokens_is_named_as_what_it_is(tmp_path: Path) -> None:
     assert "tiktoken" in caught.value.detail
     (tmp_path / "tokenizer.json").write_text(bloom_tokenizer_json(400), encoding="utf-8")
     assert read_vocabulary(tmp_path, config={}).model == "gpt2"
+
+
+def test_a_checkpoint_opens_without_the_control_tokens_that_it_has_no_row_for(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "llama", n_tokens=N_TOKENS).folder
+    (folder / "added_tokens.json").write_text(json.dumps({"<pad>": N_TOKENS}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "<pad>"}))
+    with open_checkpoint(folder) as checkpoint:
+        assert [note.key for note in checkpoint.notes] == ["tokenizer_rowless"]
+        plan = checkpoint.plan("q8_0", checkpoint.prompt("auto"))
+        assert len(plan.vocabulary) == N_TOKENS
+        assert "tokenizer.ggml.padding_token_id" not in plan.metadata
+
+
+def test_a_checkpoint_without_a_tokenizer_model_is_written_with_what_fits_its_template(
+    tmp_path: Path,
+) -> None:
+    n_tokens = N_TOKENS + 1
+    folder = write_llama(tmp_path / "llama", n_tokens=n_tokens, tokenizer=False).folder
+    write_llama_tokenizer_of_transformers_5(folder, N_TOKENS, added=["<|turn|>"])
+    turns = "{% for m in messages %}<|turn|>{{ m['content'] }}{% endfor %}<|turn|>"
+    for template, has_prefix in ((turns, False), ("{{ messages[0]['content'] }}", True)):
+        (folder / "chat_template.jinja").write_text(template)
+        with open_checkpoint(folder) as checkpoint:
+            plan = checkpoint.plan("q8_0", checkpoint.prompt("auto"))
+            assert plan.metadata["tokenizer.ggml.model"] == "llama"
+            assert plan.metadata["tokenizer.ggml.add_space_prefix"] is has_prefix
+            belle = checkpoint.plan("q8_0", checkpoint.prompt("belle-llama"))
+            assert belle.metadata["tokenizer.ggml.add_space_prefix"] is True
