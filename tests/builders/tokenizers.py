@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,14 @@ def write_llama_tokenizer_of_transformers_5(
     tokenizer = LlamaTokenizer(vocab=vocab, merges=generate_merges(vocab), **settings)
     tokenizer.add_special_tokens({"extra_special_tokens": list(added)})
     tokenizer.save_pretrained(folder)
+
+
+@functools.cache
+def llama_tokenizer_json(n_vocab: int = 520) -> str:
+    """The tokenizer.json that transformers 5 saves of `llama_tokenizer_model`."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_llama_tokenizer_of_transformers_5(Path(folder), n_vocab, added=["<|turn|>"])
+        return (Path(folder) / "tokenizer.json").read_text(encoding="utf-8")
 
 
 def merges_by_score(n_vocab: int = 520) -> list[str]:
