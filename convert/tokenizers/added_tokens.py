@@ -59,20 +59,18 @@ def read_added_tokens(path: Path, entries: Any, vocab: Mapping[str, int]) -> dic
     return added
 
 
-def with_named(
-    added: Mapping[str, AddedToken], vocab: Mapping[str, int], named: Iterable[str]
+def with_more(
+    added: Mapping[str, AddedToken], vocab: Mapping[str, int], texts: Iterable[str]
 ) -> dict[str, AddedToken]:
-    """`added` and, with the next free ids, those of the special tokens `named` that are nowhere else.
-
-    transformers adds them when it loads the tokenizer.
-    """
-    result = dict(added)
+    """`added` and special tokens of these `texts`, which are nowhere else, with the next free ids."""
     next_id = max([len(vocab), *(entry.id + 1 for entry in added.values())])
-    for text in named:
-        if text not in vocab and text not in result:
-            result[text] = AddedToken(next_id, next_id, special=True, normalized=False, flags=())
-            next_id += 1
-    return result
+    return {
+        **added,
+        **{
+            text: AddedToken(token, token, special=True, normalized=False, flags=())
+            for token, text in enumerate(texts, next_id)
+        },
+    }
 
 
 def check_id(path: Path, value: Any) -> int:

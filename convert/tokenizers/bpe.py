@@ -14,11 +14,11 @@ from typing import Any
 
 from convert.errors import InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
-from convert.tokenizers.added_tokens import read_added_tokens, with_named
+from convert.tokenizers.added_tokens import read_added_tokens, with_more
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.post_processor import read_frame
 from convert.tokenizers.pretokenizer import BYTE_ALPHABET, list_steps, read_pre_tokenizer
-from convert.tokenizers.special import named_special, special_ids, special_texts
+from convert.tokenizers.special import addable_special, special_ids, special_texts
 from convert.tokenizers.tokenizer_json import (
     added_notes,
     adds_bos,
@@ -44,7 +44,7 @@ def read_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
     _check_decoder(path, root)
     vocab = read_vocab(path, model)
     added = read_added_tokens(path, root.get("added_tokens"), vocab)
-    added = with_named(added, vocab, named_special(files))
+    added = with_more(added, vocab, addable_special(files, vocab.keys() | added.keys(), config))
     tokens, types = lay_out(path, vocab, added, special_texts(files))
     check_tokens(path, tokens)
     _check_alphabet(path, vocab)

@@ -28,7 +28,7 @@ from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer
 from convert.tokenizers.added_tokens import AddedToken, check_id
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.protobuf import WireError, read_fields
-from convert.tokenizers.special import added_tokens_decoder, named_special, special_ids, special_texts
+from convert.tokenizers.special import addable_special, added_tokens_decoder, special_ids, special_texts
 from convert.tokenizers.vocabulary import (
     BYTE_PIECES,
     MAX_TOKEN_BYTES,
@@ -103,7 +103,7 @@ def read_sentencepiece(
     """
     path = files.path_of("tokenizer.model")
     own = _own_ids(pieces)
-    tokens, types, scores = _with_added(files, pieces, added)
+    tokens, types, scores = _with_added(files, pieces, added, config)
     check_tokens(path, tokens, scores)
     ids = {text: token for token, text in enumerate(tokens)}
     special = special_ids(files, ids, own, config)
@@ -216,12 +216,12 @@ def _own_ids(model: Pieces) -> dict[str, int | None]:
 
 
 def _with_added(
-    files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken]
+    files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken], config: Mapping[str, Any]
 ) -> tuple[list[str], list[TokenType], list[float]]:
     """Tokens, types and scores with the tokens that other files add above the pieces; gaps become padding."""
     path = files.path_of("tokenizer.model")
     specials = special_texts(files) | {text for text, entry in own.items() if entry.special}
-    by_id = _added_by_id(files, pieces, own)
+    by_id = _added_by_id(files, pieces, own, config)
     n_tokens = max([len(pieces.tokens), *(token + 1 for token in by_id)])
     if n_tokens - len(pieces.tokens) - len(by_id) > MAX_HOLES:
         raise InvalidFile(path, "added tokens with ids far above the vocabulary")
@@ -238,7 +238,9 @@ def _with_added(
     return tokens, types, scores
 
 
-def _added_by_id(files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken]) -> dict[int, str]:
+def _added_by_id(
+    files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken], config: Mapping[str, Any]
+) -> dict[int, str]:
     """Tokens that the pieces lack; all files must agree with the pieces and with each other."""
     listed: list[tuple[str, Any, Any]] = [
         ("added_tokens.json", token, text) for text, token in files.json("added_tokens.json").items()
@@ -256,7 +258,5 @@ def _added_by_id(files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedT
         known = pieces.tokens[token] if token < len(pieces.tokens) else by_id.setdefault(token, text)
         if known != text and known != text.replace(SPACE_MARK, " "):
             raise InvalidFile(path, f"added token {text[:40]!r} takes the id of another")
-    known_texts = {*pieces.tokens, *by_id.values()}
-    next_id = max([len(pieces.tokens), *(token + 1 for token in by_id)])
-    missing = [text for text in named_special(files) if text not in known_texts]
-    return {**by_id, **dict(enumerate(missing, next_id))}
+    more = addable_special(files, {*pieces.tokens, *by_id.values()}, config)
+    return {**by_id, **dict(enumerate(more, max([len(pieces.tokens), *(token + 1 for token in by_id)])))}

@@ -6,7 +6,7 @@ LLaMA checkpoints of 2023 carry wrong ids in config.json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from convert.errors import InvalidFile
@@ -53,6 +53,17 @@ def named_special(files: TokenizerFiles) -> tuple[str, ...]:
     if len(texts) > MAX_ADDED:
         raise InvalidFile(files.path_of("tokenizer_config.json"), f"{len(texts)} special tokens")
     return tuple(text for text in texts if text)
+
+
+def addable_special(files: TokenizerFiles, known: Collection[str], config: Mapping[str, Any]) -> list[str]:
+    """Those of `named_special` that no list of tokens has, and transformers adds when it loads the tokenizer.
+
+    known: all texts that have an id. Only as many as the embedding, by config.json, has rows left: the others
+    are names that nothing answers to.
+    """
+    missing = [text for text in named_special(files) if text not in known]
+    n_rows = config.get("vocab_size")
+    return missing[: max(0, n_rows - len(known))] if isinstance(n_rows, int) and n_rows > 0 else missing
 
 
 def special_texts(files: TokenizerFiles) -> frozenset[str]:

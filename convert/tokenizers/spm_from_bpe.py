@@ -13,12 +13,12 @@ from typing import Any
 
 from convert.errors import InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
-from convert.tokenizers.added_tokens import AddedToken, read_added_tokens, with_named
+from convert.tokenizers.added_tokens import AddedToken, read_added_tokens, with_more
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.merge_scores import N_SAMPLES, MergeScores, Pair, score_tokens
 from convert.tokenizers.metaspace import Spaces, check_decoder, read_spaces
 from convert.tokenizers.post_processor import read_frame
-from convert.tokenizers.special import named_special, special_ids, special_texts
+from convert.tokenizers.special import addable_special, special_ids, special_texts
 from convert.tokenizers.tokenizer_json import (
     added_notes,
     adds_bos,
@@ -56,7 +56,7 @@ def read_spm_from_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocab
     if not vocab.keys() >= BYTE_PIECES:
         raise UnsupportedTokenizer(path, "byte pieces are not <0x00> to <0xFF>")
     added = read_added_tokens(path, root.get("added_tokens"), vocab)
-    added = with_named(added, vocab, named_special(files))
+    added = with_more(added, vocab, addable_special(files, vocab.keys() | added.keys(), config))
     tokens, types = lay_out(path, vocab, added, special_texts(files))
     scored = _score(path, tokens, read_merges(path, model, vocab), added, spaces)
     ids = {text: token for token, text in enumerate(tokens)}

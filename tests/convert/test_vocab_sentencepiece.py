@@ -342,6 +342,15 @@ def test_special_tokens_that_no_list_of_tokens_has_get_the_next_ids(tmp_path: Pa
     assert (found.pad_id, found.types[-1]) == (N_TOKENS, TokenType.CONTROL)
 
 
+def test_a_name_that_nothing_answers_to_adds_no_token_beyond_the_embedding(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(llama_tokenizer_model(N_TOKENS))
+    named = {"eos_token": "<|im_end|>", "pad_token": "[PAD]"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(named))
+    found = read_vocabulary(tmp_path, config={"vocab_size": N_TOKENS})
+    assert (len(found), found.eos_id, found.pad_id) == (N_TOKENS, 2, None)
+    assert read_vocabulary(tmp_path, config={"vocab_size": N_TOKENS + 1}).eos_id == N_TOKENS
+
+
 def test_control_tokens_without_a_row_in_the_embedding_are_left_out_with_a_note(tmp_path: Path) -> None:
     added = {"<pad>": N_TOKENS, "<turn>": N_TOKENS + 1}
     named = {"pad_token": "<pad>", "extra_special_tokens": ["<turn>"]}
