@@ -39,7 +39,10 @@ def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Voc
     if choice.name == JSON:
         vocabulary = _read_json(files, config)
     else:
-        vocabulary = read_sentencepiece(files, pieces, choice.added, config)
+        vocabulary = replace(
+            read_sentencepiece(files, pieces, choice.added, config),
+            prefixes_first_only=choice.prefixes_first_only,
+        )
     return replace(vocabulary, notes=(*choice.notes, *vocabulary.notes))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from convert.notes import Note
 from convert.tokenizers.added_tokens import AddedToken, read_added_tokens
 from convert.tokenizers.files import TokenizerFiles
+from convert.tokenizers.metaspace import FIRST_ONLY, prefixes_first_only
 from convert.tokenizers.tokenizer_json import read_section, read_vocab
 from convert.tokenizers.vocabulary import SPACE_MARK
 
@@ -21,10 +22,13 @@ MODEL, JSON = "tokenizer.model", "tokenizer.json"
 
 @dataclass(frozen=True)
 class FileChoice:
-    """name: `MODEL` or `JSON`. added: tokens that tokenizer.json adds to the pieces of tokenizer.model."""
+    """name: `MODEL` or `JSON`. added: tokens that tokenizer.json adds to the pieces of tokenizer.model.
+    prefixes_first_only: what it says besides, see `Vocabulary.for_template`.
+    """
 
     name: str
     added: Mapping[str, AddedToken] = field(default_factory=dict)
+    prefixes_first_only: bool = False
     notes: tuple[Note, ...] = ()
 
 
@@ -42,7 +46,8 @@ def choose_file(files: TokenizerFiles, pieces: Sequence[str]) -> FileChoice:
         return FileChoice(JSON, notes=(_note(JSON, MODEL),))
     if len(vocab.keys() | added.keys()) < len(pieces):
         return FileChoice(MODEL, notes=(_note(MODEL, JSON),))
-    return FileChoice(MODEL, added)
+    is_first_only = prefixes_first_only(path, root)
+    return FileChoice(MODEL, added, is_first_only, (FIRST_ONLY,) if is_first_only else ())
 
 
 def _is_piece(text: str, token: int, pieces: Sequence[str]) -> bool:

@@ -17,6 +17,9 @@ from convert.notes import Note
 from convert.tokenizers.pretokenizer import list_steps
 from convert.tokenizers.vocabulary import SPACE_MARK
 
+FIRST_ONLY = Note("tokenizer_space_first")
+"""For an original that puts a space before the first text only."""
+
 Prefix = Literal["always", "first", "never"]
 _PREFIXES: dict[Any, Prefix] = {"always": "always", "first": "first", "never": "never"}
 
@@ -37,7 +40,7 @@ class Spaces:
         """What llama.cpp's one switch can not say."""
         if self.prefix == "never" or self.doubles:
             return []
-        return [Note("tokenizer_space_first" if self.prefix == "first" else "tokenizer_space_once")]
+        return [FIRST_ONLY if self.prefix == "first" else Note("tokenizer_space_once")]
 
 
 def read_spaces(path: Path, root: Mapping[str, Any]) -> Spaces:
@@ -51,6 +54,12 @@ def read_spaces(path: Path, root: Mapping[str, Any]) -> Spaces:
     if len(steps) > 1 or steps[0].get("type") != "Metaspace" or normalizer is not None:
         raise UnsupportedTokenizer(path, "pre_tokenizer " + _names(steps))
     return _read_metaspace(path, steps[0])
+
+
+def prefixes_first_only(path: Path, root: Mapping[str, Any]) -> bool:
+    """Whether the space comes before the first text alone, whatever else the file says of spaces."""
+    steps = list_steps(path, root.get("pre_tokenizer"), "pretokenizers")
+    return any(step.get("prepend_scheme") == "first" for step in steps)
 
 
 def check_decoder(path: Path, root: Mapping[str, Any]) -> None:

@@ -260,7 +260,9 @@ def test_added_tokens_of_a_tokenizer_json_beside_the_pieces_are_read(
     saved: Path, vocabulary: Vocabulary
 ) -> None:
     found = read_vocabulary(saved, config={})
-    assert found.notes == ()
+    assert found.notes == (Note("tokenizer_space_first"),)
+    assert found.add_space_prefix
+    assert not found.for_template("{{ bos_token }}{{ messages }}").add_space_prefix
     assert found.scores is not None
     assert vocabulary.scores is not None
     assert found.scores[:N_TOKENS] == vocabulary.scores
