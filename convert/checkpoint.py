@@ -66,6 +66,8 @@ class Checkpoint:
         # BELLE's prompts have no beginning token; other programs would add one to the rendered template.
         is_belle = prompt.name in BELLE_FORMATS
         vocabulary = replace(self.vocabulary, add_bos=self.vocabulary.add_bos and not is_belle)
+        if not is_belle:
+            vocabulary = vocabulary.for_template(prompt.template)
         return make_plan(
             self.architecture,
             self.mapped,

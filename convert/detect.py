@@ -91,8 +91,9 @@ def open_checkpoint(
             checkpoint = _open_unnamed(found)
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
-    notes = (*checkpoint.notes, *checkpoint.architecture.notes, *checkpoint.vocabulary.notes)
-    return replace(checkpoint, form=" + ".join(labels), notes=notes)
+    vocabulary = checkpoint.vocabulary.without_rowless(checkpoint.architecture.n_vocab)
+    notes = (*checkpoint.notes, *checkpoint.architecture.notes, *vocabulary.notes)
+    return replace(checkpoint, form=" + ".join(labels), vocabulary=vocabulary, notes=notes)
 
 
 @dataclass(frozen=True)

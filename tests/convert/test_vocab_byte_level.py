@@ -1,0 +1,276 @@
+"""Byte-level BPE as Llama 3 and Qwen define it: llama.cpp finds the tokens of the tokenizers library."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from tokenizers import Tokenizer
+
+from builders.byte_level import (
+    FAMILIES,
+    byte_level_root,
+    template_processing,
+    write_byte_level_tokenizer,
+)
+from builders.gguf_files import write_gguf
+from builders.texts import TEXTS, mixed_text
+from convert.errors import DamagedFile, InvalidFile, TokenizerMissing, UnsupportedTokenizer
+from convert.notes import Note
+from convert.vocab import TokenType, Vocabulary, read_vocabulary
+from reference.llama_cpp_oracle import LoadedModel
+
+N_VOCAB = 480
+CONTRACTIONS = (
+    "I'm you'RE he'S they'll we'Ve 'tis it'd 'x",
+    "12 123 1234 12345.678 ٣٤٥٦",
+    "a\n\n b\r\n\r\n  c \n",
+)
+
+
+def read(folder: Path, root: dict[str, Any], config: dict[str, Any] | None = None) -> Vocabulary:
+    (folder / "tokenizer.json").write_text(json.dumps(root), encoding="utf-8")
+    return read_vocabulary(folder, config=config or {"eos_token_id": 0})
+
+
+def composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def check_equal_ids(folder: Path, root: dict[str, Any], vocabulary: Vocabulary, n_texts: int) -> None:
+    """On `n_texts` random texts besides the usual ones, composed where the tokenizer composes."""
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(folder / "vocabulary.gguf", vocabulary)
+    prepare: Callable[[str], str] = composed if root["normalizer"] else str
+    with LoadedModel(folder / "vocabulary.gguf", vocab_only=True) as model:
+
+        def check(text: str) -> None:
+            text = prepare(text)
+            expected = original.encode(text, add_special_tokens=False).ids
+            assert model.tokenize(text, parse_special=True) == expected, repr(text)
+
+        for text in (*TEXTS, *CONTRACTIONS):
+            check(text)
+        settings(max_examples=n_texts, deadline=None, derandomize=True)(given(mixed_text())(check))()
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_llama_cpp_finds_the_same_tokens_in_any_text(tmp_path: Path, family: str) -> None:
+    write_byte_level_tokenizer(tmp_path, family, N_VOCAB)
+    vocabulary = read_vocabulary(tmp_path, config={})
+
+    assert vocabulary.pre == ("llama-bpe" if family == "llama-3" else "qwen2")
+    check_equal_ids(tmp_path, byte_level_root(family, N_VOCAB), vocabulary, 1000)
+
+
+def test_added_tokens_are_found_among_text(tmp_path: Path, family: str) -> None:
+    root = byte_level_root(family, N_VOCAB)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+        for entry in root["added_tokens"]:
+            for text in ("{}", "a{}b", " {} ", "\n{}\n", "1{}1", "{}{}", "好{}。", "<{}>", "{", "|{}"):
+                text = text.replace("{}", entry["content"])
+                assert (
+                    model.tokenize(text, parse_special=True)
+                    == original.encode(text, add_special_tokens=False).ids
+                )
+
+
+def test_a_word_that_is_a_token_stays_whole_where_the_file_says_so(tmp_path: Path) -> None:
+    """Some tokens are reached by no merges. The same Llama 3 file without `ignore_merges` cuts them up."""
+    root = byte_level_root("llama-3", N_VOCAB)
+    keeping = Tokenizer.from_str(json.dumps(root))
+    words = [keeping.decode([token]) for token in range(256, N_VOCAB)]
+    root["model"]["ignore_merges"] = False
+    merging = Tokenizer.from_str(json.dumps(root))
+    vocabulary = read(tmp_path, root)
+
+    assert any(keeping.encode(word).ids != merging.encode(word).ids for word in words)
+    assert vocabulary.pre == "smaug-bpe"
+    check_equal_ids(tmp_path, root, vocabulary, 300)
+    with LoadedModel(tmp_path / "vocabulary.gguf", vocab_only=True) as model:
+        for word in words:
+            assert model.tokenize(word) == merging.encode(word, add_special_tokens=False).ids
+
+
+def test_no_file_of_qwens_kind_may_keep_words_whole(tmp_path: Path) -> None:
+    root = byte_level_root("qwen-2", N_VOCAB)
+    root["model"]["ignore_merges"] = True
+    with pytest.raises(UnsupportedTokenizer, match=r"model\.ignore_merges"):
+        read(tmp_path, root)
+
+
+def test_only_text_written_in_parts_reads_otherwise_without_nfc(tmp_path: Path) -> None:
+    """llama.cpp rewrites no text, so what Qwen's tokenizer joins first is noted."""
+    root = byte_level_root("qwen-2", N_VOCAB)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+
+    assert vocabulary.notes == (Note("tokenizer_nfc"),)
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+        for parts in ("e\u0301te\u0301", "\u1112\u1161\u11ab\u1100\u1173\u11af", "\u212bngstro\u0308m"):
+            whole = composed(parts)
+            assert model.tokenize(whole) == original.encode(whole).ids == original.encode(parts).ids
+            assert model.tokenize(parts) != original.encode(parts).ids
+
+
+def test_no_note_where_nothing_differs(tmp_path: Path) -> None:
+    assert read(tmp_path, byte_level_root("llama-3", N_VOCAB)).notes == ()
+
+
+@pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
+def test_flags_of_a_control_token_change_no_text_without_it(tmp_path: Path, flag: str) -> None:
+    """They are noted: where a prompt format writes the token beside spaces, llama.cpp keeps those."""
+    root = byte_level_root("llama-3", N_VOCAB)
+    root["added_tokens"][9] |= {flag: True}
+    vocabulary = read(tmp_path, root)
+
+    assert vocabulary.notes == (Note("tokenizer_flags", {"token": "<|eot_id|>", "count": 1}),)
+    check_equal_ids(tmp_path, root, vocabulary, 100)
+    original = Tokenizer.from_str(json.dumps(root))
+    with LoadedModel(tmp_path / "vocabulary.gguf", vocab_only=True) as model:
+        for text, is_same in (("a.<|eot_id|>.b", True), ("a <|eot_id|> b<|eot_id|>c", False)):
+            ids = original.encode(text, add_special_tokens=False).ids
+            assert (model.tokenize(text, parse_special=True) == ids) is is_same
+
+
+def test_the_frame_of_a_text_is_kept_but_for_its_end(tmp_path: Path) -> None:
+    """Tokenizers saved with `add_eos_token` end every text: no prompt may end so."""
+    root = byte_level_root("llama-3", N_VOCAB)
+    end = {"<|end_of_text|>": N_VOCAB + 1}
+    root["post_processor"]["processors"][1] = template_processing("<|begin_of_text|>", N_VOCAB, end)
+    vocabulary = read(tmp_path, root)
+
+    assert Tokenizer.from_str(json.dumps(root)).encode("a").ids[-1] == N_VOCAB + 1
+    assert (vocabulary.bos_id, vocabulary.add_bos) == (N_VOCAB, True)
+    assert vocabulary.notes == (Note("tokenizer_end", {"token": "<|end_of_text|>"}),)
+
+
+@pytest.mark.parametrize("stated", [False, True])
+@pytest.mark.parametrize("has_template", [False, True])
+def test_tokenizer_json_alone_says_whether_a_beginning_token_comes_first(
+    tmp_path: Path, stated: bool, has_template: bool
+) -> None:
+    from transformers import AutoTokenizer
+
+    write_byte_level_tokenizer(tmp_path, "llama-3", N_VOCAB)
+    _change(tmp_path / "tokenizer_config.json", lambda content: content.update(add_bos_token=stated))
+    if not has_template:
+        _change(tmp_path / "tokenizer.json", lambda root: root["post_processor"]["processors"].pop())
+    first = AutoTokenizer.from_pretrained(tmp_path).encode("a")[0]
+
+    assert read_vocabulary(tmp_path, config={}).add_bos is (first == N_VOCAB) is has_template
+
+
+def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_beginning_token_that_the_settings_contradict_is_refused(tmp_path: Path) -> None:
+    root = byte_level_root("llama-3", N_VOCAB)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|end_of_text|>"}))
+    with pytest.raises(UnsupportedTokenizer, match="post_processor TemplateProcessing"):
+        read(tmp_path, root)
+
+
+def test_special_tokens_are_control_and_others_are_text(tmp_path: Path) -> None:
+    write_byte_level_tokenizer(tmp_path, "qwen-3", N_VOCAB)
+    vocabulary = read_vocabulary(tmp_path, config={"bos_token_id": N_VOCAB})
+    added = dict(zip(vocabulary.tokens[N_VOCAB:], vocabulary.types[N_VOCAB:], strict=True))
+
+    control = [text for text, kind in added.items() if kind is TokenType.CONTROL]
+    assert control == list(FAMILIES["qwen-3"].special)
+    assert {added[text] for text in FAMILIES["qwen-3"].plain} == {TokenType.USER_DEFINED}
+    assert set(vocabulary.types[:N_VOCAB]) == {TokenType.NORMAL}
+    assert (vocabulary.bos_id, vocabulary.eos_id, vocabulary.pad_id) == (N_VOCAB, N_VOCAB + 2, N_VOCAB)
+    assert not vocabulary.add_bos
+
+
+def write_old_form(folder: Path, root: dict[str, Any], settings: dict[str, Any]) -> None:
+    """vocab.json and merges.txt as the tokenizers library writes them, and tokenizer_config.json."""
+    Tokenizer.from_str(json.dumps(root)).model.save(str(folder))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize("added_file", ["tokenizer_config.json", "added_tokens.json"])
+def test_vocab_json_and_merges_txt_are_read_as_transformers_reads_them(
+    tmp_path: Path, added_file: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    root = byte_level_root("qwen-2", N_VOCAB)
+    entries = {str(entry["id"]): {**entry} for entry in reversed(root["added_tokens"])}
+    for entry in entries.values():
+        del entry["id"]
+    settings_ = dict(FAMILIES["qwen-2"].settings)
+    if added_file == "added_tokens.json":
+        ids = {entry["content"]: int(token) for token, entry in entries.items()}
+        (tmp_path / added_file).write_text(json.dumps(ids), encoding="utf-8")
+    else:
+        settings_["added_tokens_decoder"] = entries
+    write_old_form(tmp_path, root, settings_)
+    original = AutoTokenizer.from_pretrained(tmp_path)
+    vocabulary = read_vocabulary(tmp_path, config={})
+
+    assert (vocabulary.pre, vocabulary.eos_id, vocabulary.pad_id) == ("qwen2", N_VOCAB + 2, N_VOCAB)
+    assert {text: token for token, text in enumerate(vocabulary.tokens)} == original.get_vocab()
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+        for text in (*TEXTS, *CONTRACTIONS, "<|im_start|>user\n你好<|im_end|>\n<tool_call>"):
+            text = composed(text)
+            assert model.tokenize(text, parse_special=True) == original.encode(text)
+
+
+def test_the_kind_of_model_names_the_class_where_nothing_else_does(tmp_path: Path) -> None:
+    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"eos_token": "a"})
+
+    assert read_vocabulary(tmp_path, config={"model_type": "qwen3"}).pre == "qwen2"
+    with pytest.raises(UnsupportedTokenizer, match="without a tokenizer_class"):
+        read_vocabulary(tmp_path, config={"model_type": "llama"})
+
+
+def test_classes_whose_cuts_are_not_known_are_named(tmp_path: Path) -> None:
+    settings_ = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "a"}
+    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), settings_)
+    with pytest.raises(UnsupportedTokenizer, match="GPT2Tokenizer"):
+        read_vocabulary(tmp_path, config={"model_type": "qwen2"})
+
+
+def test_vocab_json_alone_asks_for_merges_txt(tmp_path: Path) -> None:
+    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
+    (tmp_path / "merges.txt").unlink()
+    with pytest.raises(TokenizerMissing, match=r"merges\.txt"):
+        read_vocabulary(tmp_path, config={})
+
+
+@pytest.mark.parametrize("merges", [b"\xff", b"a b\n" * (1 << 20)])
+def test_merges_that_are_no_text_are_damage(tmp_path: Path, merges: bytes) -> None:
+    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
+    (tmp_path / "merges.txt").write_bytes(merges)
+    with pytest.raises(DamagedFile) as caught:
+        read_vocabulary(tmp_path, config={})
+    assert caught.value.path == tmp_path / "merges.txt"
+
+
+@pytest.mark.parametrize("line", ["a", "a b c", "zz qq"])
+def test_merges_that_are_no_pairs_of_tokens_contradict_the_vocabulary(tmp_path: Path, line: str) -> None:
+    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
+    with (tmp_path / "merges.txt").open("a", encoding="utf-8") as file:
+        file.write(line + "\r\n")
+    with pytest.raises(InvalidFile, match="merge") as caught:
+        read_vocabulary(tmp_path, config={"eos_token_id": 0})
+    assert caught.value.path == tmp_path / "merges.txt"
