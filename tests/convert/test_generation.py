@@ -169,7 +169,7 @@ def test_config_json_lists_end_tokens_where_generation_config_does_not(tmp_path:
 def test_what_only_config_json_lists_ends_an_answer_too_if_it_is_no_text(
     tmp_path: Path, in_config: Any, expected: set[int]
 ) -> None:
-    """50 is a letter: configurations that were told nothing name an id that some other vocabulary ends with."""
+    """50 is a letter: configurations that were told nothing name an id that ends texts elsewhere."""
     config, added = {"eos_token_id": in_config}, ["<|stop|>", "<|over|>"]
     path = converted(tmp_path, {"eos_token_id": [2, 401]}, config=config, added=added)
 
