@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from builders.byte_level import (
     FAMILIES,
+    added_token,
     byte_level_root,
     template_processing,
     write_byte_level_tokenizer,
@@ -144,6 +146,49 @@ def test_flags_of_a_control_token_change_no_text_without_it(tmp_path: Path, flag
         for text, is_same in (("a.<|eot_id|>.b", True), ("a <|eot_id|> b<|eot_id|>c", False)):
             ids = original.encode(text, add_special_tokens=False).ids
             assert (model.tokenize(text, parse_special=True) == ids) is is_same
+
+
+def with_words(words: Sequence[str]) -> dict[str, Any]:
+    root = byte_level_root("llama-3", N_VOCAB)
+    first = N_VOCAB + len(root["added_tokens"])
+    root["added_tokens"] += [
+        added_token(first + index, word, special=False) for index, word in enumerate(words)
+    ]
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["人工", "工智能"], "人工智能"), (["xy", "zz", "yyz"], "a xyyz")]
+)
+def test_words_that_share_characters_are_noted(tmp_path: Path, words: list[str], text: str) -> None:
+    root = with_words(words)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+
+    assert vocabulary.notes == (Note("tokenizer_overlap", {"first": words[0], "second": words[-1]}),)
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+        assert model.tokenize(text) != original.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize(
+    "words", [["  ", "   ", "     "], ["ab", "abc", "xaby"], ["人工智能", "工智"], ["好", "你好吗"]]
+)
+def test_words_that_the_libraries_take_alike_are_not(tmp_path: Path, words: list[str]) -> None:
+    root = with_words(words)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+
+    assert vocabulary.notes == ()
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+
+        @settings(max_examples=300, deadline=None, derandomize=True)
+        @given(st.lists(st.sampled_from("".join(words) + "z"), max_size=16).map("".join))
+        def check(text: str) -> None:
+            assert model.tokenize(text) == original.encode(text, add_special_tokens=False).ids
+
+        check()
 
 
 def test_the_frame_of_a_text_is_kept_but_for_its_end(tmp_path: Path) -> None:
