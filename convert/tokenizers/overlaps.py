@@ -7,39 +7,39 @@ Sources: tokenizers `added_vocabulary.rs`; llama.cpp `tokenizer_st_partition` in
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 
 from convert.notes import Note
 
-_MAX_TRIED = 10_000
-"""Pairs to look at: of thousands of words, two that overlap are found among the first."""
+_MAX_CHARACTERS = 64
+_MAX_PAIRS = 500_000
+"""Bounds on the search. Of thousands of words, two that overlap are among the first pairs."""
 
 
 def overlap_notes(texts: Collection[str]) -> list[Note]:
     """A note with the first two of the added tokens `texts` that llama.cpp and the library may tell apart."""
-    tokens = set(texts)
-    for tried, (first, second, shared) in enumerate(_overlaps(texts)):
-        if tried == _MAX_TRIED:
-            break
-        joined = first + second[shared:]
-        if len(second.encode()) >= len(first.encode()) and _begins_with(joined, tokens) == first:
-            return [Note("tokenizer_overlap", {"first": first[:40], "second": second[:40]})]
+    words = [text for text in texts if len(text) <= _MAX_CHARACTERS]
+    known = frozenset(words)
+    for first, second, start in itertools.islice(_pairs(words), _MAX_PAIRS):
+        is_shared = second.startswith(first[start:]) and len(second.encode()) >= len(first.encode())
+        if is_shared and _beginning(first[:start] + second, known) == first:
+            return [Note("tokenizer_overlap", {"first": first, "second": second})]
     return []
 
 
-def _overlaps(texts: Collection[str]) -> Iterator[tuple[str, str, int]]:
-    """Pairs of which the first ends with what the second begins with, and how many characters that are."""
-    by_beginning: dict[str, list[str]] = {}
-    for text in texts:
-        for size in range(1, len(text)):
-            by_beginning.setdefault(text[:size], []).append(text)
-    for first in texts:
-        for size in range(1, len(first)):
-            for second in by_beginning.get(first[-size:], ()):
+def _pairs(words: Collection[str]) -> Iterator[tuple[str, str, int]]:
+    """Two words each, and where in the first one, after its beginning, the second may begin."""
+    by_character: dict[str, list[str]] = {}
+    for word in words:
+        by_character.setdefault(word[0], []).append(word)
+    for first in words:
+        for start in range(1, len(first)):
+            for second in by_character.get(first[start], ()):
                 if second != first:
-                    yield first, second, size
+                    yield first, second, start
 
 
-def _begins_with(text: str, tokens: Collection[str]) -> str:
-    """The longest of the `tokens` that `text` begins with, as the tokenizers library takes it."""
-    return next((text[:size] for size in range(len(text), 0, -1) if text[:size] in tokens), "")
+def _beginning(text: str, words: Collection[str]) -> str:
+    """The longest of the `words` that `text` begins with, as the tokenizers library takes it."""
+    return next((text[:size] for size in range(len(text), 0, -1) if text[:size] in words), "")

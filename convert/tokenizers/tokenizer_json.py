@@ -73,9 +73,10 @@ def lay_out(
 
 
 def added_notes(path: Path, added: Mapping[str, AddedToken], types: Sequence[TokenType]) -> list[Note]:
-    """Flags of tokens that only a prompt format writes are noted: GGUF has no place for them.
+    """Where llama.cpp may find other added tokens than the library, or another id was listed.
 
-    Raises `UnsupportedTokenizer` for flags of those that are found in any text.
+    Flags are noted of tokens that only a prompt format writes: GGUF has no place for them. Raises
+    `UnsupportedTokenizer` for flags of those that are found in any text.
     """
     flagged = {text: entry for text, entry in added.items() if entry.flags}
     for text, entry in flagged.items():
