@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,11 +39,9 @@ def write_checkpoint(folder: Path, family: str, said: Sequence[str]) -> Path:
     folder.mkdir()
     n_tokens = write_byte_level_tokenizer(folder, family, N_VOCAB)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    ids = [token for text in said for token in tokenizer.encode(text, add_special_tokens=False).ids]
-    last_of_prompt = tokenizer.encode("\n\n" if family == "llama-3" else "\n", add_special_tokens=False).ids[
-        -1
-    ]
-    _script(folder, n_tokens, dict(zip([last_of_prompt, *ids], ids, strict=False)))
+    texts = ["\n\n" if family == "llama-3" else "\n", *said]
+    ids = [token for text in texts for token in tokenizer.encode(text, add_special_tokens=False).ids]
+    _script(folder, n_tokens, dict(itertools.pairwise(ids)))
     write_json(
         folder / "generation_config.json",
         {"eos_token_id": [tokenizer.token_to_id(text) for text in LISTED[family]]},
