@@ -247,6 +247,17 @@ def test_special_tokens_are_control_and_others_are_text(tmp_path: Path) -> None:
     assert not vocabulary.add_bos
 
 
+def test_what_transformers_saves_again_reads_the_same(tmp_path: Path, family: str) -> None:
+    """With no `added_tokens_decoder`, other spellings of lists, and each merge as a pair."""
+    from transformers import AutoTokenizer
+
+    (tmp_path / "first").mkdir()
+    write_byte_level_tokenizer(tmp_path / "first", family, N_VOCAB)
+    AutoTokenizer.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+
+    assert read_vocabulary(tmp_path / "second", config={}) == read_vocabulary(tmp_path / "first", config={})
+
+
 def test_a_control_token_without_a_row_is_left_out(tmp_path: Path) -> None:
     write_byte_level_tokenizer(tmp_path, "llama-3", N_VOCAB)
     root = byte_level_root("llama-3", N_VOCAB)
