@@ -68,10 +68,11 @@ class Checkpoint:
         vocabulary = replace(self.vocabulary, add_bos=self.vocabulary.add_bos and not is_belle)
         if not is_belle:
             vocabulary = vocabulary.for_template(prompt.template)
+        ends, others = self.generation.end_ids, self.generation.other_end_ids
         return make_plan(
             self.architecture,
             self.mapped,
-            with_end_tokens(vocabulary, self.generation.end_ids, self.tokenizer_path),
+            with_end_tokens(vocabulary, ends, self.tokenizer_path, others=others),
             target=target,
             name=name or self._name(prompt),
             license=self._license(prompt),

@@ -12,6 +12,7 @@ from typing import Any
 from convert.errors import InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
 from convert.tokenizers.added_tokens import AddedToken, check_id
+from convert.tokenizers.overlaps import overlap_notes
 from convert.tokenizers.post_processor import Frame
 from convert.tokenizers.vocabulary import MAX_TOKENS, TokenType, padding_name
 
@@ -72,16 +73,18 @@ def lay_out(
 
 
 def added_notes(path: Path, added: Mapping[str, AddedToken], types: Sequence[TokenType]) -> list[Note]:
-    """Flags of tokens that only a prompt format writes are noted: GGUF has no place for them.
+    """Where llama.cpp may find other added tokens than the library, or another id was listed.
 
-    Raises `UnsupportedTokenizer` for flags of those that are found in any text.
+    Flags are noted of tokens that only a prompt format writes: GGUF has no place for them. Raises
+    `UnsupportedTokenizer` for flags of those that are found in any text.
     """
     flagged = {text: entry for text, entry in added.items() if entry.flags}
     for text, entry in flagged.items():
         if types[entry.id] is not TokenType.CONTROL:
             raise UnsupportedTokenizer(path, f"added token {text[:40]!r}: {entry.flags[0]}")
     moved = {text: entry for text, entry in added.items() if entry.id != entry.listed_id}
-    return [
+    in_text = [text for text, entry in added.items() if types[entry.id] is TokenType.USER_DEFINED]
+    return overlap_notes(in_text) + [
         Note(key, {"token": next(iter(tokens))[:40], "count": len(tokens)})
         for key, tokens in (("tokenizer_flags", flagged), ("tokenizer_ids", moved))
         if tokens

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from builders.byte_level import (
     FAMILIES,
+    added_token,
     byte_level_root,
     template_processing,
     write_byte_level_tokenizer,
 )
+from builders.checkpoints import write_llama
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
-from convert.errors import DamagedFile, InvalidFile, TokenizerMissing, UnsupportedTokenizer
+from convert.detect import open_checkpoint
+from convert.errors import UnsupportedTokenizer, VocabularyTooLong
 from convert.notes import Note
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
@@ -146,6 +150,49 @@ def test_flags_of_a_control_token_change_no_text_without_it(tmp_path: Path, flag
             assert (model.tokenize(text, parse_special=True) == ids) is is_same
 
 
+def with_words(words: Sequence[str]) -> dict[str, Any]:
+    root = byte_level_root("llama-3", N_VOCAB)
+    first = N_VOCAB + len(root["added_tokens"])
+    root["added_tokens"] += [
+        added_token(first + index, word, special=False) for index, word in enumerate(words)
+    ]
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["人工", "工智能"], "人工智能"), (["xy", "zz", "yyz"], "a xyyz")]
+)
+def test_words_that_share_characters_are_noted(tmp_path: Path, words: list[str], text: str) -> None:
+    root = with_words(words)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+
+    assert vocabulary.notes == (Note("tokenizer_overlap", {"first": words[0], "second": words[-1]}),)
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+        assert model.tokenize(text) != original.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize(
+    "words", [["  ", "   ", "     "], ["ab", "abc", "xaby"], ["人工智能", "工智"], ["好", "你好吗"]]
+)
+def test_words_that_the_libraries_take_alike_are_not(tmp_path: Path, words: list[str]) -> None:
+    root = with_words(words)
+    vocabulary = read(tmp_path, root)
+    original = Tokenizer.from_str(json.dumps(root))
+    write_gguf(tmp_path / "v.gguf", vocabulary)
+
+    assert vocabulary.notes == ()
+    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
+
+        @settings(max_examples=300, deadline=None, derandomize=True)
+        @given(st.lists(st.sampled_from("".join(words) + "z"), max_size=16).map("".join))
+        def check(text: str) -> None:
+            assert model.tokenize(text) == original.encode(text, add_special_tokens=False).ids
+
+        check()
+
+
 def test_the_frame_of_a_text_is_kept_but_for_its_end(tmp_path: Path) -> None:
     """Tokenizers saved with `add_eos_token` end every text: no prompt may end so."""
     root = byte_level_root("llama-3", N_VOCAB)
@@ -200,77 +247,34 @@ def test_special_tokens_are_control_and_others_are_text(tmp_path: Path) -> None:
     assert not vocabulary.add_bos
 
 
-def write_old_form(folder: Path, root: dict[str, Any], settings: dict[str, Any]) -> None:
-    """vocab.json and merges.txt as the tokenizers library writes them, and tokenizer_config.json."""
-    Tokenizer.from_str(json.dumps(root)).model.save(str(folder))
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-
-
-@pytest.mark.parametrize("added_file", ["tokenizer_config.json", "added_tokens.json"])
-def test_vocab_json_and_merges_txt_are_read_as_transformers_reads_them(
-    tmp_path: Path, added_file: str
-) -> None:
+def test_what_transformers_saves_again_reads_the_same(tmp_path: Path, family: str) -> None:
+    """With no `added_tokens_decoder`, other spellings of lists, and each merge as a pair."""
     from transformers import AutoTokenizer
 
-    root = byte_level_root("qwen-2", N_VOCAB)
-    entries = {str(entry["id"]): {**entry} for entry in reversed(root["added_tokens"])}
-    for entry in entries.values():
-        del entry["id"]
-    settings_ = dict(FAMILIES["qwen-2"].settings)
-    if added_file == "added_tokens.json":
-        ids = {entry["content"]: int(token) for token, entry in entries.items()}
-        (tmp_path / added_file).write_text(json.dumps(ids), encoding="utf-8")
-    else:
-        settings_["added_tokens_decoder"] = entries
-    write_old_form(tmp_path, root, settings_)
-    original = AutoTokenizer.from_pretrained(tmp_path)
-    vocabulary = read_vocabulary(tmp_path, config={})
+    (tmp_path / "first").mkdir()
+    write_byte_level_tokenizer(tmp_path / "first", family, N_VOCAB)
+    AutoTokenizer.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
 
-    assert (vocabulary.pre, vocabulary.eos_id, vocabulary.pad_id) == ("qwen2", N_VOCAB + 2, N_VOCAB)
-    assert {text: token for token, text in enumerate(vocabulary.tokens)} == original.get_vocab()
-    write_gguf(tmp_path / "v.gguf", vocabulary)
-    with LoadedModel(tmp_path / "v.gguf", vocab_only=True) as model:
-        for text in (*TEXTS, *CONTRACTIONS, "<|im_start|>user\n你好<|im_end|>\n<tool_call>"):
-            text = composed(text)
-            assert model.tokenize(text, parse_special=True) == original.encode(text)
+    assert read_vocabulary(tmp_path / "second", config={}) == read_vocabulary(tmp_path / "first", config={})
 
 
-def test_the_kind_of_model_names_the_class_where_nothing_else_does(tmp_path: Path) -> None:
-    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"eos_token": "a"})
-
-    assert read_vocabulary(tmp_path, config={"model_type": "qwen3"}).pre == "qwen2"
-    with pytest.raises(UnsupportedTokenizer, match="without a tokenizer_class"):
-        read_vocabulary(tmp_path, config={"model_type": "llama"})
-
-
-def test_classes_whose_cuts_are_not_known_are_named(tmp_path: Path) -> None:
-    settings_ = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "a"}
-    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), settings_)
-    with pytest.raises(UnsupportedTokenizer, match="GPT2Tokenizer"):
-        read_vocabulary(tmp_path, config={"model_type": "qwen2"})
+def test_a_control_token_without_a_row_is_left_out(tmp_path: Path) -> None:
+    write_byte_level_tokenizer(tmp_path, "llama-3", N_VOCAB)
+    root = byte_level_root("llama-3", N_VOCAB)
+    n_rows = N_VOCAB + len(root["added_tokens"]) - 1
+    write_llama(tmp_path, n_tokens=n_rows, tokenizer=False, config={"eos_token_id": None})
+    with open_checkpoint(tmp_path) as checkpoint:
+        values = {"token": "<|python_tag|>", "count": 1, "n_embeddings": n_rows}
+        assert checkpoint.notes == (Note("tokenizer_rowless", values),)
+        plan = checkpoint.plan("f32", checkpoint.prompt("auto"))
+    assert len(plan.vocabulary) == n_rows
+    check_equal_ids(tmp_path, root, plan.vocabulary, 100)
 
 
-def test_vocab_json_alone_asks_for_merges_txt(tmp_path: Path) -> None:
-    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
-    (tmp_path / "merges.txt").unlink()
-    with pytest.raises(TokenizerMissing, match=r"merges\.txt"):
-        read_vocabulary(tmp_path, config={})
-
-
-@pytest.mark.parametrize("merges", [b"\xff", b"a b\n" * (1 << 20)])
-def test_merges_that_are_no_text_are_damage(tmp_path: Path, merges: bytes) -> None:
-    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
-    (tmp_path / "merges.txt").write_bytes(merges)
-    with pytest.raises(DamagedFile) as caught:
-        read_vocabulary(tmp_path, config={})
-    assert caught.value.path == tmp_path / "merges.txt"
-
-
-@pytest.mark.parametrize("line", ["a", "a b c", "zz qq"])
-def test_merges_that_are_no_pairs_of_tokens_contradict_the_vocabulary(tmp_path: Path, line: str) -> None:
-    write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
-    with (tmp_path / "merges.txt").open("a", encoding="utf-8") as file:
-        file.write(line + "\r\n")
-    with pytest.raises(InvalidFile, match="merge") as caught:
-        read_vocabulary(tmp_path, config={"eos_token_id": 0})
-    assert caught.value.path == tmp_path / "merges.txt"
+@pytest.mark.parametrize(("family", "n_missing"), [("llama-3", 2), ("qwen-3", 1)])
+def test_tokens_that_are_written_need_their_rows(tmp_path: Path, family: str, n_missing: int) -> None:
+    """Llama 3's last but one ends answers, Qwen's last stands in texts."""
+    n_tokens = write_byte_level_tokenizer(tmp_path, family, N_VOCAB)
+    write_llama(tmp_path, n_tokens=n_tokens - n_missing, tokenizer=False)
+    with open_checkpoint(tmp_path) as checkpoint, pytest.raises(VocabularyTooLong):
+        checkpoint.plan("f32", checkpoint.prompt("auto"))
