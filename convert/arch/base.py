@@ -59,6 +59,11 @@ class Architecture(Protocol):
         """Tokens of the context that the model was trained with."""
         ...
 
+    @property
+    def tied(self) -> bool:
+        """Whether the output matrix is the embedding again."""
+        ...
+
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
         """Read what is needed from config.json at `path`; raises `InvalidConfig` or `UnsupportedModel`."""

@@ -38,10 +38,16 @@ ConvertError
 │   ├── QuantizationMismatch
 │   ├── GptqConfigMissing
 │   ├── NotAnAdapter            adapters: LoRA
+│   ├── MlxAdapter
 │   ├── AdapterAlone
 │   ├── UnsupportedAdapter
 │   ├── AdapterMismatch
 │   ├── AdapterTargetMissing
+│   ├── PromptAdapter
+│   ├── EmptyAdapter
+│   ├── UngatheredAdapter
+│   ├── UntrainedAdapter
+│   ├── AdapterRowsMissing
 │   ├── NotEncrypted            encrypted: `.enc` files and their key
 │   ├── KeyNeeded
 │   ├── EncryptedNameMismatch
@@ -62,7 +68,8 @@ ConvertError
 │   ├── UnsupportedTokenizer
 │   ├── VocabularyTooLong
 │   ├── LossyGgmlVocabulary
-│   └── UnscoredGgmlVocabulary
+│   ├── UnscoredGgmlVocabulary
+│   └── AdapterTokenizerMissing
 ├── OutputError
 │   ├── OutputExists            output
 │   ├── NotEnoughDisk
@@ -75,9 +82,15 @@ ConvertError
 from convert.errors.adapters import (
     AdapterAlone,
     AdapterMismatch,
+    AdapterRowsMissing,
     AdapterTargetMissing,
+    EmptyAdapter,
+    MlxAdapter,
     NotAnAdapter,
+    PromptAdapter,
+    UngatheredAdapter,
     UnsupportedAdapter,
+    UntrainedAdapter,
 )
 from convert.errors.base import (
     ConvertError,
@@ -147,6 +160,7 @@ from convert.errors.sources import (
     UnsupportedModel,
 )
 from convert.errors.tokenizers import (
+    AdapterTokenizerMissing,
     LossyGgmlVocabulary,
     TokenizerMissing,
     UnscoredGgmlVocabulary,
@@ -157,7 +171,9 @@ from convert.errors.tokenizers import (
 __all__ = [
     "AdapterAlone",
     "AdapterMismatch",
+    "AdapterRowsMissing",
     "AdapterTargetMissing",
+    "AdapterTokenizerMissing",
     "AlreadyGguf",
     "ConfigMissing",
     "ConvertError",
@@ -165,6 +181,7 @@ __all__ = [
     "DamagedFile",
     "DamagedTensor",
     "DuplicateEncryptedFile",
+    "EmptyAdapter",
     "EmptyFolder",
     "EncryptedEndMissing",
     "EncryptedNameMismatch",
@@ -183,6 +200,7 @@ __all__ = [
     "MissingEncryptedShard",
     "MissingShard",
     "MissingTensor",
+    "MlxAdapter",
     "NoTensors",
     "NoWeights",
     "NotACheckpoint",
@@ -197,6 +215,7 @@ __all__ = [
     "OutputNotWritable",
     "PartialDownload",
     "PrivateGgmlContainer",
+    "PromptAdapter",
     "QuantizationMismatch",
     "QuantizationUnsupported",
     "SeveralWeightFiles",
@@ -207,6 +226,7 @@ __all__ = [
     "TokenizerMissing",
     "TruncatedFile",
     "TruncatedKey",
+    "UngatheredAdapter",
     "UnknownArchitecture",
     "UnknownGgmlBlocks",
     "UnknownGgmlModel",
@@ -218,6 +238,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedQuantization",
     "UnsupportedTokenizer",
+    "UntrainedAdapter",
     "UnusableKey",
     "VerificationFailed",
     "VocabularyTooLong",

@@ -79,6 +79,7 @@ _OTHER_SUFFIXES = {
 # What trainers leave beside the weights, adapters, and Meta's files, which have readers of their own.
 _NO_MODEL = re.compile(
     r"(optimizer|scheduler|scaler|training_args|adapter_model|consolidated|rng_state|global_step).*"
+    r"|([0-9]+_)?adapters\.safetensors"  # mlx-lm's
 )
 
 

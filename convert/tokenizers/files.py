@@ -24,7 +24,7 @@ SIZE_LIMITS = {
 }
 """Bytes. BLOOM's tokenizer.json, the largest known, has 14.5 MB."""
 
-_MAIN_FILES = ("tokenizer.model", "tokenizer.json")
+MAIN_FILES = ("tokenizer.model", "tokenizer.json")
 
 MAX_CONTAINERS = 1 << 20
 MAX_ITEMS = 2 << 20
@@ -47,7 +47,7 @@ class TokenizerFiles:
             raise TokenizerMissing(path, "tokenizer.json or tokenizer.model")
         main = "tokenizer.json" if path.suffix == ".json" else "tokenizer.model"
         neighbours = cls.from_folder(LocalFolder(path.parent)).contents
-        contents = {name: data for name, data in neighbours.items() if name not in _MAIN_FILES}
+        contents = {name: data for name, data in neighbours.items() if name not in MAIN_FILES}
         own = read_file(LocalFolder(path.parent), path.name, SIZE_LIMITS[main])
         return cls(path, {main: _checked(path, own), **contents})
 
@@ -59,7 +59,7 @@ class TokenizerFiles:
             for name, limit in SIZE_LIMITS.items()
             if name in folder.names
         }
-        main = next((name for name in _MAIN_FILES if name in contents), "")
+        main = next((name for name in MAIN_FILES if name in contents), "")
         return cls(folder.path / main, contents)
 
     def __contains__(self, name: str) -> bool:

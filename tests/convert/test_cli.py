@@ -14,6 +14,7 @@ import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import write_encrypted
+from builders.lora import write_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,17 @@ def test_inspect_shows_a_table_in_the_language_asked_for(bloom: Checkpoint) -> N
     assert "Parameters" in run("inspect", bloom.folder).stdout
     assert "参数量" in run("inspect", bloom.folder, language="zh-CN").stdout
     assert "参数量" in run("inspect", bloom.folder, "--lang", "zh-CN").stdout
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "weight matrices"), ("zh-CN", "权重矩阵")])
+def test_inspect_says_what_an_adapter_changes(
+    tmp_path: Path, bloom: Checkpoint, language: str, word: str
+) -> None:
+    adapter = write_adapter(tmp_path / "lora", bloom.weights, ["query_key_value"])
+    result = run("inspect", bloom.folder, "--lora", adapter.folder, language=language)
+    assert result.returncode == 0, result.stderr
+    assert word in result.stdout
+    assert f" {len(adapter.pairs)} " in result.stdout
 
 
 def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:
