@@ -8,19 +8,18 @@ top of any.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convert.arch import read_architecture
+from convert.adapted import AdaptedModel, ReadTokenizer, adapt
 from convert.checkpoint import Checkpoint
 from convert.errors import (
     AdapterAlone,
     AlreadyGguf,
     ConfigMissing,
-    ConvertError,
     GptqConfigMissing,
     MetaParamsMissing,
     NotACheckpoint,
@@ -33,7 +32,7 @@ from convert.notes import Note
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
-from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
+from convert.sources.ggml_legacy import LegacyGgml, find_ggml_files, open_legacy_ggml
 from convert.sources.gptq import is_gptq, read_gptq
 from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
 from convert.sources.hf_folder import open_weights
@@ -43,17 +42,14 @@ from convert.sources.lora import (
     CONFIG_FILE,
     LoraAdapter,
     LoraChoice,
-    check_merged,
-    merge_adapters,
     open_adapter,
-    read_adapter_settings,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
 from convert.sources.tensors import Tensor
 from convert.sources.weight_files import WeightFiles
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
-from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
+from convert.vocab import TokenizerFiles, read_vocabulary
 
 _CONFIG_FILE = "config.json"
 _TEMPLATE_FILE = "chat_template.jinja"
@@ -111,18 +107,26 @@ class _Found:
     opened: ExitStack
     is_on_disk: bool
 
-    def merge(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return merge_adapters(tensors, self.adapters)
+    def choose_tokenizer(
+        self, model: AdaptedModel, read_base: Callable[[], ReadTokenizer]
+    ) -> tuple[ReadTokenizer, tuple[Note, ...]]:
+        """The one that was given, else the model's or an adapter's, and what to say of the choice."""
+        return model.choose_tokenizer(read_base) if self.tokenizer is None else (read_base(), ())
 
     def tokenizer_files(self) -> TokenizerFiles:
         if self.tokenizer is not None:
             return TokenizerFiles.from_path(self.tokenizer)
         return TokenizerFiles.from_folder(self.folder)
 
-    def own_template(self) -> str | None:
-        return _own_template(
-            self.folder if self.tokenizer is None else LocalFolder(_folder_of(self.tokenizer))
-        )
+    def own_template(self, *, has_own: bool = True) -> str | None:
+        """The chat template beside the tokenizer that was given, else an adapter's, else the model's own.
+
+        has_own: whether models of this form come with one.
+        """
+        if self.tokenizer is not None:
+            return _own_template(LocalFolder(_folder_of(self.tokenizer)))
+        folders = [adapter.folder for adapter in reversed(self.adapters)] + ([self.folder] if has_own else [])
+        return next((found for found in map(_own_template, folders) if found is not None), None)
 
 
 def _open_unnamed(found: _Found) -> Checkpoint:
@@ -142,39 +146,39 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
     folder, path = found.folder, found.path
     weights = _open_weights(found)
     config_path, config = _read_config(found, weights)
-    architecture = read_architecture(config_path, config)
     form, tensors = _read_tensors(folder, weights, config_path, config)
-    tensors = found.merge(tensors)
-    mapped = architecture.map_tensors(path, tensors)
-    check_merged(tensors, mapped, found.adapters)
-    tokenizer_files = found.tokenizer_files()
+    model = adapt(config_path, config, tensors, found.adapters)
+    mapped = model.check(model.architecture.map_tensors(path, model.tensors))
+    tokenizer, notes = found.choose_tokenizer(
+        model, lambda: ReadTokenizer.parse(found.tokenizer_files(), config)
+    )
     generation = _read_generation(folder, config)
     return Checkpoint(
         path=path,
         form=form,
         files=tuple(file.name for file in weights.paths),
         size_bytes=weights.size_bytes,
-        config=config,
-        architecture=architecture,
+        config=model.config,
+        architecture=model.architecture,
         mapped=mapped,
-        vocabulary=parse_vocabulary(tokenizer_files, config=config),
-        tokenizer_path=tokenizer_files.path,
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
         own_template=found.own_template(),
         opened=found.opened.pop_all(),
         generation=generation,
-        notes=(*weights.notes, *_adapter_note(found)),
+        notes=(*weights.notes, *model.notes, *notes, *_adapter_note(found)),
     )
 
 
 def _open_weights(found: _Found) -> WeightFiles:
     name = found.only_file.name if found.only_file is not None else ""
-    incomplete = _find_incomplete(found.folder)
-    if incomplete is not None and (name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name)):
-        raise incomplete
+    if name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name):
+        _refuse_incomplete(found.folder)
     try:
         return found.opened.enter_context(open_weights(found.folder, found.only_file))
-    except NotACheckpoint as error:
-        raise (incomplete or error) from error
+    except NotACheckpoint:
+        _refuse_incomplete(found.folder)
+        raise
 
 
 def _adapter_note(found: _Found) -> tuple[Note, ...]:
@@ -185,11 +189,16 @@ def _adapter_note(found: _Found) -> tuple[Note, ...]:
     return (Note("adapter_beside", {"adapter": weights}),)
 
 
-def _find_incomplete(folder: SourceFolder) -> ConvertError | None:
-    """What to say of a folder that has no weights but an adapter's, or Meta's without their description."""
+def _refuse_incomplete(folder: SourceFolder) -> None:
+    """Say what a folder is that has no weights but an adapter's, or Meta's without their description.
+
+    Raises `AdapterAlone`, what is wrong with that adapter, or `MetaParamsMissing`.
+    """
     if CONFIG_FILE in folder.names:
-        return AdapterAlone(folder.path, read_adapter_settings(folder).base)
-    return MetaParamsMissing(folder.path) if is_meta(folder) else None
+        with LoraAdapter(folder, 1.0) as adapter:
+            raise AdapterAlone(folder.path, adapter.settings.base)
+    if is_meta(folder):
+        raise MetaParamsMissing(folder.path)
 
 
 def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, Any]]:
@@ -235,52 +244,64 @@ def _is_meta(found: _Found) -> bool:
 
 def _open_meta(found: _Found) -> Checkpoint:
     model = found.opened.enter_context(open_meta(found.folder))
-    tensors = found.merge(model.tensors)
-    mapped = model.mapped_tensors(tensors)
-    check_merged(tensors, mapped, found.adapters)
+    adapted = adapt(model.path, model.config, model.tensors, found.adapters)
+    mapped = adapted.check(replace(model, architecture=adapted.architecture).mapped_tensors(adapted.tensors))
     tokenizer_files = found.tokenizer_files()
     above = found.folder.path.absolute().parent
     is_above = found.is_on_disk and found.tokenizer is None and os.path.isdir(above)
     if "tokenizer.model" not in tokenizer_files and is_above:
         # Meta's download puts it above the folders of the single models.
         tokenizer_files = TokenizerFiles.from_folder(LocalFolder(above))
+    tokenizer, notes = found.choose_tokenizer(
+        adapted, lambda: ReadTokenizer.parse(tokenizer_files, model.config)
+    )
     return Checkpoint(
         path=found.path,
         form=META.describe(),
         files=tuple(file.name for file in model.files),
         size_bytes=model.size_bytes,
-        config=model.config,
-        architecture=model.architecture,
+        config=adapted.config,
+        architecture=adapted.architecture,
         mapped=mapped,
-        vocabulary=parse_vocabulary(tokenizer_files, config=model.config),
-        tokenizer_path=tokenizer_files.path,
-        own_template=found.own_template() if found.tokenizer else None,
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
+        own_template=found.own_template(has_own=False),
         opened=found.opened.pop_all(),
         is_untrained=not found.adapters,
+        notes=adapted.notes + notes,
     )
 
 
 def _open_ggml(found: _Found) -> Checkpoint:
     assert found.only_file is not None
-    file, tokenizer = found.only_file, found.tokenizer
+    file = found.only_file
     model = found.opened.enter_context(open_legacy_ggml(found.folder, file.name))
-    merged = found.merge(model.tensors)
-    mapped = replace(model, tensors=merged).mapped_tensors()
-    check_merged(merged, mapped, found.adapters)
+    adapted = adapt(model.path, model.config, model.tensors, found.adapters)
+    mapped = adapted.check(
+        replace(model, architecture=adapted.architecture, tensors=adapted.tensors).mapped_tensors()
+    )
+    tokenizer, notes = found.choose_tokenizer(adapted, lambda: _ggml_tokenizer(found, model))
     form = GGML if model.has_vocabulary else BLOOMZ_CPP
     return Checkpoint(
         path=file,
         form=form.describe(model.form),
         files=tuple(part.source.path.name for part in model.files),
         size_bytes=model.size_bytes,
-        config=model.config,
-        architecture=model.architecture,
+        config=adapted.config,
+        architecture=adapted.architecture,
         mapped=mapped,
-        vocabulary=read_vocabulary(tokenizer, config=model.config) if tokenizer else model.vocabulary(),
-        tokenizer_path=tokenizer or file,
-        own_template=None,
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
+        own_template=found.own_template(has_own=False) if found.adapters else None,
         opened=found.opened.pop_all(),
+        notes=adapted.notes + notes,
     )
+
+
+def _ggml_tokenizer(found: _Found, model: LegacyGgml) -> ReadTokenizer:
+    if found.tokenizer is not None:
+        return ReadTokenizer(read_vocabulary(found.tokenizer, config=model.config), found.tokenizer)
+    return ReadTokenizer(model.vocabulary(), found.only_file or model.path)
 
 
 def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceFolder, Path | None]:

@@ -21,7 +21,9 @@ from convert.detect import open_checkpoint
 from convert.errors import (
     AdapterAlone,
     AdapterMismatch,
+    AdapterRowsMissing,
     AdapterTargetMissing,
+    AdapterTokenizerMissing,
     AlreadyGguf,
     BrokenLink,
     ConfigMissing,
@@ -69,9 +71,21 @@ _KEY_PROBLEMS = (
     DamagedEncryptedFile,
     NotEncrypted,
 )
-_TOKENIZER_GAPS = (TokenizerMissing, LossyGgmlVocabulary, UnscoredGgmlVocabulary)
+_TOKENIZER_GAPS = (
+    TokenizerMissing,
+    AdapterTokenizerMissing,
+    LossyGgmlVocabulary,
+    UnscoredGgmlVocabulary,
+)
 _CONFIG_GAPS = (ConfigMissing, GptqConfigMissing)
-_BASE_PROBLEMS = (AdapterMismatch, AdapterTargetMissing, NotACheckpoint, AlreadyGguf, SourceMissing)
+_BASE_PROBLEMS = (
+    AdapterMismatch,
+    AdapterRowsMissing,
+    AdapterTargetMissing,
+    NotACheckpoint,
+    AlreadyGguf,
+    SourceMissing,
+)
 _FILE_GAPS = (
     BrokenLink,
     MissingShard,

@@ -94,6 +94,11 @@ class Architecture(Protocol):
         ...
 
     @property
+    def tied(self) -> bool:
+        """Whether the output matrix is the embedding again."""
+        ...
+
+    @property
     def notes(self) -> tuple[Note, ...]:
         """What llama.cpp does otherwise than the model's makers, and what that comes to."""
         ...

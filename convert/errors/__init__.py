@@ -45,10 +45,16 @@ ConvertError
 │   ├── QuantizationMismatch
 │   ├── GptqConfigMissing
 │   ├── NotAnAdapter            adapters: LoRA
+│   ├── MlxAdapter
 │   ├── AdapterAlone
 │   ├── UnsupportedAdapter
 │   ├── AdapterMismatch
 │   ├── AdapterTargetMissing
+│   ├── PromptAdapter
+│   ├── EmptyAdapter
+│   ├── UngatheredAdapter
+│   ├── UntrainedAdapter
+│   ├── AdapterRowsMissing
 │   ├── NotEncrypted            encrypted: `.enc` files and their key
 │   ├── KeyNeeded
 │   ├── EncryptedNameMismatch
@@ -69,7 +75,8 @@ ConvertError
 │   ├── UnsupportedTokenizer
 │   ├── VocabularyTooLong
 │   ├── LossyGgmlVocabulary
-│   └── UnscoredGgmlVocabulary
+│   ├── UnscoredGgmlVocabulary
+│   └── AdapterTokenizerMissing
 ├── OutputError
 │   ├── OutputExists            output
 │   ├── NotEnoughDisk
@@ -82,9 +89,15 @@ ConvertError
 from convert.errors.adapters import (
     AdapterAlone,
     AdapterMismatch,
+    AdapterRowsMissing,
     AdapterTargetMissing,
+    EmptyAdapter,
+    MlxAdapter,
     NotAnAdapter,
+    PromptAdapter,
+    UngatheredAdapter,
     UnsupportedAdapter,
+    UntrainedAdapter,
 )
 from convert.errors.base import (
     ConvertError,
@@ -162,6 +175,7 @@ from convert.errors.sources import (
     UnsupportedModel,
 )
 from convert.errors.tokenizers import (
+    AdapterTokenizerMissing,
     LossyGgmlVocabulary,
     TokenizerMissing,
     UnscoredGgmlVocabulary,
@@ -172,7 +186,9 @@ from convert.errors.tokenizers import (
 __all__ = [
     "AdapterAlone",
     "AdapterMismatch",
+    "AdapterRowsMissing",
     "AdapterTargetMissing",
+    "AdapterTokenizerMissing",
     "AlreadyGguf",
     "BigEndianFile",
     "BrokenLink",
@@ -183,6 +199,7 @@ __all__ = [
     "DamagedTensor",
     "Detail",
     "DuplicateEncryptedFile",
+    "EmptyAdapter",
     "EmptyFolder",
     "EncryptedEndMissing",
     "EncryptedNameMismatch",
@@ -201,6 +218,7 @@ __all__ = [
     "MissingEncryptedShard",
     "MissingShard",
     "MissingTensor",
+    "MlxAdapter",
     "NoTensors",
     "NoWeights",
     "NotACheckpoint",
@@ -215,6 +233,7 @@ __all__ = [
     "OutputNotWritable",
     "PartialDownload",
     "PrivateGgmlContainer",
+    "PromptAdapter",
     "QuantizationMismatch",
     "QuantizationUnsupported",
     "SeveralWeightFiles",
@@ -229,6 +248,7 @@ __all__ = [
     "TruncatedFile",
     "TruncatedKey",
     "UngatheredWeights",
+    "UngatheredAdapter",
     "UnknownArchitecture",
     "UnknownGgmlBlocks",
     "UnknownGgmlModel",
@@ -241,6 +261,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedQuantization",
     "UnsupportedTokenizer",
+    "UntrainedAdapter",
     "UnusableKey",
     "VerificationFailed",
     "VocabularyTooLong",

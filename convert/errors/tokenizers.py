@@ -37,3 +37,11 @@ class LossyGgmlVocabulary(TokenizerError):
 @dataclass(eq=False)
 class UnscoredGgmlVocabulary(TokenizerError):
     """A "ggml" file of March 2023 without scores whose tokens are not in SentencePiece's order either."""
+
+
+@dataclass(eq=False)
+class AdapterTokenizerMissing(TokenizerError):
+    """The adapter in `path` changes the vocabulary from `n_before` to `n_after` rows, without a tokenizer."""
+
+    n_before: int
+    n_after: int

@@ -28,7 +28,7 @@ _OLD_FORM_LIMITS = {"vocab.json": 16 << 20, "merges.txt": 16 << 20}
 """Bytes; read only where a folder has neither of the usual two. Qwen's have 2.8 and 1.7 MB."""
 
 _USUAL_FILES = ("tokenizer.model", "tokenizer.json")
-_MAIN_FILES = (*_USUAL_FILES, "vocab.json")
+MAIN_FILES = (*_USUAL_FILES, "vocab.json")
 
 MAX_CONTAINERS = 1 << 20
 MAX_ITEMS = 2 << 20
@@ -52,7 +52,7 @@ class TokenizerFiles:
             raise TokenizerMissing(path, "tokenizer.json / tokenizer.model")
         main = "tokenizer.json" if path.suffix == ".json" else "tokenizer.model"
         neighbours = cls.from_folder(LocalFolder(path.parent)).contents
-        contents = {name: data for name, data in neighbours.items() if name not in _MAIN_FILES}
+        contents = {name: data for name, data in neighbours.items() if name not in MAIN_FILES}
         own = read_file(LocalFolder(path.parent), path.name, SIZE_LIMITS[main])
         return cls(path, {main: _checked(path, own), **contents})
 
@@ -66,7 +66,7 @@ class TokenizerFiles:
             for name, limit in limits.items()
             if name in folder.names
         }
-        main = next((name for name in _MAIN_FILES if name in contents), "")
+        main = next((name for name in MAIN_FILES if name in contents), "")
         return cls(folder.path / main, contents)
 
     def __contains__(self, name: str) -> bool:
@@ -74,7 +74,7 @@ class TokenizerFiles:
 
     def path_of(self, name: str) -> Path:
         """Where `name` is; a tokenizer that was pointed to may have a name of its own."""
-        is_renamed = name in _MAIN_FILES and self.path.name not in _MAIN_FILES
+        is_renamed = name in MAIN_FILES and self.path.name not in MAIN_FILES
         return self.path if is_renamed else self.path.with_name(name)
 
     def json(self, name: str) -> dict[str, Any]:

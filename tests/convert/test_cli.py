@@ -14,6 +14,7 @@ import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import write_encrypted
+from builders.lora import write_adapter
 from builders.qwen import write_qwen
 from builders.torch_old import write_old_torch
 
@@ -88,6 +89,17 @@ def test_a_choice_among_several_forms_is_told_and_can_be_changed(tmp_path: Path)
     assert "left out: pytorch_model.bin" in told
     assert run("to-gguf", made.folder, second, "--type", "f16", "--file", "pytorch_model.bin").stderr == ""
     assert first.read_bytes() != second.read_bytes()
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "weight matrices"), ("zh-CN", "权重矩阵")])
+def test_inspect_says_what_an_adapter_changes(
+    tmp_path: Path, bloom: Checkpoint, language: str, word: str
+) -> None:
+    adapter = write_adapter(tmp_path / "lora", bloom.weights, ["query_key_value"])
+    result = run("inspect", bloom.folder, "--lora", adapter.folder, language=language)
+    assert result.returncode == 0, result.stderr
+    assert word in result.stdout
+    assert f" {len(adapter.pairs)} " in result.stdout
 
 
 def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:

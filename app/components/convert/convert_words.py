@@ -6,7 +6,7 @@ from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, Need
 from app.models.local_texts import family_name, parameters_text
-from convert.errors import GptqConfigMissing
+from convert.errors import AdapterTokenizerMissing, GptqConfigMissing
 from convert.forms import ENCRYPTED, FORMS, LORA
 
 _PLUS = {ENCRYPTED.label: "convert.form.plus_encrypted", LORA.label: "convert.form.plus_lora"}
@@ -22,6 +22,8 @@ def need_text(need: Need, texts: Texts) -> str:
         return texts.text("convert.need.base_of" if base != "?" else "convert.need.base", base=base)
     if need.kind == "config" and isinstance(need.gap, GptqConfigMissing):
         return texts.text("convert.need.config_gptq", repo=_KNOWN_BASE)
+    if isinstance(need.gap, AdapterTokenizerMissing):
+        return error_text(need.gap, texts)
     if need.kind == "tokenizer":
         expected = getattr(need.gap, "expected", "tokenizer.json / tokenizer.model")
         return texts.text("convert.need.tokenizer", expected=expected, repo=_KNOWN_BASE)
