@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from convert.arch.base import Architecture, MappedTensor
 from convert.generation import Generation
+from convert.notes import Note
 from convert.plan import Plan, make_plan
 from convert.prompt_choice import PromptChoice, choose_prompt
 from convert.tokenizers.end_tokens import with_end_tokens
@@ -28,7 +29,7 @@ class Checkpoint:
 
     form: for people, such as "safetensors" or "GPTQ 4-bit, group 128". files: names of the weight files;
     size_bytes: all of them together. is_untrained: see `choose_prompt`. opened: what `close` closes.
-    generation: how its makers have it answer.
+    generation: how its makers have it answer. notes: what was chosen, left out or assumed.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Checkpoint:
     opened: ExitStack
     is_untrained: bool = False
     generation: Generation = field(default_factory=Generation)
+    notes: tuple[Note, ...] = ()
 
     @property
     def n_parameters(self) -> int:

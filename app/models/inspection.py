@@ -48,6 +48,7 @@ from convert.errors import (
     UnusableKey,
     WrongKey,
 )
+from convert.notes import Note
 from convert.sources.lora import LoraChoice
 from engine.errors import EngineError
 from engine.models.errors import PartsMissing
@@ -117,7 +118,7 @@ class Need:
 class CheckpointFacts:
     """What a checkpoint is. form: as `convert.forms` labels it. prompt, prompt_reason: as chosen by itself.
 
-    stored: the types of its weights. types: what it can become.
+    stored: the types of its weights. types: what it can become. notes: what was chosen, left out or assumed.
     """
 
     form: str
@@ -130,6 +131,7 @@ class CheckpointFacts:
     prompt_reason: str
     license: str | None
     types: tuple[TypeOption, ...]
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,7 @@ def _checkpoint_facts(checkpoint: Checkpoint, machine: Machine) -> CheckpointFac
         prompt_reason=prompt.reason,
         license=checkpoint.plan("auto", prompt).license,
         types=checkpoint_options(checkpoint, machine),
+        notes=checkpoint.notes,
     )
 
 
