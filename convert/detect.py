@@ -21,20 +21,21 @@ from convert.errors import (
     AlreadyGguf,
     ConfigMissing,
     ConvertError,
+    ForbiddenPickle,
     GptqConfigMissing,
     MetaParamsMissing,
     NotACheckpoint,
     SeveralWeightFiles,
 )
-from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
+from convert.forms import BLOOMZ_CPP, ENCRYPTED, GGML, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
+from convert.quantized import refuse_method, restore_weights
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
 from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
-from convert.sources.gptq import is_gptq, read_gptq
-from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
+from convert.sources.gptq import is_gptq
 from convert.sources.hf_folder import WeightFiles, open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora import (
@@ -136,18 +137,23 @@ def _open_unnamed(found: _Found) -> Checkpoint:
 
 def _open_hugging_face(found: _Found) -> Checkpoint:
     folder, path = found.folder, found.path
-    weights = _open_weights(found)
+    try:
+        weights = _open_weights(found)
+    except ForbiddenPickle:
+        if _CONFIG_FILE in folder.names:  # torchao's and Quanto's tensors are objects of classes of their own
+            refuse_method(folder.path / _CONFIG_FILE, _parse_config(folder))
+        raise
     config_path, config = _read_config(found, weights)
     architecture = read_architecture(config_path, config)
-    form, tensors = _read_tensors(folder, weights, config_path, config)
-    tensors = found.merge(tensors)
+    restored = restore_weights(folder, weights, config_path, config)
+    tensors = found.merge(restored.tensors)
     mapped = architecture.map_tensors(path, tensors)
     check_merged(tensors, mapped, found.adapters)
     tokenizer_files = found.tokenizer_files()
     generation = _read_generation(folder, config)
     return Checkpoint(
         path=path,
-        form=form,
+        form=restored.form,
         files=tuple(file.name for file in weights.paths),
         size_bytes=weights.size_bytes,
         config=config,
@@ -158,6 +164,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         own_template=found.own_template(),
         opened=found.opened.pop_all(),
         generation=generation,
+        notes=restored.notes,
     )
 
 
@@ -188,8 +195,11 @@ def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, A
             missing = GptqConfigMissing if is_gptq(weights.tensors) else ConfigMissing
             raise missing(folder.path)
         folder = other
-    path = folder.path / _CONFIG_FILE
-    return path, parse_json_object(path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+    return folder.path / _CONFIG_FILE, _parse_config(folder)
+
+
+def _parse_config(folder: SourceFolder) -> dict[str, Any]:
+    return parse_json_object(folder.path / _CONFIG_FILE, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
 
 
 def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generation:
@@ -197,19 +207,6 @@ def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generat
         return read_generation({}, config)
     data = read_file(folder, GENERATION_FILE, MAX_JSON_BYTES)
     return read_generation(parse_json_object(folder.path / GENERATION_FILE, data), config)
-
-
-def _read_tensors(
-    folder: SourceFolder, weights: WeightFiles, config_path: Path, config: Mapping[str, Any]
-) -> tuple[str, Mapping[str, Tensor]]:
-    """The form, and the tensors with those that GPTQ quantized put together."""
-    if not is_gptq(weights.tensors):
-        return FORMS[weights.format.name].describe(), weights.tensors
-    own_path, own = folder.path / SETTINGS_FILE, None
-    if SETTINGS_FILE in folder.names:
-        own = parse_json_object(own_path, read_file(folder, SETTINGS_FILE, MAX_JSON_BYTES))
-    model = read_gptq(weights.tensors, read_settings(own_path, own, config_path, config))
-    return f"{GPTQ.label} {model.details}", model.tensors
 
 
 def _is_meta(found: _Found) -> bool:
