@@ -48,10 +48,12 @@ def _e4m3_values() -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-_VALUES: Mapping[str, NDArray[np.float32]] = {
-    "f8_e4m3": _e4m3_values(),
-    "f8_e5m2": (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32),
-}
+def _e5m2_values() -> NDArray[np.float32]:
+    with np.errstate(invalid="ignore"):  # some are NaN
+        return (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
+
+
+_VALUES: Mapping[str, NDArray[np.float32]] = {"f8_e4m3": _e4m3_values(), "f8_e5m2": _e5m2_values()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""Writes the files of this folder with the libraries whose formats they are in, and prints what they mean.
+
+Made with torch 2.13.0, safetensors 0.8.0, bitsandbytes 0.50.2 and AutoAWQ 0.2.9 (the last needs no graphics
+card for what is used here):
+
+    python tests/data/quantized/make.py FOLDER
+
+Each hash is that of the float32 bytes which the library itself dequantizes the tensor to; for float8 it is
+the cast to float32. `tests/convert/test_quantized_golden.py` has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import bitsandbytes as bnb
+import torch
+from awq.modules.linear.gemm import WQLinear_GEMM
+from awq.utils.packing_utils import dequantize_gemm
+from bitsandbytes import functional
+from safetensors.torch import save_file
+
+
+def digest(weight: torch.Tensor) -> str:
+    numbers = weight.to(torch.float32).contiguous()
+    numbers[numbers.isnan()] = torch.nan
+    return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()
+
+
+def write_four_bit(
+    folder: Path, kind: str, dtype: torch.dtype, shape: tuple[int, int], *, nested: bool
+) -> str:
+    """As `Linear4bit` saves its weight."""
+    weight = torch.randn(shape, generator=torch.manual_seed(1)).to(dtype)
+    packed, state = functional.quantize_4bit(weight, quant_type=kind, compress_statistics=nested)
+    parts = {f"layer.weight.{name}": part for name, part in state.as_dict(packed=True).items()}
+    save_file({"layer.weight": packed, **parts}, folder / f"bitsandbytes_{kind}.safetensors")
+    return digest(functional.dequantize_4bit(packed, state))
+
+
+def write_int8(folder: Path) -> str:
+    """As `Linear8bitLt` saves its weight."""
+    weight = torch.randn((40, 96), generator=torch.manual_seed(2)).to(torch.float16)
+    layer = bnb.nn.Linear8bitLt(96, 40, bias=False, has_fp16_weights=False)
+    layer.weight = bnb.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+    layer = layer.to("cpu")
+    state = layer.state_dict(prefix="layer.")
+    save_file(state, folder / "bitsandbytes_int8.safetensors")
+    return digest(functional.int8_vectorwise_dequant(state["layer.weight"], state["layer.SCB"]))
+
+
+def write_float8(folder: Path) -> dict[str, str]:
+    """All numbers of both types, NaN and infinities included."""
+    codes = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    tensors = {"e4m3": codes.view(torch.float8_e4m3fn), "e5m2": codes.clone().view(torch.float8_e5m2)}
+    save_file(tensors, folder / "float8.safetensors")
+    return {name: digest(tensor) for name, tensor in tensors.items()}
+
+
+def write_awq(folder: Path) -> str:
+    """A layer in groups of 64; the library's result is in float16, this one's before it is rounded to that."""
+    torch.manual_seed(3)
+    linear = torch.nn.Linear(128, 64, bias=False)
+    grouped = linear.weight.data.reshape(64, 2, 64)
+    low, high = grouped.amin(2), grouped.amax(2)
+    scales = ((high - low) / 15).half().float()
+    zeros = (-low / scales).round().clamp(0, 15)
+    layer = WQLinear_GEMM.from_linear(linear, 4, 64, scales=scales.T.contiguous(), zeros=zeros.T.contiguous())
+    parts = {name: getattr(layer, name) for name in ("qweight", "qzeros", "scales")}
+    save_file(
+        {f"layer.{name}": part.contiguous() for name, part in parts.items()}, folder / "awq.safetensors"
+    )
+    weight = dequantize_gemm(layer.qweight, layer.qzeros, layer.scales.float(), 4, 64)
+    return digest(weight.T)
+
+
+def main(folder: Path) -> None:
+    hashes = {
+        "nf4": write_four_bit(folder, "nf4", torch.bfloat16, (136, 128), nested=True),
+        "fp4": write_four_bit(folder, "fp4", torch.float16, (24, 64), nested=False),
+        "int8": write_int8(folder),
+        **write_float8(folder),
+        "awq": write_awq(folder),
+    }
+    sys.stdout.writelines(f"{name} {sha256}\n" for name, sha256 in hashes.items())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
