@@ -60,7 +60,7 @@ def write_float8(folder: Path) -> dict[str, str]:
 
 
 def write_awq(folder: Path) -> str:
-    """A layer in groups of 64; the library's result is in float16, this one's before it is rounded to that."""
+    """A layer in groups of 64; the library rounds to float16, which is left out here."""
     torch.manual_seed(3)
     linear = torch.nn.Linear(128, 64, bias=False)
     grouped = linear.weight.data.reshape(64, 2, 64)
