@@ -94,7 +94,7 @@ def _reads_at_once(
 ) -> Iterator[StoredRead]:
     for name, state in states.items():
         for tensor in (state, tensors.get(f"{name}.quant_map"), tensors.get(f"{name}.nested_quant_map")):
-            if tensor is not None and tensor.shape[0] <= _MAX_STATE_BYTES:
+            if tensor is not None and math.prod(tensor.shape) <= _MAX_STATE_BYTES:
                 yield from tensor.stored_reads(0, tensor.shape[0])
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.arch.config import MAX_WIDTH
+from convert.arch.config import MAX_VOCAB, MAX_WIDTH
 from convert.errors import InvalidFile, MissingTensor, UnsupportedQuantization
 from convert.notes import Note
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS, unpack_bits
@@ -36,7 +36,7 @@ from convert.sources.layer_parts import matrix_part, mismatch
 from convert.sources.tensors import StoredRead, StoredTensor, Tensor, announce_reads
 
 _MARK, _ZEROS, _INDEX = ".qweight", ".qzeros", ".g_idx"
-_MAX_INPUTS = 8 * MAX_WIDTH
+_MAX_INPUTS, _MAX_OUTPUTS = 8 * MAX_WIDTH, MAX_VOCAB
 # LLaMA-70B has 8 million. They are read when a file is opened, and one storage may be named many times.
 _MAX_INDEXED = 1 << 24
 # The quantizers take powers of two; the last group of a layer may be shorter.
@@ -104,7 +104,7 @@ def _reads_at_once(tensors: Mapping[str, StoredTensor]) -> Iterator[StoredRead]:
     for name, tensor in tensors.items():
         if name.endswith(_INDEX):
             yield from tensor.stored_reads(0, tensor.shape[0])
-        elif name.endswith(_ZEROS):
+        elif name.endswith(_ZEROS) and 0 < math.prod(tensor.shape[1:]) <= _MAX_OUTPUTS:
             yield from tensor.stored_reads(0, min(1, tensor.shape[0]))
 
 
@@ -153,7 +153,7 @@ def _find_bits(
     if qzeros.shape[0] != scales.shape[0]:
         raise mismatch(qzeros, "shape", f"{scales.shape[0]} rows", qzeros.shape)
     bits, rest = divmod(qzeros.shape[1] * 32, n_outputs)
-    if rest or n_outputs % 32:
+    if rest or n_outputs % 32 or n_outputs > _MAX_OUTPUTS:
         raise mismatch(qzeros, "shape", f"zero points of {n_outputs} outputs", qzeros.shape)
     if bits not in BITS:
         raise UnsupportedQuantization(qweight.source.path, "bits", str(bits))

@@ -206,13 +206,15 @@ def _with_scale(weight: StoredTensor, scale: StoredTensor | None, block: Block |
 
 def _as_grid(scale: StoredTensor) -> StoredTensor | None:
     """The scales as a matrix: one alone, or one for each row of the weight, may have fewer axes or more."""
-    if scale.shape and all(length == 1 for length in scale.shape):
+    if 0 in scale.shape:
+        return None
+    if all(length == 1 for length in scale.shape):
         return replace(scale, shape=(1, 1), strides=(1, 1))
     if len(scale.shape) == 1:
         return replace(scale, shape=(*scale.shape, 1), strides=(*scale.strides, 1))
     if len(scale.shape) > 2 and scale.strides == contiguous_strides(scale.shape) and scale.shape[0] == 1:
         return _as_grid(replace(scale, shape=scale.shape[1:], strides=scale.strides[1:]))
-    return scale if len(scale.shape) == 2 and 0 not in scale.shape else None
+    return scale if len(scale.shape) == 2 else None
 
 
 def _find_block(shape: tuple[int, ...], grid: tuple[int, ...], stated: Block | None) -> Block | None:

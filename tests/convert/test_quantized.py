@@ -26,6 +26,7 @@ from convert.errors import (
     UnsupportedDtype,
     UnsupportedQuantization,
 )
+from convert.i18n import LANGUAGES, Catalog
 from convert.pipeline import Converted, convert
 from convert.quantize import read_mapped_rows
 from convert.recipes import AUTO
@@ -295,6 +296,7 @@ def test_other_kinds_are_refused_by_their_names(tmp_path: Path, small_llama: Che
     with pytest.raises(UnsupportedQuantization) as caught:
         open_checkpoint(tmp_path)
     assert caught.value.found == found
+    check_reason(caught.value)
 
 
 def test_integers_that_nothing_explains_are_named_as_what_they_are(
@@ -416,8 +418,21 @@ def check_refused(
         return parts, meant
 
     write(folder, checkpoint, changed)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         open_checkpoint(folder)
+    check_reason(caught.value)
+
+
+def check_reason(error: ConvertError) -> None:
+    """The file is named, and nobody is sent to get once more what came as it was written."""
+    for language in LANGUAGES:
+        sentence = Catalog("convert.i18n").error_text(error, language)
+        assert "model.safetensors" in sentence or "config.json" in sentence
+        assert "damaged" not in sentence
+        assert "损坏" not in sentence
+        if not isinstance(error, MissingTensor):
+            assert "ownload it again" not in sentence
+            assert "重新下载" not in sentence
 
 
 @pytest.mark.parametrize("size", ["128", [128], [128, 0], [128, 1 << 70], [128, True], [128, 128.0]])
