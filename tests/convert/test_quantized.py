@@ -195,6 +195,13 @@ def test_fp8_needs_the_scales_that_its_configuration_speaks_of(
     assert caught.value.tensor.endswith(".weight_scale_inv")
 
 
+def test_blocks_are_those_that_the_configuration_has(tmp_path: Path, small_llama: Checkpoint) -> None:
+    write(tmp_path, small_llama, fp8_as(block=(64, 64)), config=BLOCKS)
+    with pytest.raises(QuantizationMismatch) as caught:
+        open_checkpoint(tmp_path)
+    assert caught.value.expected.startswith("(2, 2)")
+
+
 def test_bitsandbytes_weights_may_be_pickled_and_be_stored_as_numbers_of_any_type(
     tmp_path: Path, small_llama: Checkpoint
 ) -> None:
@@ -338,7 +345,7 @@ FP8_FAULTS: dict[str, tuple[Change, type[ConvertError]]] = {
     "no scale where others have one": (put(f"{NAME}_scale_inv", None), MissingTensor),
     "a scale too many": (put(f"{NAME}_scale", Stored.of(np.ones(1, F32))), InvalidFile),
     "scales of other blocks": (
-        put(f"{NAME}_scale_inv", Stored.of(np.ones((2, 4), F32))),
+        put(f"{NAME}_scale_inv", Stored.of(np.ones((2, 7), F32))),
         QuantizationMismatch,
     ),
     "scales of nothing": (put(f"{NAME}_scale_inv", Stored.of(np.ones((0, 3), F32))), QuantizationMismatch),
