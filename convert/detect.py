@@ -31,6 +31,7 @@ from convert.forms import BLOOMZ_CPP, ENCRYPTED, GGML, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
 from convert.quantized import refuse_method, restore_weights
+from convert.sources.awq import is_awq
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
@@ -192,7 +193,8 @@ def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, A
     if _CONFIG_FILE not in folder.names:
         other = LocalFolder(_folder_of(found.tokenizer)) if found.tokenizer is not None else folder
         if _CONFIG_FILE not in other.names:
-            missing = GptqConfigMissing if is_gptq(weights.tensors) else ConfigMissing
+            is_belles = is_gptq(weights.tensors) and not is_awq(weights.tensors, {})
+            missing = GptqConfigMissing if is_belles else ConfigMissing
             raise missing(folder.path)
         folder = other
     return folder.path / _CONFIG_FILE, _parse_config(folder)

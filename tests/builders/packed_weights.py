@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from builders.checkpoints import bf16_bits
+from builders.checkpoints import Checkpoint, bf16_bits
 from builders.gptq import pack, quantize
 
 Matrix = NDArray[np.float32]
@@ -187,3 +188,50 @@ def awq(name: str, weight: Matrix, *, group: int) -> tuple[Parts, Matrix]:
         f"{stem}.scales": Stored.of(layer.scales),
     }
     return parts, layer.weight()
+
+
+# Whole checkpoints.
+
+Quantize = Callable[[str, Matrix], tuple[Parts, Matrix]]
+"""Name and matrix to what is stored of it, and what that means."""
+
+
+def write_packed(
+    folder: Path,
+    checkpoint: Checkpoint,
+    quantize: Quantize,
+    *,
+    config: dict[str, Any] | None = None,
+    extra: Parts | None = None,
+) -> dict[str, Matrix]:
+    """The checkpoint with its blocks' matrices quantized; what all of it means."""
+    folder.mkdir(exist_ok=True)
+    parts: Parts = {}
+    meant: dict[str, Matrix] = {}
+    for name, weight in checkpoint.weights.items():
+        if ".layers." in name and weight.ndim == 2:
+            stored, meant[name] = quantize(name, weight)
+            parts |= stored
+        else:
+            parts[name], meant[name] = Stored.of(weight), weight
+    write_stored(folder / "model.safetensors", parts | (extra or {}))
+    shutil.copy(checkpoint.folder / "tokenizer.model", folder)
+    settings = checkpoint.config | ({"quantization_config": config} if config else {})
+    (folder / "config.json").write_text(json.dumps(settings))
+    return meant
+
+
+def fp8_as(**options: Any) -> Quantize:
+    return lambda name, weight: fp8(name, weight, **options)
+
+
+def a_scale_a_row(name: str, weight: Matrix) -> tuple[Parts, Matrix]:
+    return fp8(name, weight, block=(1, weight.shape[1]), scale_end="_scale", scale_dtype="BF16")
+
+
+def a_scale_a_matrix(name: str, weight: Matrix) -> tuple[Parts, Matrix]:
+    return fp8(name, weight, block=weight.shape, scale_end="_scale", scale_shape=())
+
+
+def four_bit_as(**options: Any) -> Quantize:
+    return lambda name, weight: four_bit(name, weight, **options)
