@@ -18,6 +18,7 @@ SETTINGS_FILE = "quantize_config.json"
 
 BITS = (2, 3, 4, 8)
 _MAX_GROUP = 1 << 20
+_GROUP_NAMES = ("group_size", "groupsize")
 _ZERO_MINUS_ONE, _ZERO_ITSELF = "gptq", "gptq_v2"
 
 
@@ -70,12 +71,13 @@ def _parse(path: Path, values: Mapping[str, Any]) -> GptqSettings:
     bits = reader.integer(["bits"], high=32)
     if bits not in BITS:
         raise UnsupportedQuantization(path, "bits", str(bits))
-    group = reader.integer(["group_size", "groupsize"], low=-1, high=_MAX_GROUP, default=-1)
+    is_group_said = any(values.get(name) is not None for name in _GROUP_NAMES)
+    group = reader.integer(_GROUP_NAMES, low=-1, high=_MAX_GROUP) if is_group_said else None
     if group == 0:
         raise InvalidConfig(path, "group_size", "0")
     return GptqSettings(
         bits=bits,
-        group_weights=max(group, 0),
+        group_weights=None if group is None else max(group, 0),
         is_symmetric=_flag(reader, "sym"),
         has_own_order=_flag(reader, "desc_act"),
         stores_zero_itself=None if layout is None else layout == _ZERO_ITSELF,

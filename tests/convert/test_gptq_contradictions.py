@@ -199,7 +199,7 @@ def test_what_only_one_of_two_settings_says_is_no_contradiction(
 ) -> None:
     written = write(tmp_path, small_llama, stores_zero_itself=True)
     write_settings(tmp_path, group_size=32)
-    embedded = {"bits": 4, "group_size": 32, "quant_method": "gptq", "checkpoint_format": "gptq_v2"}
+    embedded = {"bits": 4, "quant_method": "gptq", "checkpoint_format": "gptq_v2"}
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small_llama.config | {"quantization_config": embedded}))
     with open_checkpoint(tmp_path) as opened:

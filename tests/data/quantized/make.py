@@ -1,7 +1,7 @@
 """Writes the files of this folder with the libraries whose formats they are in, and prints what they mean.
 
-Made with torch 2.13.0, safetensors 0.8.0, bitsandbytes 0.50.2 and AutoAWQ 0.2.9 (the last needs no graphics
-card for what is used here):
+Made with torch 2.13.0, safetensors 0.8.0, bitsandbytes 0.50.2, AutoAWQ 0.2.9 and AutoGPTQ 0.7.1 (nothing that
+is used here needs a graphics card):
 
     python tests/data/quantized/make.py FOLDER
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import bitsandbytes as bnb
 import torch
+from auto_gptq.nn_modules.qlinear.qlinear_cuda import QuantLinear
 from awq.modules.linear.gemm import WQLinear_GEMM
 from awq.utils.packing_utils import dequantize_gemm
 from bitsandbytes import functional
@@ -76,6 +77,21 @@ def write_awq(folder: Path) -> str:
     return digest(weight.T)
 
 
+def write_gptq(folder: Path, bits: int) -> str:
+    """A symmetric layer in groups of 32, as the library packs it and multiplies a unit matrix with it."""
+    torch.manual_seed(4)
+    linear = torch.nn.Linear(64, 32, bias=False)
+    layer = QuantLinear(bits, 32, 64, 32, False, weight_dtype=torch.float32)
+    scales = linear.weight.data.reshape(32, 2, 32).abs().amax(2) * 2 / (2**bits - 1)
+    zeros = torch.full_like(scales, 2 ** (bits - 1))
+    largest = scales.repeat_interleave(32, 1) * (2 ** (bits - 1) - 1)
+    linear.weight.data = torch.minimum(linear.weight.data, largest)
+    layer.pack(linear, scales, zeros)
+    parts = {name: getattr(layer, name) for name in ("qweight", "qzeros", "scales", "g_idx")}
+    save_file({f"layer.{name}": part for name, part in parts.items()}, folder / f"gptq_{bits}.safetensors")
+    return digest(layer(torch.eye(64)).T)
+
+
 def main(folder: Path) -> None:
     hashes = {
         "nf4": write_four_bit(folder, "nf4", torch.bfloat16, (136, 128), nested=True),
@@ -83,6 +99,7 @@ def main(folder: Path) -> None:
         "int8": write_int8(folder),
         **write_float8(folder),
         "awq": write_awq(folder),
+        **{f"gptq_{bits}": write_gptq(folder, bits) for bits in (2, 3, 4, 8)},
     }
     sys.stdout.writelines(f"{name} {sha256}\n" for name, sha256 in hashes.items())
 
