@@ -108,7 +108,7 @@ class ScaledTensor:
         """For people: what shares a scale."""
         if self.scale is None:
             return "no scales"
-        if self.scale.shape == (1, 1):
+        if self.block == self.shape:
             return "a scale a matrix"
         if self.block == (1, self.shape[1]):
             return "a scale a row"
@@ -220,9 +220,7 @@ def _as_grid(scale: StoredTensor) -> StoredTensor | None:
 def _find_block(shape: tuple[int, ...], grid: tuple[int, ...], stated: Block | None) -> Block | None:
     """Rows and columns of a block; what nobody stated is told from the number of scales."""
     n_rows, width = shape
-    if grid == (1, 1):
-        return n_rows, width
-    for block in filter(None, (stated, (1, width), _USUAL_BLOCK)):
+    for block in filter(None, (stated, (n_rows, width), (1, width), _USUAL_BLOCK)):
         if grid == (-(-n_rows // block[0]), -(-width // block[1])):
             return block
     if stated or grid[0] > n_rows or grid[1] > width or n_rows % grid[0] or width % grid[1]:
