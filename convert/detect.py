@@ -20,21 +20,23 @@ from convert.errors import (
     AdapterAlone,
     AlreadyGguf,
     ConfigMissing,
+    ForbiddenPickle,
     GptqConfigMissing,
     MetaParamsMissing,
     NotACheckpoint,
     SeveralWeightFiles,
 )
-from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
+from convert.forms import BLOOMZ_CPP, ENCRYPTED, GGML, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
 from convert.notes import Note
+from convert.quantized import refuse_method, restore_weights
+from convert.sources.awq import is_awq
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
 from convert.sources.ggml_legacy import LegacyGgml, find_ggml_files, open_legacy_ggml
-from convert.sources.gptq import is_gptq, read_gptq
-from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
+from convert.sources.gptq import is_gptq
 from convert.sources.hf_folder import open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora import (
@@ -45,7 +47,6 @@ from convert.sources.lora import (
     open_adapter,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
-from convert.sources.tensors import Tensor
 from convert.sources.weight_files import WeightFiles
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
@@ -144,10 +145,15 @@ def _open_unnamed(found: _Found) -> Checkpoint:
 
 def _open_hugging_face(found: _Found) -> Checkpoint:
     folder, path = found.folder, found.path
-    weights = _open_weights(found)
+    try:
+        weights = _open_weights(found)
+    except ForbiddenPickle:
+        if _CONFIG_FILE in folder.names:  # torchao's and Quanto's tensors are objects of classes of their own
+            refuse_method(folder.path / _CONFIG_FILE, _parse_config(folder))
+        raise
     config_path, config = _read_config(found, weights)
-    form, tensors = _read_tensors(folder, weights, config_path, config)
-    model = adapt(config_path, config, tensors, found.adapters)
+    restored = restore_weights(folder, weights, config_path, config)
+    model = adapt(config_path, config, restored.tensors, found.adapters)
     mapped = model.check(model.architecture.map_tensors(path, model.tensors))
     tokenizer, notes = found.choose_tokenizer(
         model, lambda: ReadTokenizer.parse(found.tokenizer_files(), config)
@@ -155,7 +161,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
     generation = _read_generation(folder, config)
     return Checkpoint(
         path=path,
-        form=form,
+        form=restored.form,
         files=tuple(file.name for file in weights.paths),
         size_bytes=weights.size_bytes,
         config=model.config,
@@ -166,7 +172,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         own_template=found.own_template(),
         opened=found.opened.pop_all(),
         generation=generation,
-        notes=(*weights.notes, *model.notes, *notes, *_adapter_note(found)),
+        notes=(*weights.notes, *restored.notes, *model.notes, *notes, *_adapter_note(found)),
     )
 
 
@@ -207,11 +213,15 @@ def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, A
     if _CONFIG_FILE not in folder.names:
         other = LocalFolder(_folder_of(found.tokenizer)) if found.tokenizer is not None else folder
         if _CONFIG_FILE not in other.names:
-            missing = GptqConfigMissing if is_gptq(weights.tensors) else ConfigMissing
+            is_belles = is_gptq(weights.tensors) and not is_awq(weights.tensors, {})
+            missing = GptqConfigMissing if is_belles else ConfigMissing
             raise missing(folder.path)
         folder = other
-    path = folder.path / _CONFIG_FILE
-    return path, parse_json_object(path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+    return folder.path / _CONFIG_FILE, _parse_config(folder)
+
+
+def _parse_config(folder: SourceFolder) -> dict[str, Any]:
+    return parse_json_object(folder.path / _CONFIG_FILE, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
 
 
 def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generation:
@@ -219,19 +229,6 @@ def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generat
         return read_generation({}, config)
     data = read_file(folder, GENERATION_FILE, MAX_JSON_BYTES)
     return read_generation(parse_json_object(folder.path / GENERATION_FILE, data), config)
-
-
-def _read_tensors(
-    folder: SourceFolder, weights: WeightFiles, config_path: Path, config: Mapping[str, Any]
-) -> tuple[str, Mapping[str, Tensor]]:
-    """The form, and the tensors with those that GPTQ quantized put together."""
-    if not is_gptq(weights.tensors):
-        return FORMS[weights.format.name].describe(), weights.tensors
-    own_path, own = folder.path / SETTINGS_FILE, None
-    if SETTINGS_FILE in folder.names:
-        own = parse_json_object(own_path, read_file(folder, SETTINGS_FILE, MAX_JSON_BYTES))
-    model = read_gptq(weights.tensors, read_settings(own_path, own, config_path, config))
-    return f"{GPTQ.label} {model.details}", model.tensors
 
 
 def _is_meta(found: _Found) -> bool:

@@ -23,6 +23,10 @@ _SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 _SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "adapter_model", "adapter.", "rng_state")
+# As people name what was quantized; a repository's header says for certain, once it is looked at.
+_QUANTIZED = re.compile(
+    r"(?<![a-z0-9])(gptq|awq|fp8|bnb|nf4|(int|w)[48](a(8|16))?)(?![a-z0-9])|\dbit|\d-bit", re.IGNORECASE
+)
 # By its `model_type`, and not another one whose name only contains that (qwen2_moe, llama4).
 _TAGS = [(re.compile(rf"(?<![a-z]){family.model_type}(?![_\d])"), family) for family in FAMILIES]
 
@@ -134,7 +138,7 @@ def _checkpoint(label: str, folder: str, file: str | None, files: list[RemoteFil
         len(files),
         subfolder=folder,
         needs_key=any(_ENCRYPTED.fullmatch(each.name) for each in files),
-        is_quantized=any("bit" in each.name.lower() or "gptq" in each.repo.lower() for each in files),
+        is_quantized=any(_QUANTIZED.search(f"{each.repo}/{each.name}") for each in files),
     )
 
 

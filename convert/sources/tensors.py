@@ -27,8 +27,15 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
     "i32": np.dtype("<i4"),
     "i16": np.dtype("<i2"),
     "i8": np.dtype("i1"),
+    "u64": np.dtype("<u8"),
+    "u32": np.dtype("<u4"),
+    "u16": np.dtype("<u2"),
     "u8": np.dtype("u1"),
     "bool": np.dtype("?"),
+    # numpy has none of these: the bytes, which `convert.sources.scaled` reads.
+    "f8_e4m3": np.dtype("u1"),
+    "f8_e5m2": np.dtype("u1"),
+    "f8_e8m0": np.dtype("u1"),
 }
 """Element types as they lie in files, by the name used in `Tensor.dtype`."""
 

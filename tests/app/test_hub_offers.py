@@ -66,6 +66,26 @@ def test_single_weight_files_are_chosen_by_name() -> None:
     assert all(offer.is_quantized for offer in offers)
 
 
+@pytest.mark.parametrize(
+    ("repo", "is_quantized"),
+    [
+        ("TheBloke/Llama-2-7B-GPTQ", True),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", True),
+        ("Qwen/Qwen3-8B-FP8", True),
+        ("unsloth/llama-2-7b-bnb-4bit", True),
+        ("someone/llama-2-7b-nf4", True),
+        ("someone/Llama-7B-Int8", True),
+        ("someone/rabbit-7b", False),
+        ("someone/model-fp16", False),
+        ("BelleGroup/BELLE-7B-2M", False),
+    ],
+)
+def test_names_tell_what_was_quantized(repo: str, is_quantized: bool) -> None:
+    (offer,) = _offers("model.safetensors", repo=repo)
+
+    assert offer.is_quantized is is_quantized
+
+
 def test_encrypted_weights_need_a_key_and_go_by_their_plain_names() -> None:
     shards = [f"pytorch_model-0000{n}-of-00002.bin.{DIGEST}.enc" for n in (1, 2)]
     (whole,) = _offers(*shards, f"config.json.{DIGEST}.enc")
