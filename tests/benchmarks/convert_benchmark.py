@@ -1,25 +1,26 @@
-"""What turning a float32 BLOOM into a GGUF costs: time, memory and disk, beside llama.cpp's own two programs.
+"""What turning a float32 BLOOM into a GGUF costs: time, memory and disk, beside llama.cpp's two programs.
 
-    python tests/benchmarks/convert_benchmark.py [FOLDER] [--layers 4] [--vocab 50176] [--types q4_k_m q4_0 q8_0]
-        [--threads 2] [--rounds 2] [--states warm cold] [--programs FOLDER --peer-python PYTHON] [--json]
+    python tests/benchmarks/convert_benchmark.py [FOLDER] [--layers 4] [--vocab 50176] [--threads 2]
+        [--types q4_k_m q4_0 q8_0] [--states warm cold] [--rounds 2] [--json]
+        [--programs FOLDER --peer-python PYTHON]
 
 The checkpoint has BLOOM-7B1's width and about its proportions (4.05 GB; random rows, repeated) and is removed
 at the end, with all that was made of it: 9 GB of disk in all. Linux only. For the peer it needs
 
     tests/oracles/build_llama_cpp.sh FOLDER llama-quantize      (--programs FOLDER)
-    a Python with torch and transformers                        (--peer-python; it runs convert_hf_to_gguf.py)
+    a Python with torch and transformers                        (--peer-python)
 
-Without them only our own side is measured. What is measured, in turns within a round, each in a process of its
-own, imports included:
+Without them only our own side is measured. In turns within a round, each in a process of its own:
 
-| name     |                                                                                              |
-|----------|----------------------------------------------------------------------------------------------|
-| chatbelle| `belle-convert to-gguf`; stages: where its threads' time goes, in a run of its own             |
-| floor    | a bare loop of `ggml_quantize_chunk` over the same rows, which are in memory already            |
-| peer     | `convert_hf_to_gguf.py` (once a round, for all types; to float16, its default) + `llama-quantize` |
+| program   |                                                                                    |
+|-----------|------------------------------------------------------------------------------------|
+| chatbelle | `belle-convert to-gguf`, from the start of the interpreter to its end                 |
+| peer      | `convert_hf_to_gguf.py` to float16, its default (once a round); `llama-quantize`      |
+| floor     | a bare loop of `ggml_quantize_chunk` over the same rows, which are in memory          |
 
-States: the checkpoint is in the system's cache (warm) or not (cold). peak_anonymous_bytes leaves out mapped
-files, which the system may drop. Ratios are of medians.
+States: the checkpoint is in the system's cache (warm) or not (cold). Anonymous memory leaves out mapped
+files, which the system may drop. Ratios are our median over the program's, of the whole command and of the
+conversion alone, as it reports it. At the end, once a type: where a conversion's processor time goes.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,9 +55,13 @@ _BLOCK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: seconds, bytes. peak_disk_bytes: of its outputs, intermediate files included."""
+    """What one run took: seconds, bytes. peak_disk_bytes: of its outputs, intermediate files included.
+
+    conversion_s: as the program itself reports it, without its start; as long as `wall_s` where it doesn't.
+    """
 
     wall_s: float
+    conversion_s: float
     cpu_s: float
     peak_rss_bytes: int
     peak_anonymous_bytes: int
@@ -65,6 +71,7 @@ class Cost:
         """The cost of both, one after the other."""
         return Cost(
             self.wall_s + other.wall_s,
+            self.conversion_s + other.conversion_s,
             self.cpu_s + other.cpu_s,
             max(self.peak_rss_bytes, other.peak_rss_bytes),
             max(self.peak_anonymous_bytes, other.peak_anonymous_bytes),
@@ -114,9 +121,8 @@ def measure(command: Sequence[str | Path], outputs: Path) -> tuple[Cost, str]:
         stderr.seek(0)
         if process.returncode:
             raise SystemExit(f"{command[0]} failed:\n{stderr.read().decode(errors='replace')[-2000:]}")
-        cost = Cost(
-            wall_s, usage.ru_utime + usage.ru_stime, peaks["VmHWM:"], peaks["RssAnon:"], peaks["disk"]
-        )
+        cpu_s = usage.ru_utime + usage.ru_stime
+        cost = Cost(wall_s, wall_s, cpu_s, peaks["VmHWM:"], peaks["RssAnon:"], peaks["disk"])
         return cost, stdout.read().decode(errors="replace")
 
 
@@ -191,9 +197,9 @@ class Bench:
         if self._options.peer_python:
             self._run_peer(state)
         for target in self._options.types if state == "warm" else ():
-            floor, text = measure(self._own("floor", target), self._outputs)
-            floor_s = json.loads(text)["wall_s"]
-            self._add(target, state, "floor", Cost(floor_s, floor.cpu_s, 0, 0, 0))
+            _, text = measure(self._own("floor", target), self._outputs)
+            floor = json.loads(text)
+            self._add(target, state, "floor", Cost(floor["wall_s"], floor["wall_s"], floor["cpu_s"], 0, 0, 0))
 
     def measure_stages(self) -> None:
         """Once for each type: where the time goes; the measuring itself takes some."""
@@ -210,7 +216,8 @@ class Bench:
         set_state(self._source, state)
         command = [sys.executable, "-m", "convert.cli", "to-gguf", self._source, self._outputs / "out.gguf"]
         command += ["--type", target, "--threads", self._threads, "--json"]
-        self._add(target, state, "chatbelle", measure(command, self._outputs)[0])
+        cost, text = measure(command, self._outputs)
+        self._add(target, state, "chatbelle", replace(cost, conversion_s=json.loads(text)["seconds"]))
         self._clear()
 
     def _run_peer(self, state: str) -> None:
@@ -236,21 +243,27 @@ class Bench:
             path.unlink()
 
 
-def medians(costs: Mapping[tuple[str, str, str], list[Cost]]) -> Iterator[dict[str, object]]:
-    """A row for each type, state and program; ratio: its wall time over that of `chatbelle`."""
+def medians(costs: Mapping[tuple[str, str, str], list[Cost]]) -> Iterator[dict[str, Any]]:
+    """A row for each type, state and program; ratios: our time over that program's."""
     for (target, state, program), found in costs.items():
-        own_s = statistics.median(cost.wall_s for cost in costs[target, state, "chatbelle"])
-        row: dict[str, object] = {"type": target, "state": state, "program": program, "runs": len(found)}
-        for key in asdict(found[0]):
-            row[key] = statistics.median(getattr(cost, key) for cost in found)
-        walls = [cost.wall_s for cost in found]
-        yield row | {"wall_s_spread": [min(walls), max(walls)], "ratio": own_s / statistics.median(walls)}
+        own = costs[target, state, "chatbelle"]
+        row: dict[str, Any] = {"type": target, "state": state, "program": program, "runs": len(found)}
+        row |= {key: median(found, key) for key in asdict(found[0])}
+        row["wall_s_spread"] = [pick(cost.wall_s for cost in found) for pick in (min, max)]
+        row["ratio"] = median(own, "wall_s") / row["wall_s"]
+        row["conversion_ratio"] = median(own, "conversion_s") / row["conversion_s"]
+        yield row
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows for people: seconds, megabytes; the ratio is our time over that program's."""
+def median(costs: Sequence[Cost], key: str) -> float:
+    return statistics.median(getattr(cost, key) for cost in costs)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows for people: seconds and megabytes; "conv." is the ratio of the conversions alone."""
     lines = [
-        f"{'type':8}{'state':6}{'program':11}{'wall s':>22}{'cpu s':>8}{'RSS':>7}{'anon':>7}{'disk MB':>9}{'ratio':>7}"
+        f"{'type':8}{'state':6}{'program':11}{'wall s':>22}{'cpu s':>8}"
+        f"{'RSS MB':>8}{'anon MB':>8}{'disk MB':>9}{'ratio':>7}{'conv.':>7}"
     ]
     for row in rows:
         low, high = row["wall_s_spread"]
@@ -258,7 +271,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         sizes = [row[f"peak_{name}_bytes"] / 1e6 for name in ("rss", "anonymous", "disk")]
         lines.append(
             f"{row['type']:8}{row['state']:6}{row['program']:11}{wall:>22}{row['cpu_s']:8.1f}"
-            f"{sizes[0]:7.0f}{sizes[1]:7.0f}{sizes[2]:9.0f}{row['ratio']:7.2f}"
+            f"{sizes[0]:8.0f}{sizes[1]:8.0f}{sizes[2]:9.0f}{row['ratio']:7.2f}{row['conversion_ratio']:7.2f}"
         )
     return "\n".join(lines)
 

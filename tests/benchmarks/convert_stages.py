@@ -3,7 +3,7 @@
     python tests/benchmarks/convert_stages.py floor SOURCE TYPE THREADS
     python tests/benchmarks/convert_stages.py stages SOURCE TYPE THREADS OUTPUT
 
-floor: `wall_s` of nothing but `ggml_quantize_chunk`, over rows that are in memory, with the types of the plan.
+floor: seconds of nothing but `ggml_quantize_chunk`, over rows that are in memory, with the types of the plan.
 stages: processor seconds of all threads by what they were spent on, then seconds on the clock.
 """
 
@@ -32,17 +32,18 @@ def floor(source: str, target: str, n_threads: int) -> dict[str, float]:
     from convert.quantize import read_mapped_rows
     from engine.native.kernels import quantize_rows
 
-    wall_s = 0.0
+    wall_s = cpu_s = 0.0
     with open_checkpoint(Path(source)) as checkpoint, ThreadPoolExecutor(n_threads) as pool:
         for tensor in checkpoint.plan(target, checkpoint.prompt("auto")).tensors:
             rows = read_mapped_rows(tensor.mapped, 0, tensor.mapped.shape[0])
             rows = rows.reshape(-1, tensor.mapped.shape[-1])
             parts = [rows[start : start + _N_ROWS] for start in range(0, len(rows), _N_ROWS)]
-            start_s = time.perf_counter()
+            start_s, start_cpu_s = time.perf_counter(), time.process_time()
             for _ in pool.map(lambda part, type_=tensor.type: quantize_rows(type_, part).nbytes, parts):
                 pass
             wall_s += time.perf_counter() - start_s
-    return {"wall_s": wall_s}
+            cpu_s += time.process_time() - start_cpu_s
+    return {"wall_s": wall_s, "cpu_s": cpu_s}
 
 
 class Stages:
