@@ -106,6 +106,14 @@ def announce_reads(reads: Iterable[StoredRead]) -> None:
             expect([(read.offset, read.size) for read in same])
 
 
+def prefetch(reads: Iterable[StoredRead]) -> None:
+    """Have sources begin to fetch what will soon be read of them; those that can have a method of this name."""
+    for read in reads:
+        own = getattr(read.source, "prefetch", None)
+        if own is not None:
+            own(read.offset, read.size)
+
+
 def is_kept_whole(tensor: Tensor) -> bool:
     """Whether the first rows that are read bring in all others: the tensor says so by `is_kept_whole`."""
     return bool(getattr(tensor, "is_kept_whole", False))
