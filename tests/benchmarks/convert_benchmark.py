@@ -1,8 +1,8 @@
-"""What turning a float32 BLOOM into a GGUF costs: time, memory and disk, beside llama.cpp's two programs.
+"""What turning a BLOOM checkpoint into a GGUF costs: time, memory and disk, beside llama.cpp's two programs.
 
-    python tests/benchmarks/convert_benchmark.py [FOLDER] [--layers 4] [--vocab 50176] [--threads 2]
-        [--types q4_k_m q4_0 q8_0] [--states warm cold] [--rounds 2] [--json]
-        [--programs FOLDER --peer-python PYTHON]
+    python tests/benchmarks/convert_benchmark.py [FOLDER] [--layers 4] [--vocab 50176] [--dtype f32]
+        [--threads 2] [--types q4_k_m q4_0 q8_0] [--states warm cold] [--rounds 2]
+        [--programs FOLDER --peer-python PYTHON] [--json]
 
 The checkpoint has BLOOM-7B1's width and about its proportions (4.05 GB; random rows, repeated) and is removed
 at the end, with all that was made of it: 9 GB of disk in all. Linux only. For the peer it needs
@@ -49,6 +49,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from builders.checkpoints import write_bloom  # noqa: E402
 
 WIDTH, N_HEADS = 4096, 32
+ITEM_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
 _POLL_S = 0.05
 _BLOCK_BYTES = 16 << 20
 
@@ -146,7 +147,7 @@ def shapes(n_layers: int, n_vocab: int) -> dict[str, tuple[int, ...]]:
     return {f"transformer.{name}": shape for name, shape in found.items()}
 
 
-def write_checkpoint(folder: Path, n_layers: int, n_vocab: int) -> int:
+def write_checkpoint(folder: Path, n_layers: int, n_vocab: int, dtype: str = "f32") -> int:
     """Write the checkpoint into `folder`; returns the size of its weights in bytes."""
     write_bloom(folder, n_tokens=400, n_vocab=512, hidden=64)
     config = json.loads((folder / "config.json").read_text())
@@ -154,10 +155,12 @@ def write_checkpoint(folder: Path, n_layers: int, n_vocab: int) -> int:
     (folder / "config.json").write_text(json.dumps(config))
     header, end = {}, 0
     for name, shape in shapes(n_layers, n_vocab).items():
-        start, end = end, end + 4 * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+        start, end = end, end + ITEM_BYTES[dtype] * int(np.prod(shape))
+        header[name] = {"dtype": dtype.upper(), "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
-    block = np.random.default_rng(0).standard_normal(_BLOCK_BYTES // 4, dtype=np.float32).tobytes()
+    values = np.random.default_rng(0).standard_normal(_BLOCK_BYTES // 4, dtype=np.float32)
+    halves = {"f16": values.astype(np.float16), "bf16": values.view(np.uint16)[1::2]}
+    block = halves.get(dtype, values).tobytes()
     with (folder / "model.safetensors").open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for start in range(0, end, len(block)):
@@ -187,7 +190,7 @@ class Bench:
         self._source.mkdir()
         self._outputs.mkdir()
         self._threads = str(options.threads)
-        self.source_bytes = write_checkpoint(self._source, options.layers, options.vocab)
+        self.source_bytes = write_checkpoint(self._source, options.layers, options.vocab, options.dtype)
         self.costs: dict[tuple[str, str, str], list[Cost]] = {}
         self.stages: dict[str, dict[str, float]] = {}
 
@@ -284,6 +287,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocab", type=int, default=50_176)
+    parser.add_argument("--dtype", choices=list(ITEM_BYTES), default="f32")
     parser.add_argument("--types", nargs="+", default=["q4_k_m", "q4_0", "q8_0"])
     parser.add_argument("--states", nargs="+", choices=("warm", "cold"), default=["warm", "cold"])
     parser.add_argument("--threads", type=int, default=2)
