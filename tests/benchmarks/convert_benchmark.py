@@ -40,16 +40,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from builders.checkpoints import write_bloom  # noqa: E402
+from builders.wide_bloom import ITEM_BYTES, write_wide_bloom  # noqa: E402
 
-WIDTH, N_HEADS = 4096, 32
-ITEM_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
 _POLL_S = 0.05
 _BLOCK_BYTES = 16 << 20
 
@@ -127,49 +123,6 @@ def measure(command: Sequence[str | Path], outputs: Path) -> tuple[Cost, str]:
         return cost, stdout.read().decode(errors="replace")
 
 
-def shapes(n_layers: int, n_vocab: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of a BLOOM of this width, by their names."""
-    found: dict[str, tuple[int, ...]] = {"word_embeddings.weight": (n_vocab, WIDTH)}
-    vectors = ["word_embeddings_layernorm", "ln_f"]
-    for layer in range(n_layers):
-        prefix = f"h.{layer}."
-        vectors += [prefix + "input_layernorm", prefix + "post_attention_layernorm"]
-        for name, rows, columns in (
-            ("self_attention.query_key_value", 3 * WIDTH, WIDTH),
-            ("self_attention.dense", WIDTH, WIDTH),
-            ("mlp.dense_h_to_4h", 4 * WIDTH, WIDTH),
-            ("mlp.dense_4h_to_h", WIDTH, 4 * WIDTH),
-        ):
-            found[f"{prefix}{name}.weight"] = (rows, columns)
-            found[f"{prefix}{name}.bias"] = (rows,)
-    for name in vectors:
-        found[f"{name}.weight"] = found[f"{name}.bias"] = (WIDTH,)
-    return {f"transformer.{name}": shape for name, shape in found.items()}
-
-
-def write_checkpoint(folder: Path, n_layers: int, n_vocab: int, dtype: str = "f32") -> int:
-    """Write the checkpoint into `folder`; returns the size of its weights in bytes."""
-    write_bloom(folder, n_tokens=400, n_vocab=512, hidden=64)
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"vocab_size": n_vocab, "hidden_size": WIDTH, "n_head": N_HEADS, "n_layer": n_layers}
-    (folder / "config.json").write_text(json.dumps(config))
-    header, end = {}, 0
-    for name, shape in shapes(n_layers, n_vocab).items():
-        start, end = end, end + ITEM_BYTES[dtype] * int(np.prod(shape))
-        header[name] = {"dtype": dtype.upper(), "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    values = np.random.default_rng(0).standard_normal(_BLOCK_BYTES // 4, dtype=np.float32)
-    halves = {"f16": values.astype(np.float16), "bf16": values.view(np.uint16)[1::2]}
-    block = halves.get(dtype, values).tobytes()
-    with (folder / "model.safetensors").open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for start in range(0, end, len(block)):
-            file.write(block[: end - start])
-        file.flush()
-        os.fsync(file.fileno())
-    return end
-
-
 def set_state(source: Path, state: str) -> None:
     """Have the checkpoint's weights in the system's cache, or not."""
     with (source / "model.safetensors").open("rb", buffering=0) as file:
@@ -190,7 +143,7 @@ class Bench:
         self._source.mkdir()
         self._outputs.mkdir()
         self._threads = str(options.threads)
-        self.source_bytes = write_checkpoint(self._source, options.layers, options.vocab, options.dtype)
+        self.source_bytes = write_wide_bloom(self._source, options.layers, options.vocab, options.dtype)
         self.costs: dict[tuple[str, str, str], list[Cost]] = {}
         self.stages: dict[str, dict[str, float]] = {}
 
