@@ -114,14 +114,11 @@ class PendingOutput:
     def read_back(self, start: int, size: int) -> Iterator[memoryview]:
         """`size` bytes from `start` in blocks, fewer where the file ends; also while it is being written.
 
-        All blocks lie in one buffer: each is good until the next is asked for. (Memory that is new for every
-        block costs more time than reading does.)
+        All blocks lie in one buffer: each is good until the next is asked for.
         """
         buffer = memoryview(bytearray(min(size, _BLOCK_BYTES)))
-        with (
-            self._reporting(),
-            open(self.path, "rb", buffering=0) as file,
-        ):  # the descriptor's position is the writer's
+        # Opened anew: the descriptor's position is the writer's.
+        with self._reporting(), open(self.path, "rb", buffering=0) as file:
             file.seek(start)
             while size > 0:
                 n_read = file.readinto(buffer[:size])

@@ -37,7 +37,7 @@ class Progress:
     """How far the work is. tensor: the one at work, of which `n_tensors_done` are finished.
 
     done_bytes and total_bytes: in the phase "convert" of the checkpoint's weights, in "verify" of the output,
-    in "resume" of what an earlier run left of it.
+    most of which has been compared by then, in "resume" of what an earlier run left of it.
     """
 
     phase: Literal["resume", "convert", "verify"]

@@ -92,6 +92,15 @@ def test_every_truncation_is_an_error() -> None:
         parse_tensor_infos(header + bytes(32))
 
 
+@pytest.mark.parametrize("length", [2, 1 << 20, (1 << 63) - 9, (1 << 64) - 1])
+@pytest.mark.parametrize("text", [b"a", b"b"])
+def test_a_string_of_an_array_that_is_too_long_is_an_error(text: bytes, length: int) -> None:
+    header, item = small_header(), struct.pack("<Q", 1) + text
+    assert header.count(item) == 1
+    with pytest.raises(HeaderError):
+        parse_tensor_infos(header.replace(item, struct.pack("<Q", length) + text))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damage_is_a_header_error_or_another_header(data: st.DataObject) -> None:
