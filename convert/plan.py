@@ -69,8 +69,7 @@ class Plan:
     @cached_property
     def header(self) -> bytes:
         """The output's first bytes, up to its data; the length does not depend on the target."""
-        infos = [(tensor.info, tensor.size_bytes) for tensor in self.tensors]
-        return build_header(self.architecture, self.metadata, infos)
+        return build_header(self.architecture, self.metadata, [tensor.info for tensor in self.tensors])
 
     @property
     def size_bytes(self) -> int:
