@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arch import read_architecture
+from convert.chat_templates import OwnTemplates, read_templates
 from convert.checkpoint import Checkpoint
 from convert.errors import (
     AdapterAlone,
@@ -54,8 +55,6 @@ from convert.sources.xor_folder import open_folder
 from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
 
 _CONFIG_FILE = "config.json"
-_TEMPLATE_FILE = "chat_template.jinja"
-_MAX_TEMPLATE_BYTES = 1 << 20
 
 
 def open_checkpoint(
@@ -115,10 +114,10 @@ class _Found:
             return TokenizerFiles.from_path(self.tokenizer)
         return TokenizerFiles.from_folder(self.folder)
 
-    def own_template(self) -> str | None:
-        return _own_template(
-            self.folder if self.tokenizer is None else LocalFolder(_folder_of(self.tokenizer))
-        )
+    def own_templates(self) -> OwnTemplates | None:
+        """Those of the tokenizer that was given, else those that came with the weights."""
+        given = read_templates(LocalFolder(_folder_of(self.tokenizer))) if self.tokenizer else None
+        return given or read_templates(self.folder)
 
 
 def _open_unnamed(found: _Found) -> Checkpoint:
@@ -155,7 +154,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=parse_vocabulary(tokenizer_files, config=config),
         tokenizer_path=tokenizer_files.path,
-        own_template=found.own_template(),
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         generation=generation,
     )
@@ -241,7 +240,7 @@ def _open_meta(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=parse_vocabulary(tokenizer_files, config=model.config),
         tokenizer_path=tokenizer_files.path,
-        own_template=found.own_template() if found.tokenizer else None,
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         is_untrained=not found.adapters,
     )
@@ -265,7 +264,7 @@ def _open_ggml(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=read_vocabulary(tokenizer, config=model.config) if tokenizer else model.vocabulary(),
         tokenizer_path=tokenizer or file,
-        own_template=None,
+        own_templates=read_templates(LocalFolder(_folder_of(tokenizer))) if tokenizer else None,
         opened=found.opened.pop_all(),
     )
 
@@ -304,15 +303,3 @@ def _read_head(found: _Found) -> bytes:
 
 def _folder_of(path: Path) -> Path:
     return path if os.path.isdir(path) else path.parent
-
-
-def _own_template(folder: SourceFolder) -> str | None:
-    """The chat template that comes with the tokenizer, from either place transformers keeps it."""
-    if _TEMPLATE_FILE in folder.names:
-        return read_file(folder, _TEMPLATE_FILE, _MAX_TEMPLATE_BYTES).decode("utf-8", "replace")
-    name = "tokenizer_config.json"
-    if name not in folder.names:
-        return None
-    settings = parse_json_object(folder.path / name, read_file(folder, name, MAX_JSON_BYTES))
-    template = settings.get("chat_template")
-    return template if isinstance(template, str) else None

@@ -6,10 +6,11 @@ Knows the published BELLE families by their shape only; nothing here reads files
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convert.arch.base import Architecture
+from convert.chat_templates import OwnTemplate
 from engine.prompt import chat_template
 
 REQUESTED_FORMATS = ("auto", "belle", "belle-card", "belle-llama", "none")
@@ -19,24 +20,36 @@ _WIDTH_7B = 4096
 _LLAMA2_CONTEXT = 4096
 
 Reason = Literal[
-    "requested", "own-template", "meta", "bloom", "llama-ext-base", "llama-ext-chat", "llama2", "llama"
+    "requested",
+    "own-template",
+    "empty-template",
+    "meta",
+    "bloom",
+    "llama-ext-base",
+    "llama-ext-chat",
+    "llama2",
+    "llama",
 ]
 
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """The format's name as the engine knows it, the template for the GGUF, and why it was chosen."""
+    """The format's name as the engine knows it, the template for the GGUF, and why it was chosen.
+
+    place: where the checkpoint's own template is, "" where it was not taken.
+    """
 
     name: str
     template: str
     reason: Reason
+    place: str = ""
 
 
 def choose_prompt(
     requested: str,
     architecture: Architecture,
     config: Mapping[str, Any],
-    own_template: str | None,
+    own_template: OwnTemplate | None,
     *,
     is_untrained: bool = False,
 ) -> PromptChoice:
@@ -48,8 +61,11 @@ def choose_prompt(
     """
     if requested != "auto":
         return _own("base" if requested == "none" else requested, "requested")
-    if own_template is not None and own_template.strip():
-        return PromptChoice("template", own_template, "own-template")
+    if own_template is not None:
+        if own_template.text.strip():
+            return PromptChoice("template", own_template.text, "own-template", own_template.place)
+        # transformers would say nothing at all with it: another family's prompt is not what it means.
+        return replace(_own("base", "empty-template"), place=own_template.place)
     if is_untrained:
         return _own("base", "meta")
     if architecture.gguf_name == "bloom":

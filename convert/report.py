@@ -36,7 +36,7 @@ def inspection(checkpoint: Checkpoint, prompt: PromptChoice) -> dict[str, Any]:
             "n_tokens": len(vocabulary.tokens),
             "n_padding_tokens": plan.n_padding_tokens,
         },
-        "prompt_format": {"name": prompt.name, "reason": prompt.reason},
+        "prompt_format": {"name": prompt.name, "reason": prompt.reason, "place": prompt.place},
         "default_type": plan.target.name,
         "outputs": {target: output_size_bytes(plan, target) for target in targets},
     }
@@ -53,7 +53,7 @@ def conversion(plan: Plan, prompt: PromptChoice, converted: Converted) -> dict[s
         "n_parameters": plan.n_parameters,
         "n_tensors": len(plan.tensors),
         "types": dict(converted.types),
-        "prompt_format": {"name": prompt.name, "reason": prompt.reason},
+        "prompt_format": {"name": prompt.name, "reason": prompt.reason, "place": prompt.place},
         "n_nonfinite": dict(converted.n_nonfinite),
         "seconds": converted.seconds,
         "peak_rss_bytes": converted.peak_rss_bytes,

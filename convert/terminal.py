@@ -160,7 +160,8 @@ class Terminal:
             self._out.print(text, soft_wrap=True)
 
     def _prompt_reason(self, report: dict[str, Any]) -> str:
-        return self._text(f"prompt_reason.{report['prompt_format']['reason']}")
+        chosen = report["prompt_format"]
+        return self._text(f"prompt_reason.{chosen['reason']}", place=chosen["place"])
 
 
 def write_json(value: dict[str, Any]) -> None:

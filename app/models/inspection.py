@@ -115,7 +115,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What a checkpoint is. form: as `convert.forms` labels it. prompt, prompt_reason: as chosen by itself.
+    """What a checkpoint is. form: as `convert.forms` labels it. prompt and the next two: as chosen by itself.
 
     stored: the types of its weights. types: what it can become.
     """
@@ -128,6 +128,7 @@ class CheckpointFacts:
     stored: tuple[str, ...]
     prompt: str
     prompt_reason: str
+    prompt_place: str
     license: str | None
     types: tuple[TypeOption, ...]
 
@@ -209,6 +210,7 @@ def _checkpoint_facts(checkpoint: Checkpoint, machine: Machine) -> CheckpointFac
         stored=checkpoint.dtypes,
         prompt=prompt.name,
         prompt_reason=prompt.reason,
+        prompt_place=prompt.place,
         license=checkpoint.plan("auto", prompt).license,
         types=checkpoint_options(checkpoint, machine),
     )

@@ -62,7 +62,8 @@ ConvertError
 │   ├── UnsupportedTokenizer
 │   ├── VocabularyTooLong
 │   ├── LossyGgmlVocabulary
-│   └── UnscoredGgmlVocabulary
+│   ├── UnscoredGgmlVocabulary
+│   └── SeveralTemplates
 ├── OutputError
 │   ├── OutputExists            output
 │   ├── NotEnoughDisk
@@ -148,6 +149,7 @@ from convert.errors.sources import (
 )
 from convert.errors.tokenizers import (
     LossyGgmlVocabulary,
+    SeveralTemplates,
     TokenizerMissing,
     UnscoredGgmlVocabulary,
     UnsupportedTokenizer,
@@ -199,6 +201,7 @@ __all__ = [
     "PrivateGgmlContainer",
     "QuantizationMismatch",
     "QuantizationUnsupported",
+    "SeveralTemplates",
     "SeveralWeightFiles",
     "SourceError",
     "SourceMissing",

@@ -37,3 +37,10 @@ class LossyGgmlVocabulary(TokenizerError):
 @dataclass(eq=False)
 class UnscoredGgmlVocabulary(TokenizerError):
     """A "ggml" file of March 2023 without scores whose tokens are not in SentencePiece's order either."""
+
+
+@dataclass(eq=False)
+class SeveralTemplates(TokenizerError):
+    """Of the chat templates `names` none is the default one; `path` is their file or folder."""
+
+    names: tuple[str, ...]

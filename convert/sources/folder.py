@@ -29,11 +29,17 @@ class SourceFolder(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """The plain names of all files; no folders, nothing below them."""
+        """The plain names of all files right in it; no folders, nothing below them."""
+        ...
+
+    def names_below(self, folder: str) -> frozenset[str]:
+        """`folder/name` of all files in a folder right in this one; none where it is not there."""
         ...
 
     def open(self, name: str) -> ByteSource:
-        """The bytes of one file; raises `SourceMissing` where there is none, or what makes it unusable."""
+        """The bytes of one file, of this folder or one below; raises `SourceMissing` where there is none, or
+        what makes it unusable.
+        """
         ...
 
     def missing_shard(self, name: str) -> SourceError:
@@ -51,10 +57,8 @@ class LocalFolder:
     def __init__(self, path: Path) -> None:
         """Raises `SourceMissing`."""
         self._path = path
-        try:
-            self._names = frozenset(entry.name for entry in path.iterdir() if os.path.isfile(entry))
-        except (OSError, ValueError) as error:
-            raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
+        self._names = _file_names(path)
+        self._below: frozenset[str] = frozenset()
 
     @property
     def path(self) -> Path:
@@ -64,9 +68,16 @@ class LocalFolder:
     def names(self) -> frozenset[str]:
         return self._names
 
+    def names_below(self, folder: str) -> frozenset[str]:
+        below = self._path / folder
+        found = frozenset(f"{folder}/{name}" for name in _file_names(below)) if os.path.isdir(below) else ()
+        self._below = self._below.union(found)
+        return frozenset(found)
+
     def open(self, name: str) -> ByteSource:
         # What the system listed can't lead out of the folder, however odd its name.
-        return FileSource(self._path / (name if name in self._names else plain_file_name(self._path, name)))
+        is_listed = name in self._names or name in self._below
+        return FileSource(self._path / (name if is_listed else plain_file_name(self._path, name)))
 
     def missing_shard(self, name: str) -> SourceError:
         return MissingShard(self._path, name)
@@ -81,6 +92,13 @@ class LocalFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _file_names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in folder.iterdir() if os.path.isfile(entry))
+    except (OSError, ValueError) as error:
+        raise SourceMissing(folder, getattr(error, "strerror", None) or str(error)) from error
 
 
 def plain_file_name(path: Path, name: object) -> str:

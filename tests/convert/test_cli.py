@@ -41,7 +41,7 @@ def test_inspect_describes_the_checkpoint(bloom: Checkpoint) -> None:
     report = json.loads(result.stdout)
     assert report["architecture"] == "bloom"
     assert report["n_parameters"] == sum(weight.size for weight in bloom.weights.values())
-    assert report["prompt_format"] == {"name": "belle", "reason": "bloom"}
+    assert report["prompt_format"] == {"name": "belle", "reason": "bloom", "place": ""}
     assert set(report["outputs"]) >= {"f16", "q8_0", "q4_k_m"}
 
 
