@@ -8,8 +8,8 @@ top of any.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from convert.errors import (
     ConvertError,
     GptqConfigMissing,
     MetaParamsMissing,
+    MissingShard,
     NotACheckpoint,
     SeveralWeightFiles,
+    TokenizerMissing,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
@@ -49,6 +51,7 @@ from convert.sources.lora import (
     read_adapter_settings,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
+from convert.sources.model_folders import find_broken_link, find_model_folder
 from convert.sources.tensors import Tensor
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
@@ -72,9 +75,11 @@ def open_checkpoint(
     file to take in a folder that has several; a single ggml file of 2023 among nothing else needs none.
     loras: adapters to merge, in order. Raises a subclass of `ConvertError`.
     """
+    path = find_model_folder(path) if isinstance(path, Path) else path
     place, only_file = _locate(path, file)
-    with ExitStack() as opened:
-        adapters = [opened.enter_context(open_adapter(lora)) for lora in loras]
+    with ExitStack() as opened, _naming_broken_links():
+        located = [replace(lora, path=find_model_folder(lora.path)) for lora in loras]
+        adapters = [opened.enter_context(open_adapter(lora)) for lora in located]
         folder = open_folder(place, key)
         opened.callback(folder.close)
         named = path if isinstance(path, Path) else folder.path
@@ -89,6 +94,16 @@ def open_checkpoint(
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
     return replace(checkpoint, form=" + ".join(labels))
+
+
+@contextmanager
+def _naming_broken_links() -> Iterator[None]:
+    """What a link to nothing keeps from being found is not missing: it is somewhere else."""
+    try:
+        yield
+    except (NotACheckpoint, ConfigMissing, GptqConfigMissing, MissingShard, TokenizerMissing) as error:
+        broken = find_broken_link(error.path if os.path.isdir(error.path) else error.path.parent)
+        raise (broken or error) from error
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,9 @@ def _open_unnamed(found: _Found) -> Checkpoint:
         return _open_hugging_face(found)
     except NotACheckpoint:
         files = find_ggml_files(found.folder) if found.only_file is None else ()
+        ggufs = sorted(name for name in found.folder.names if name.lower().endswith(".gguf"))
+        if ggufs and not files and found.only_file is None:
+            raise AlreadyGguf(found.folder.path / ggufs[0]) from None
         if not files:
             raise
         if len(files) > 1:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.kit.errors import KitError
-from app.models.importing import find_gguf
+from app.models.importing import find_gguf, locate_model
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint
 from convert.detect import open_checkpoint
@@ -23,6 +23,7 @@ from convert.errors import (
     AdapterMismatch,
     AdapterTargetMissing,
     AlreadyGguf,
+    BrokenLink,
     ConfigMissing,
     ConvertError,
     DamagedEncryptedFile,
@@ -38,6 +39,7 @@ from convert.errors import (
     NotACheckpoint,
     NotEncrypted,
     PartialDownload,
+    SeveralCheckpoints,
     SeveralWeightFiles,
     SourceError,
     SourceMissing,
@@ -69,12 +71,20 @@ _KEY_PROBLEMS = (
 )
 _TOKENIZER_GAPS = (TokenizerMissing, LossyGgmlVocabulary, UnscoredGgmlVocabulary)
 _CONFIG_GAPS = (ConfigMissing, GptqConfigMissing)
-_BASE_PROBLEMS = (AdapterMismatch, AdapterTargetMissing, NotACheckpoint, AlreadyGguf, SourceMissing)
+_BASE_PROBLEMS = (
+    AdapterMismatch,
+    AdapterTargetMissing,
+    NotACheckpoint,
+    AlreadyGguf,
+    SeveralCheckpoints,
+    SourceMissing,
+)
 _FILE_GAPS = (
     MissingShard,
     MissingEncryptedShard,
     PartialDownload,
     LfsPointer,
+    BrokenLink,
     TruncatedFile,
     MetaParamsMissing,
     PartsMissing,
@@ -168,6 +178,7 @@ def inspect(given: Given, machine: Callable[[], Machine]) -> Inspection:
 
 def _look(given: Given, machine: Callable[[], Machine]) -> CheckpointFacts | GgufFacts:
     _require(given.path)
+    given = replace(given, path=locate_model(given.path))
     gguf = find_gguf(given.path, given.file) if given.base is None else None
     if gguf is not None:
         return _gguf_facts(gguf, machine())

@@ -28,6 +28,8 @@ ConvertError
 │   ├── UnsupportedModel
 │   ├── TensorShapeMismatch
 │   ├── SeveralWeightFiles
+│   ├── SeveralCheckpoints
+│   ├── BrokenLink
 │   ├── MetaParamsMissing
 │   ├── PrivateGgmlContainer    quantized: 2023's ggml files, GPTQ
 │   ├── UnknownGgmlVersion
@@ -123,6 +125,7 @@ from convert.errors.quantized import (
 )
 from convert.errors.sources import (
     AlreadyGguf,
+    BrokenLink,
     ConfigMissing,
     DamagedFile,
     DamagedTensor,
@@ -139,6 +142,7 @@ from convert.errors.sources import (
     NotTorchZip,
     NotWeights,
     NoWeights,
+    SeveralCheckpoints,
     SeveralWeightFiles,
     SourceMissing,
     TensorShapeMismatch,
@@ -161,6 +165,7 @@ __all__ = [
     "AdapterMismatch",
     "AdapterTargetMissing",
     "AlreadyGguf",
+    "BrokenLink",
     "ConfigMissing",
     "ConvertError",
     "DamagedEncryptedFile",
@@ -201,6 +206,7 @@ __all__ = [
     "PrivateGgmlContainer",
     "QuantizationMismatch",
     "QuantizationUnsupported",
+    "SeveralCheckpoints",
     "SeveralTemplates",
     "SeveralWeightFiles",
     "SourceError",

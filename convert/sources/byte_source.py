@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from convert.errors import SourceMissing, TruncatedFile
+from convert.errors import BrokenLink, SourceMissing, TruncatedFile
 
 
 class ByteSource(Protocol):
@@ -51,6 +51,8 @@ class FileSource:
                 raise SourceMissing(path, "not a regular file")
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError) as error:  # a NUL character in the path is a ValueError
+            if isinstance(error, FileNotFoundError) and path.is_symlink():
+                raise BrokenLink(path, os.readlink(path)) from error
             raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
         self._size_bytes = status.st_size
         self._seek_lock = threading.Lock()
