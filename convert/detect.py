@@ -8,8 +8,8 @@ top of any.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,8 @@ from convert.errors import (
     ConvertError,
     GptqConfigMissing,
     MetaParamsMissing,
-    MissingShard,
     NotACheckpoint,
     SeveralWeightFiles,
-    TokenizerMissing,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
@@ -51,7 +49,7 @@ from convert.sources.lora import (
     read_adapter_settings,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
-from convert.sources.model_folders import find_broken_link, find_model_folder
+from convert.sources.model_folders import find_model_folder
 from convert.sources.tensors import Tensor
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
@@ -77,7 +75,7 @@ def open_checkpoint(
     """
     path = find_model_folder(path) if isinstance(path, Path) else path
     place, only_file = _locate(path, file)
-    with ExitStack() as opened, _naming_broken_links():
+    with ExitStack() as opened:
         located = [replace(lora, path=find_model_folder(lora.path)) for lora in loras]
         adapters = [opened.enter_context(open_adapter(lora)) for lora in located]
         folder = open_folder(place, key)
@@ -94,16 +92,6 @@ def open_checkpoint(
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
     return replace(checkpoint, form=" + ".join(labels))
-
-
-@contextmanager
-def _naming_broken_links() -> Iterator[None]:
-    """What a link to nothing keeps from being found is not missing: it is somewhere else."""
-    try:
-        yield
-    except (NotACheckpoint, ConfigMissing, GptqConfigMissing, MissingShard, TokenizerMissing) as error:
-        broken = find_broken_link(error.path if os.path.isdir(error.path) else error.path.parent)
-        raise (broken or error) from error
 
 
 @dataclass(frozen=True)

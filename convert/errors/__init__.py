@@ -15,6 +15,7 @@ ConvertError
 │   ├── NotTorchZip
 │   ├── NoTensors
 │   ├── MissingShard
+│   ├── BrokenLink
 │   ├── MissingTensor
 │   ├── TruncatedFile
 │   ├── DamagedFile
@@ -29,7 +30,6 @@ ConvertError
 │   ├── TensorShapeMismatch
 │   ├── SeveralWeightFiles
 │   ├── SeveralCheckpoints
-│   ├── BrokenLink
 │   ├── MetaParamsMissing
 │   ├── PrivateGgmlContainer    quantized: 2023's ggml files, GPTQ
 │   ├── UnknownGgmlVersion

@@ -64,6 +64,13 @@ class MissingShard(SourceError):
 
 
 @dataclass(eq=False)
+class BrokenLink(SourceError):
+    """The file is a link to `target`, where nothing is."""
+
+    target: str
+
+
+@dataclass(eq=False)
 class MissingTensor(SourceError):
     """The architecture needs a tensor that the checkpoint lacks."""
 
@@ -165,13 +172,6 @@ class SeveralCheckpoints(SourceError):
     """The folder `path` holds several models, in the folders `names` below; nothing says which is meant."""
 
     names: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class BrokenLink(SourceError):
-    """The link at `path`, which a reader needs, leads to `target`, where nothing is."""
-
-    target: str
 
 
 @dataclass(eq=False)

@@ -51,7 +51,7 @@ class FileSource:
                 raise SourceMissing(path, "not a regular file")
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError) as error:  # a NUL character in the path is a ValueError
-            if isinstance(error, FileNotFoundError) and path.is_symlink():
+            if isinstance(error, FileNotFoundError) and os.path.islink(path):
                 raise BrokenLink(path, os.readlink(path)) from error
             raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
         self._size_bytes = status.st_size

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from convert.errors import DamagedFile, MissingShard, SourceError, SourceMissing
+from convert.errors import InvalidFile, LfsPointer, MissingShard, SourceError, SourceMissing
 from convert.sources.byte_source import ByteSource, FileSource
 
 LFS_POINTER_START = b"version https://git-lfs"
@@ -57,8 +57,11 @@ class LocalFolder:
     def __init__(self, path: Path) -> None:
         """Raises `SourceMissing`."""
         self._path = path
-        self._names = _file_names(path)
         self._below: frozenset[str] = frozenset()
+        try:
+            self._names = frozenset(entry.name for entry in path.iterdir() if _is_file(entry))
+        except (OSError, ValueError) as error:
+            raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
 
     @property
     def path(self) -> Path:
@@ -70,9 +73,10 @@ class LocalFolder:
 
     def names_below(self, folder: str) -> frozenset[str]:
         below = self._path / folder
-        found = frozenset(f"{folder}/{name}" for name in _file_names(below)) if os.path.isdir(below) else ()
-        self._below = self._below.union(found)
-        return frozenset(found)
+        names = LocalFolder(below).names if os.path.isdir(below) else frozenset()
+        found = frozenset(f"{folder}/{name}" for name in names)
+        self._below |= found
+        return found
 
     def open(self, name: str) -> ByteSource:
         # What the system listed can't lead out of the folder, however odd its name.
@@ -94,29 +98,30 @@ class LocalFolder:
         self.close()
 
 
-def _file_names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(entry.name for entry in folder.iterdir() if os.path.isfile(entry))
-    except (OSError, ValueError) as error:
-        raise SourceMissing(folder, getattr(error, "strerror", None) or str(error)) from error
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link whose file is gone: to open that says so."""
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
 
 
 def plain_file_name(path: Path, name: object) -> str:
-    """`name` if it is one that can't lead out of a folder; raises `DamagedFile` naming `path` otherwise.
+    """`name` if it is one that can't lead out of a folder; raises `InvalidFile` naming `path` otherwise.
 
     For names that come out of files: an index is data from elsewhere.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\:\0]", name):
-        raise DamagedFile(path, f"the file name {str(name)[:200]!r}")
+        raise InvalidFile(path, f"the file name {str(name)[:200]!r}")
     return name
 
 
 def read_file(folder: SourceFolder, name: str, max_bytes: int) -> bytes:
-    """A whole small file; raises `SourceMissing`, `DamagedFile` when it is larger, or what `open` raises."""
+    """A whole small file; raises `InvalidFile` when it is larger, `LfsPointer`, or what `open` raises."""
     source = folder.open(name)
     try:
         if source.size_bytes > max_bytes:
-            raise DamagedFile(source.path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
-        return source.read_at(0, source.size_bytes)
+            raise InvalidFile(source.path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
+        data = source.read_at(0, source.size_bytes)
+        if data.startswith(LFS_POINTER_START):
+            raise LfsPointer(source.path)
+        return data
     finally:
         source.close()

@@ -28,6 +28,7 @@ from math import prod
 
 from convert.errors import (
     DamagedFile,
+    InvalidFile,
     NoTensors,
     PrivateGgmlContainer,
     SourceError,
@@ -157,8 +158,8 @@ def read_ggml_file(source: ByteSource) -> GgmlFile:
 
     Where the form allows both, the long header (LLaMA) and the short one (bloomz.cpp) are tried: only the
     right one leads to a consistent vocabulary and directory. Raises `PrivateGgmlContainer`,
-    `UnknownGgmlVersion`, `UnknownGgmlModel`, `UnsupportedGgmlType`, `TruncatedFile`, `DamagedFile` or
-    `NoTensors`.
+    `UnknownGgmlVersion`, `UnknownGgmlModel`, `UnsupportedGgmlType`, `TruncatedFile`, `DamagedFile`,
+    `InvalidFile` or `NoTensors`.
     """
     form, start = _read_form(source)
     failure: SourceError = UnknownGgmlModel(source.path, form.label)
@@ -170,7 +171,7 @@ def read_ggml_file(source: ByteSource) -> GgmlFile:
         try:
             tokens, scores = _read_tokens(cursor, form, header.n_vocab)
             entries = _read_directory(cursor, form)
-        except (TruncatedFile, DamagedFile) as error:
+        except (TruncatedFile, DamagedFile, InvalidFile) as error:
             failure = error
             continue
         return GgmlFile(source, form, header, tokens, scores, entries)
@@ -259,7 +260,7 @@ def _read_directory(cursor: _Cursor, form: GgmlForm) -> dict[str, GgmlEntry]:
     while cursor.n_left:
         entry = _read_entry(cursor, form)
         if entry.name in entries or len(entries) == _MAX_TENSORS:
-            raise DamagedFile(path, f"tensor {entry.name!r} stands twice, or there are too many")
+            raise InvalidFile(path, f"tensor {entry.name!r} stands twice, or there are too many")
         if entry.size_bytes > cursor.source.size_bytes - entry.offset:
             expected_bytes = entry.offset + entry.size_bytes
             raise TruncatedFile(path, expected_bytes, cursor.source.size_bytes)

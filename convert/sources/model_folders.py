@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from convert.errors import BrokenLink, SeveralCheckpoints
+from convert.errors import SeveralCheckpoints
 
 _REPOSITORY = re.compile(r"models--(?P<owner>[\w.-]+?)--(?P<name>[\w.-]+)")
 _NO_MODELS = re.compile(r"(datasets|spaces)--.+")
@@ -57,15 +57,6 @@ def model_name(folder: Path) -> str:
         if match is not None:
             return "-".join([match["name"], *folder.relative_to(above).parts[2:]])
     return folder.name
-
-
-def find_broken_link(folder: Path) -> BrokenLink | None:
-    """The first file of a model that is a link to nothing; None where none is."""
-    for entry in sorted(_entries(folder), key=lambda each: each.name):
-        is_needed = _is_weights(entry.name) or entry.name.endswith((".json", ".model"))
-        if is_needed and entry.is_symlink() and not os.path.exists(entry.path):
-            return BrokenLink(folder / entry.name, os.readlink(entry.path))
-    return None
 
 
 def _model_folders(folder: Path, depth: int, n_left: list[int]) -> Iterator[Path]:
