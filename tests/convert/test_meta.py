@@ -18,8 +18,8 @@ from convert.detect import open_checkpoint
 from convert.errors import (
     ConfigMissing,
     ConvertError,
-    InvalidFile,
     InvalidConfig,
+    InvalidFile,
     MetaParamsMissing,
     MissingShard,
     MissingTensor,
