@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, SeveralTemplates
+from convert.errors import DamagedFile, Detail, InvalidFile, SeveralTemplates
 from convert.sources.folder import SourceFolder, read_file
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 
@@ -68,7 +68,7 @@ def read_templates(folder: SourceFolder) -> OwnTemplates | None:
         if path.endswith(SUFFIX):
             files[path.removeprefix(f"{MORE_FILES}/").removesuffix(SUFFIX)] = path
     if len(files) > _MAX_TEMPLATES:
-        raise InvalidFile(folder.path / MORE_FILES, f"{len(files)} chat templates")
+        raise InvalidFile(folder.path / MORE_FILES, Detail("many_templates", {"n": len(files)}))
     if files:
         found = {name: OwnTemplate(_read_text(folder, path), path) for name, path in files.items()}
         return OwnTemplates(folder.path, found)
@@ -91,7 +91,7 @@ def _by_name(path: Path, setting: Any) -> Mapping[str, OwnTemplate]:
         pairs = [(entry.get("name"), entry.get("template")) for entry in entries]
     texts = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
     if not texts or any(name not in texts for name, _ in pairs) or len(texts) > _MAX_TEMPLATES:
-        raise InvalidFile(path, "its chat_template is neither a text nor a list of texts with names")
+        raise InvalidFile(path, Detail("no_chat_template"))
     return {name: OwnTemplate(text, f"{path.name}: {name}") for name, text in texts.items()}
 
 
@@ -101,5 +101,5 @@ def _read_text(folder: SourceFolder, name: str) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DamagedFile(folder.path / name, f"not UTF-8 ({error})") from error
+        raise DamagedFile(folder.path / name, Detail("not_utf8", {"place": error.start})) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -84,6 +84,7 @@ from convert.errors.adapters import (
 )
 from convert.errors.base import (
     ConvertError,
+    Detail,
     OutputError,
     QuantizationUnsupported,
     SourceError,
@@ -171,6 +172,7 @@ __all__ = [
     "DamagedEncryptedFile",
     "DamagedFile",
     "DamagedTensor",
+    "Detail",
     "DuplicateEncryptedFile",
     "EmptyFolder",
     "EncryptedEndMissing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convert.errors.base import SourceError
+from convert.errors.base import Detail, SourceError
 
 
 @dataclass(eq=False)
@@ -89,14 +89,14 @@ class TruncatedFile(SourceError):
 class DamagedFile(SourceError):
     """The file contradicts itself or a sane bound; `detail` names the place."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)
 class InvalidFile(SourceError):
     """All bytes are there and can be read, but what they say contradicts itself or the format."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from convert.errors import InvalidFile, LfsPointer, MissingShard, SourceError, SourceMissing
+from convert.errors import Detail, InvalidFile, LfsPointer, MissingShard, SourceError, SourceMissing
 from convert.sources.byte_source import ByteSource, FileSource
 
 LFS_POINTER_START = b"version https://git-lfs"
@@ -109,7 +109,7 @@ def plain_file_name(path: Path, name: object) -> str:
     For names that come out of files: an index is data from elsewhere.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\:\0]", name):
-        raise InvalidFile(path, f"the file name {str(name)[:200]!r}")
+        raise InvalidFile(path, Detail("file_name", {"name": repr(str(name)[:200])}))
     return name
 
 
@@ -118,7 +118,8 @@ def read_file(folder: SourceFolder, name: str, max_bytes: int) -> bytes:
     source = folder.open(name)
     try:
         if source.size_bytes > max_bytes:
-            raise InvalidFile(source.path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
+            sizes = {"size_bytes": source.size_bytes, "max_bytes": max_bytes}
+            raise InvalidFile(source.path, Detail("too_large", sizes))
         data = source.read_at(0, source.size_bytes)
         if data.startswith(LFS_POINTER_START):
             raise LfsPointer(source.path)

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
 from convert.errors import (
+    Detail,
     InvalidFile,
     LossyGgmlVocabulary,
     MissingTensor,
@@ -204,7 +205,7 @@ def _open_parts(folder: SourceFolder, name: str, opened: ExitStack) -> tuple[Ggm
             raise folder.missing_shard(match["first"] if match else part_name)
         files.append(_open_part(folder, part_name, opened))
         if files[-1].header != files[0].header or files[-1].form != files[0].form:
-            raise InvalidFile(files[-1].source.path, f"its header is not that of {name}")
+            raise InvalidFile(files[-1].source.path, Detail("other_header", {"name": name}))
     return tuple(files)
 
 

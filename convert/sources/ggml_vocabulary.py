@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.errors import UnscoredGgmlVocabulary, UnsupportedTokenizer
+from convert.errors import Detail, UnscoredGgmlVocabulary, UnsupportedTokenizer
 from convert.tokenizers.vocabulary import PADDING_SCORE, check_tokens, padding_name
 from convert.vocab import TokenType, Vocabulary
 
@@ -46,7 +46,7 @@ def rebuild_llama_vocabulary(
     Raises `UnsupportedTokenizer`, or `UnscoredGgmlVocabulary` when the order of the tokens implies no scores.
     """
     if len(tokens) <= _FIRST_PIECE:
-        raise UnsupportedTokenizer(path, f"it has {len(tokens)} tokens, and LLaMA's more than {_FIRST_PIECE}")
+        raise UnsupportedTokenizer(path, Detail("few_tokens", {"n": len(tokens), "least": _FIRST_PIECE + 1}))
     texts, types = _texts(path, tokens, scores)
     if scores is None:
         scores = _scores_by_order(path, texts, types)
@@ -94,7 +94,7 @@ def _text(path: Path, token: int, stored: bytes, score: float | None) -> tuple[s
     try:
         text = stored.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UnsupportedTokenizer(path, f"token {token} is not text") from error
+        raise UnsupportedTokenizer(path, Detail("token_no_text", {"token": token})) from error
     if token >= N_LLAMA_TOKENS and (score is None or score == ADDED_SCORE):
         return text, TokenType.USER_DEFINED
     return text.replace(" ", _SPACE_MARK), TokenType.NORMAL

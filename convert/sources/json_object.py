@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile
+from convert.errors import DamagedFile, Detail, InvalidFile
 from convert.sources.byte_source import FileSource
 
 MAX_JSON_BYTES = 16 << 20
@@ -21,13 +21,18 @@ def parse_json_object(path: Path, data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
     except _RepeatedKeyError as error:
-        raise InvalidFile(path, f"the key {str(error)[:80]!r} stands twice in it") from error
+        raise InvalidFile(path, Detail("json_key_twice", {"key": repr(str(error)[:80])})) from error
     except RecursionError as error:
-        raise InvalidFile(path, "nested too deep") from error
-    except ValueError as error:  # no UTF-8, or no JSON
-        raise DamagedFile(path, f"not valid JSON ({error})") from error
+        raise InvalidFile(path, Detail("json_too_deep")) from error
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, Detail("not_utf8", {"place": error.start})) from error
+    except json.JSONDecodeError as error:
+        place = {"line": error.lineno, "column": error.colno}
+        raise DamagedFile(path, Detail("not_json", place)) from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise InvalidFile(path, Detail("json_number")) from error
     if not isinstance(value, dict):
-        raise InvalidFile(path, "not a JSON object")
+        raise InvalidFile(path, Detail("no_json_object"))
     return value
 
 
@@ -35,7 +40,8 @@ def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, A
     """The JSON object in the file at `path`; raises `SourceMissing`, and as `parse_json_object`."""
     with FileSource(path) as source:
         if source.size_bytes > max_bytes:
-            raise InvalidFile(path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
+            sizes = {"size_bytes": source.size_bytes, "max_bytes": max_bytes}
+            raise InvalidFile(path, Detail("too_large", sizes))
         return parse_json_object(path, source.read_at(0, source.size_bytes))
 
 

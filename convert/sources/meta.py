@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
 from convert.arch.config import MAX_HEADS, MAX_LAYERS, MAX_VOCAB, MAX_WIDTH, ConfigReader
-from convert.errors import InvalidFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
+from convert.errors import Detail, InvalidFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
 from convert.sources.folder import SourceFolder, read_file
 from convert.sources.ggml_names import LLAMA, rename_tensors
 from convert.sources.ggml_tensors import join_parts
@@ -115,7 +115,7 @@ def _open_parts(folder: SourceFolder, params: ConfigReader, opened: ExitStack) -
         parts.append(_open_part(folder, name, opened))
     stranger = next((name for name in names if name not in expected), None)
     if stranger is not None:
-        raise InvalidFile(folder.path / stranger, f"one of {len(expected)} parts, by the first one's shapes")
+        raise InvalidFile(folder.path / stranger, Detail("part_too_many", {"n": len(expected)}))
     return parts
 
 

@@ -45,7 +45,7 @@ from convert.pipeline import convert
 
 CATALOG = Catalog("convert.i18n")
 BLAMES_BYTES: dict[Language, str] = {
-    "en": r"damaged|cut short|not downloaded completely|[Dd]ownload (it|the file|the checkpoint) again",
+    "en": r"damaged|cut short|not downloaded completely|[Dd]ownload (it|the file|the model) again",
     "zh-CN": r"损坏|被截断|没有下载完|重新下载",
 }
 W, T, B, G, P = (
@@ -179,7 +179,7 @@ ROWS = [
     invalid("a list for a config", spoiled("bloom", content(b"[1]"), C), "not a JSON object"),
     invalid("a repeated key", spoiled("bloom", content(b'{"a": 1, "a": 2}'), C), "stands twice"),
     invalid("a nested config", spoiled("bloom", content(b'{"a":' * 50_000), C), "too deep"),
-    invalid("a config of 17 MB", spoiled("bloom", content(b" " * (17 << 20)), C), "the most"),
+    invalid("a config of 17 MB", spoiled("bloom", content(b" " * (17 << 20)), C), "has at most 16.8 MB"),
     Refusal(
         "another architecture",
         spoiled("bloom", setting(architectures=["GPT2LMHeadModel"], model_type="gpt2"), C),
@@ -262,7 +262,7 @@ ROWS = [
     invalid(
         "a part too many",
         spoiled("meta", lambda folder: shutil.copy(folder / FIRST, folder / "consolidated.01.pth")),
-        "one of 1 parts",
+        "there are 1 parts",
     ),
     # ggml's files of 2023
     damaged("ggml cut in its vocabulary", spoiled("ggml", cut(0.02), G), "TruncatedFile"),
