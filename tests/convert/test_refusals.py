@@ -46,7 +46,7 @@ from convert.pipeline import convert
 CATALOG = Catalog("convert.i18n")
 BLAMES_BYTES: dict[Language, str] = {
     "en": r"damaged|cut short|not downloaded completely|[Dd]ownload (it|the file|the model) again",
-    "zh-CN": r"损坏|被截断|没有下载完|重新下载",
+    "zh-CN": r"损坏|被截断|没有下载完|重新下载(?!没有用)",
 }
 W, T, B, G, P = (
     "model.safetensors",
