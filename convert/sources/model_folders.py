@@ -1,5 +1,4 @@
-"""From a folder that a person points at to the one with a model's files: programs keep models in folders of
-their own.
+"""From the folder that a person points at to the one with a model's files.
 
 | who                | where the files of a model are                                                     |
 |--------------------|------------------------------------------------------------------------------------|
@@ -75,8 +74,14 @@ def _model_folders(folder: Path, depth: int, n_left: list[int]) -> Iterator[Path
 
 
 def _commits(repository: Path) -> list[Path]:
-    """Those with weights; only the main branch's, as it was fetched last, where it is one of them."""
-    found = [folder for folder in _folders(repository / _SNAPSHOTS) if _has_weights(folder)]
+    """Those with weights; only the main branch's, as it was fetched last, where it is one of them.
+
+    Where none has any, the folders right in them that do.
+    """
+    commits = _folders(repository / _SNAPSHOTS)
+    found = [folder for folder in commits if _has_weights(folder)]
+    if not found:
+        return [below for commit in commits for below in _folders(commit) if _has_weights(below)]
     try:
         with open(repository / "refs" / "main", encoding="ascii") as file:
             main = repository / _SNAPSHOTS / file.read(_MAX_COMMIT).strip()

@@ -62,6 +62,17 @@ def test_a_commit_without_weights_is_not_the_one(tmp_path: Path, checkpoint: Pat
     assert find_model_folder(hub) == older
 
 
+def test_a_repository_may_have_its_model_in_a_folder(tmp_path: Path, checkpoint: Path) -> None:
+    snapshot = cache(tmp_path / "hub", "a/b", checkpoint)
+    (snapshot / "fp16").mkdir()
+    for file in list(snapshot.iterdir()):
+        if file.is_file():
+            file.rename(snapshot / "fp16" / file.name)
+    found = find_model_folder(tmp_path / "hub")
+    assert found == snapshot / "fp16"
+    assert model_name(found) == "b-fp16"
+
+
 def test_commits_among_which_nothing_decides_are_named(tmp_path: Path, checkpoint: Path) -> None:
     hub = tmp_path / "hub"
     for commit in (OLD, COMMIT):
