@@ -38,7 +38,7 @@ class Fault:
     file, whatever was asked. etag, size: told instead of the true ones; an empty etag is not told at all.
     last_modified: told by the server that has the file. is_page: the page of a network that wants a login.
     no_length: the body comes in chunks, of which nobody says how many. no_content_range: a part does not say
-    which it is. is_gzipped: what is sent whole is compressed, whatever was asked for. whole_as_part: all of
+    which it is. is_gzipped: what is sent whole is compressed, whatever was asked. whole_as_part: all of
     the file, called a part.
     """
 
@@ -204,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     disable_nagle_algorithm = True
+    _is_gzipped = False  # of the interface's answers
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
@@ -238,6 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif file is not None:
             self._send_file(file, fault)
         elif path.startswith("/api/models"):
+            self._is_gzipped = fault.is_gzipped
             self._interface(path, parse_qs(parts.query))
         else:
             self._refuse(_RESOLVE.fullmatch(path))
@@ -410,7 +412,11 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _json(self, value: Any) -> None:
-        self._reply(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        body = json.dumps(value).encode()
+        headers = {"Content-Type": "application/json"}
+        if self._is_gzipped:
+            body, headers = gzip.compress(body), headers | {"Content-Encoding": "gzip"}
+        self._reply(200, body, headers)
 
     def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
