@@ -27,6 +27,7 @@ from convert.errors import (
     ConvertError,
     DamagedFile,
     InvalidConfig,
+    InvalidFile,
     NotAnAdapter,
     UnsupportedAdapter,
 )
@@ -340,5 +341,5 @@ def test_a_folder_without_an_adapter_says_what_is_missing(
     assert isinstance(error, NotAnAdapter)
     assert error.missing == "adapter_model.safetensors"
     (adapter.folder / "adapter_config.json").write_text(json.dumps([]))
-    check_refused(small_llama.folder, adapter.folder, DamagedFile)
+    check_refused(small_llama.folder, adapter.folder, InvalidFile)
     check_refused(small_llama.folder, tmp_path, NotAnAdapter)
