@@ -114,6 +114,6 @@ def test_the_most_expensive_files_are_refused_within_200_mb(tmp_path: Path) -> N
     results = [json.loads(line) for line in child.stdout.splitlines()]
     assert child.returncode == 0, child.stderr
     assert len(results) == len(HOSTILE)
-    refused = {"DamagedFile", "ForbiddenPickle", "NoTensors", "TruncatedFile"}
+    refused = {"DamagedFile", "ForbiddenPickle", "InvalidFile", "NoTensors", "TruncatedFile"}
     assert [result for result in results if result[1] not in refused] == []
     assert [result for result in results if result[3] > MAX_BYTES] == []
