@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from builders.checkpoints import bf16_bits, round_to, write_safetensors
-from convert.errors import ConvertError, DamagedFile, TruncatedFile
+from convert.errors import ConvertError, DamagedFile, InvalidFile, TruncatedFile
 from convert.sources.byte_source import FileSource
 from convert.sources.safetensors import MAX_HEADER_BYTES, read_safetensors
 
@@ -82,11 +82,11 @@ HOSTILE: dict[str, tuple[bytes, type[ConvertError]]] = {
     "no-json": (container(b"not json"), DamagedFile),
     "no-text": (container(b"\xff\xfe\xfd"), DamagedFile),
     "no-header": (container(b""), DamagedFile),
-    "list": (container([]), DamagedFile),
-    "deep": (container(b'{"a":' * 100_000), DamagedFile),
-    "deep-lists": (container(b"[" * 1_000_000), DamagedFile),
-    "many-digits": (container(b'{"a":' + b"9" * 100_000 + b"}"), DamagedFile),
-    "duplicate-name": (container(b'{"w":%s,"w":%s}' % ((json.dumps(entry()).encode(),) * 2)), DamagedFile),
+    "list": (container([]), InvalidFile),
+    "deep": (container(b'{"a":' * 100_000), InvalidFile),
+    "deep-lists": (container(b"[" * 1_000_000), InvalidFile),
+    "many-digits": (container(b'{"a":' + b"9" * 100_000 + b"}"), InvalidFile),
+    "duplicate-name": (container(b'{"w":%s,"w":%s}' % ((json.dumps(entry()).encode(),) * 2)), InvalidFile),
     "long-name": (container({"w" * 10_000: entry()}, bytes(48)), DamagedFile),
     "entry-number": (container({"w": 7}), DamagedFile),
     "entry-text": (container({"w": "F32"}), DamagedFile),
