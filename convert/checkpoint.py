@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from convert.arch.base import Architecture, MappedTensor
+from convert.chat_templates import OwnTemplates
 from convert.generation import Generation
 from convert.notes import Note
 from convert.plan import Plan, make_plan
@@ -41,7 +42,7 @@ class Checkpoint:
     mapped: list[MappedTensor]
     vocabulary: Vocabulary
     tokenizer_path: Path
-    own_template: str | None
+    own_templates: OwnTemplates | None
     opened: ExitStack
     is_untrained: bool = False
     generation: Generation = field(default_factory=Generation)
@@ -58,8 +59,13 @@ class Checkpoint:
         return tuple(sorted({_stored_type(tensor) for tensor in self.mapped}))
 
     def prompt(self, requested: str) -> PromptChoice:
-        """The prompt format to write, `requested` being one of `REQUESTED_FORMATS`."""
-        return choose_prompt(requested, self.architecture, self.own_template, is_untrained=self.is_untrained)
+        """The prompt format to write, `requested` being one of `REQUESTED_FORMATS`.
+
+        Raises `SeveralTemplates` where nothing was requested and the checkpoint's own is not clear.
+        """
+        is_asked = requested == "auto" and self.own_templates is not None
+        own = self.own_templates.chosen() if is_asked and self.own_templates is not None else None
+        return choose_prompt(requested, self.architecture, own, is_untrained=self.is_untrained)
 
     def plan(self, target: str, prompt: PromptChoice, name: str | None = None) -> Plan:
         """The conversion to `target`; `name` is `general.name`, by default made of family and size."""

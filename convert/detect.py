@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.adapted import AdaptedModel, ReadTokenizer, adapt
+from convert.chat_templates import OwnTemplates, read_templates
 from convert.checkpoint import Checkpoint
 from convert.errors import (
     AdapterAlone,
@@ -47,14 +48,13 @@ from convert.sources.lora import (
     open_adapter,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
+from convert.sources.model_folders import find_model_folder
 from convert.sources.weight_files import WeightFiles
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
 from convert.vocab import TokenizerFiles, read_vocabulary
 
 _CONFIG_FILE = "config.json"
-_TEMPLATE_FILE = "chat_template.jinja"
-_MAX_TEMPLATE_BYTES = 1 << 20
 
 
 def open_checkpoint(
@@ -72,9 +72,11 @@ def open_checkpoint(
     file to take in a folder that has several; a single ggml file of 2023 among nothing else needs none.
     loras: adapters to merge, in order. Raises a subclass of `ConvertError`.
     """
+    path = find_model_folder(path) if isinstance(path, Path) else path
     place, only_file = _locate(path, file)
     with ExitStack() as opened:
-        adapters = [opened.enter_context(open_adapter(lora)) for lora in loras]
+        located = [replace(lora, path=find_model_folder(lora.path)) for lora in loras]
+        adapters = [opened.enter_context(open_adapter(lora)) for lora in located]
         folder = open_folder(place, key)
         opened.callback(folder.close)
         named = path if isinstance(path, Path) else folder.path
@@ -119,15 +121,15 @@ class _Found:
             return TokenizerFiles.from_path(self.tokenizer)
         return TokenizerFiles.from_folder(self.folder)
 
-    def own_template(self, *, has_own: bool = True) -> str | None:
-        """The chat template beside the tokenizer that was given, else an adapter's, else the model's own.
+    def own_templates(self, *, has_own: bool = True) -> OwnTemplates | None:
+        """Those beside the tokenizer that was given, else an adapter's, else those beside the weights.
 
-        has_own: whether models of this form come with one.
+        has_own: whether models of this form come with any.
         """
-        if self.tokenizer is not None:
-            return _own_template(LocalFolder(_folder_of(self.tokenizer)))
-        folders = [adapter.folder for adapter in reversed(self.adapters)] + ([self.folder] if has_own else [])
-        return next((found for found in map(_own_template, folders) if found is not None), None)
+        given = [] if self.tokenizer is None else [LocalFolder(_folder_of(self.tokenizer))]
+        adapters = [adapter.folder for adapter in reversed(self.adapters)]
+        folders: list[SourceFolder] = [*given, *adapters, *([self.folder] if has_own else [])]
+        return next((found for found in map(read_templates, folders) if found is not None), None)
 
 
 def _open_unnamed(found: _Found) -> Checkpoint:
@@ -136,6 +138,9 @@ def _open_unnamed(found: _Found) -> Checkpoint:
         return _open_hugging_face(found)
     except NotACheckpoint:
         files = find_ggml_files(found.folder) if found.only_file is None else ()
+        ggufs = sorted(name for name in found.folder.names if name.lower().endswith(".gguf"))
+        if ggufs and not files and found.only_file is None:
+            raise AlreadyGguf(found.folder.path / ggufs[0]) from None
         if not files:
             raise
         if len(files) > 1:
@@ -169,7 +174,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=tokenizer.vocabulary,
         tokenizer_path=tokenizer.path,
-        own_template=found.own_template(),
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         generation=generation,
         notes=(*weights.notes, *restored.notes, *model.notes, *notes, *_adapter_note(found)),
@@ -262,7 +267,7 @@ def _open_meta(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=tokenizer.vocabulary,
         tokenizer_path=tokenizer.path,
-        own_template=found.own_template(has_own=False),
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         is_untrained=not found.adapters,
         notes=adapted.notes + notes,
@@ -289,7 +294,7 @@ def _open_ggml(found: _Found) -> Checkpoint:
         mapped=mapped,
         vocabulary=tokenizer.vocabulary,
         tokenizer_path=tokenizer.path,
-        own_template=found.own_template(has_own=False) if found.adapters else None,
+        own_templates=found.own_templates(has_own=False),
         opened=found.opened.pop_all(),
         notes=adapted.notes + notes,
     )
@@ -335,15 +340,3 @@ def _read_head(found: _Found) -> bytes:
 
 def _folder_of(path: Path) -> Path:
     return path if os.path.isdir(path) else path.parent
-
-
-def _own_template(folder: SourceFolder) -> str | None:
-    """The chat template that comes with the tokenizer, from either place transformers keeps it."""
-    if _TEMPLATE_FILE in folder.names:
-        return read_file(folder, _TEMPLATE_FILE, _MAX_TEMPLATE_BYTES).decode("utf-8", "replace")
-    name = "tokenizer_config.json"
-    if name not in folder.names:
-        return None
-    settings = parse_json_object(folder.path / name, read_file(folder, name, MAX_JSON_BYTES))
-    template = settings.get("chat_template")
-    return template if isinstance(template, str) else None

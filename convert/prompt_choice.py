@@ -5,9 +5,10 @@ Knows no family and reads no file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convert.arch.base import Architecture
+from convert.chat_templates import OwnTemplate
 from engine.prompt import BASE, TEMPLATE, chat_template
 
 REQUESTED_FORMATS = ("auto", "belle", "belle-card", "belle-llama", "none")
@@ -17,16 +18,22 @@ REQUESTED_FORMATS = ("auto", "belle", "belle-card", "belle-llama", "none")
 class PromptChoice:
     """The format's name as the engine knows it, the template for the GGUF, and why it was chosen.
 
-    reason: worded in the catalogs under `prompt_reason.<reason>`.
+    reason: worded in the catalogs under `prompt_reason.<reason>`. place: where the checkpoint's own template
+    is, "" where it was not taken.
     """
 
     name: str
     template: str
     reason: str
+    place: str = ""
 
 
 def choose_prompt(
-    requested: str, architecture: Architecture, own_template: str | None, *, is_untrained: bool = False
+    requested: str,
+    architecture: Architecture,
+    own_template: OwnTemplate | None,
+    *,
+    is_untrained: bool = False,
 ) -> PromptChoice:
     """Settle `requested`, one of `REQUESTED_FORMATS`; `own_template` is the checkpoint's own chat template.
 
@@ -34,8 +41,11 @@ def choose_prompt(
     """
     if requested != "auto":
         return _own(BASE.name if requested == "none" else requested, "requested")
-    if own_template is not None and own_template.strip():
-        return PromptChoice(TEMPLATE, own_template, "own-template")
+    if own_template is not None:
+        if own_template.text.strip():
+            return PromptChoice(TEMPLATE, own_template.text, "own-template", own_template.place)
+        # transformers would say nothing at all with it: another family's prompt is not what it means.
+        return replace(_own(BASE.name, "empty-template"), place=own_template.place)
     if is_untrained:
         return _own(BASE.name, "meta")
     default = architecture.default_prompt()

@@ -168,7 +168,8 @@ class Terminal:
         return [self._text(f"note.{note['key']}", **note["values"]) for note in report["notes"]]
 
     def _prompt_reason(self, report: dict[str, Any]) -> str:
-        return self._text(f"prompt_reason.{report['prompt_format']['reason']}")
+        chosen = report["prompt_format"]
+        return self._text(f"prompt_reason.{chosen['reason']}", place=chosen["place"])
 
 
 def write_json(value: dict[str, Any]) -> None:

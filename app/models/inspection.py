@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.kit.errors import KitError
-from app.models.importing import find_gguf
+from app.models.importing import find_gguf, locate_model
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint
 from convert.detect import open_checkpoint
@@ -41,6 +41,7 @@ from convert.errors import (
     NotACheckpoint,
     NotEncrypted,
     PartialDownload,
+    SeveralCheckpoints,
     SeveralWeightFiles,
     SourceError,
     SourceMissing,
@@ -84,6 +85,7 @@ _BASE_PROBLEMS = (
     AdapterTargetMissing,
     NotACheckpoint,
     AlreadyGguf,
+    SeveralCheckpoints,
     SourceMissing,
 )
 _FILE_GAPS = (
@@ -92,6 +94,7 @@ _FILE_GAPS = (
     MissingEncryptedShard,
     PartialDownload,
     LfsPointer,
+    BrokenLink,
     TruncatedFile,
     MetaParamsMissing,
     PartsMissing,
@@ -132,7 +135,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What a checkpoint is. form: as `convert.forms` labels it. prompt, prompt_reason: as chosen by itself.
+    """What a checkpoint is. form: as `convert.forms` labels it. prompt and the next two: as chosen by itself.
 
     stored: the types of its weights. types: what it can become. notes: what was chosen, left out or assumed.
     """
@@ -145,6 +148,7 @@ class CheckpointFacts:
     stored: tuple[str, ...]
     prompt: str
     prompt_reason: str
+    prompt_place: str
     license: str | None
     types: tuple[TypeOption, ...]
     notes: tuple[Note, ...] = ()
@@ -185,6 +189,7 @@ def inspect(given: Given, machine: Callable[[], Machine]) -> Inspection:
 
 def _look(given: Given, machine: Callable[[], Machine]) -> CheckpointFacts | GgufFacts:
     _require(given.path)
+    given = replace(given, path=locate_model(given.path))
     gguf = find_gguf(given.path, given.file) if given.base is None else None
     if gguf is not None:
         return _gguf_facts(gguf, machine())
@@ -227,6 +232,7 @@ def _checkpoint_facts(checkpoint: Checkpoint, machine: Machine) -> CheckpointFac
         stored=checkpoint.dtypes,
         prompt=prompt.name,
         prompt_reason=prompt.reason,
+        prompt_place=prompt.place,
         license=checkpoint.plan("auto", prompt).license,
         types=checkpoint_options(checkpoint, machine),
         notes=checkpoint.notes,

@@ -35,6 +35,7 @@ ConvertError
 │   ├── UnsupportedModel
 │   ├── TensorShapeMismatch
 │   ├── SeveralWeightFiles
+│   ├── SeveralCheckpoints
 │   ├── MetaParamsMissing
 │   ├── PrivateGgmlContainer    quantized: 2023's ggml files, GPTQ
 │   ├── UnknownGgmlVersion
@@ -76,7 +77,8 @@ ConvertError
 │   ├── VocabularyTooLong
 │   ├── LossyGgmlVocabulary
 │   ├── UnscoredGgmlVocabulary
-│   └── AdapterTokenizerMissing
+│   ├── AdapterTokenizerMissing
+│   └── SeveralTemplates
 ├── OutputError
 │   ├── OutputExists            output
 │   ├── NotEnoughDisk
@@ -161,6 +163,7 @@ from convert.errors.sources import (
     NotTorchFile,
     NotWeights,
     NoWeights,
+    SeveralCheckpoints,
     SeveralWeightFiles,
     ShardedCheckpoint,
     SourceMissing,
@@ -177,6 +180,7 @@ from convert.errors.sources import (
 from convert.errors.tokenizers import (
     AdapterTokenizerMissing,
     LossyGgmlVocabulary,
+    SeveralTemplates,
     TokenizerMissing,
     UnscoredGgmlVocabulary,
     UnsupportedTokenizer,
@@ -236,6 +240,8 @@ __all__ = [
     "PromptAdapter",
     "QuantizationMismatch",
     "QuantizationUnsupported",
+    "SeveralCheckpoints",
+    "SeveralTemplates",
     "SeveralWeightFiles",
     "ShardedCheckpoint",
     "SourceError",

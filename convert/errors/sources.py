@@ -202,5 +202,12 @@ class SeveralWeightFiles(SourceError):
 
 
 @dataclass(eq=False)
+class SeveralCheckpoints(SourceError):
+    """The folder `path` holds several models, in the folders `names` below; nothing says which is meant."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(eq=False)
 class MetaParamsMissing(SourceError):
     """There is a consolidated.NN.pth in the folder `path`, but no params.json that describes it."""

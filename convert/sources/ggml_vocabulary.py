@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.errors import DamagedFile, UnscoredGgmlVocabulary
+from convert.errors import Detail, UnscoredGgmlVocabulary, UnsupportedTokenizer
 from convert.tokenizers.vocabulary import PADDING_SCORE, SPACE_MARK, check_tokens, padding_name
 from convert.vocab import TokenType, Vocabulary
 
@@ -42,10 +42,10 @@ def rebuild_llama_vocabulary(
 ) -> Vocabulary:
     """The vocabulary of a LLaMA file; `scores` is None where the file has none.
 
-    Raises `DamagedFile`, or `UnscoredGgmlVocabulary` when the order of the tokens implies no scores.
+    Raises `UnsupportedTokenizer`, or `UnscoredGgmlVocabulary` when the order of the tokens implies no scores.
     """
     if len(tokens) <= _FIRST_PIECE:
-        raise DamagedFile(path, f"a vocabulary of {len(tokens)} tokens")
+        raise UnsupportedTokenizer(path, Detail("few_tokens", {"n": len(tokens), "least": _FIRST_PIECE + 1}))
     texts, types = _texts(path, tokens, scores)
     if scores is None:
         scores = _scores_by_order(path, texts, types)
@@ -93,7 +93,7 @@ def _text(path: Path, token: int, stored: bytes, score: float | None) -> tuple[s
     try:
         text = stored.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DamagedFile(path, f"token {token} is not text") from error
+        raise UnsupportedTokenizer(path, Detail("token_no_text", {"token": token})) from error
     if token >= N_LLAMA_TOKENS and (score is None or score == ADDED_SCORE):
         return text, TokenType.USER_DEFINED
     return text.replace(" ", SPACE_MARK), TokenType.NORMAL

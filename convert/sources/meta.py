@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
 from convert.arch.config import MAX_HEADS, MAX_LAYERS, MAX_VOCAB, MAX_WIDTH, ConfigReader
-from convert.errors import DamagedFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
+from convert.errors import Detail, InvalidFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
 from convert.sources.folder import SourceFolder, read_file
 from convert.sources.ggml_names import LLAMA, rename_tensors
 from convert.sources.ggml_tensors import join_parts
@@ -82,8 +82,8 @@ def is_meta(folder: SourceFolder) -> bool:
 def open_meta(folder: SourceFolder) -> MetaModel:
     """Open the model in a folder for which `is_meta` holds and that has a params.json; no weights are read.
 
-    Raises the folder's `missing_shard`, `MissingTensor`, `TensorShapeMismatch`, `InvalidConfig`,
-    `UnsupportedModel`, and what the reader raises.
+    Raises the folder's `missing_shard`, `MissingTensor`, `InvalidFile`, `TensorShapeMismatch`,
+    `InvalidConfig`, `UnsupportedModel`, and what the reader raises.
     """
     path = folder.path / PARAMS_FILE
     params = ConfigReader(path, parse_json_object(path, read_file(folder, PARAMS_FILE, MAX_JSON_BYTES)))
@@ -115,7 +115,7 @@ def _open_parts(folder: SourceFolder, params: ConfigReader, opened: ExitStack) -
         parts.append(_open_part(folder, name, opened))
     stranger = next((name for name in names if name not in expected), None)
     if stranger is not None:
-        raise DamagedFile(folder.path / stranger, f"one of {len(expected)} parts, by the first one's shapes")
+        raise InvalidFile(folder.path / stranger, Detail("part_too_many", {"n": len(expected)}))
     return parts
 
 

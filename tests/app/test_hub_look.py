@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.models.hub_folder import HubFolder
 from app.models.hub_look import HubLook
 from app.models.type_options import checkpoint_options
 from builders.checkpoints import write_json
@@ -66,6 +67,24 @@ def test_an_index_that_was_left_behind_keeps_no_complete_file_from_being_read(
         hub.add(REPO, "pytorch_model.bin", tmp_path / "pytorch_model.bin")
 
         assert _look(hub).read(MACHINE) == expected
+
+
+@pytest.mark.parametrize("subfolder", ["", "a"])
+def test_its_chat_templates_are_seen_in_their_folder(tiny_checkpoint: Path, subfolder: str) -> None:
+    prefix = f"{subfolder}/" if subfolder else ""
+    with LocalHub() as hub:
+        for path in tiny_checkpoint.iterdir():
+            hub.add(REPO, prefix + path.name, path)
+        hub.add(REPO, f"{prefix}additional_chat_templates/default.jinja", b"{{ 'own' }}")
+        hub.add(REPO, f"{prefix}additional_chat_templates/rag.jinja", b"{{ 'rag' }}")
+        hub.add(REPO, "b/additional_chat_templates/other.jinja", b"{{ 'other' }}")
+        endpoints = Endpoints((hub.url,))
+
+        with (
+            HubFolder(resolve(REPO, endpoints), endpoints, subfolder=subfolder) as folder,
+            open_checkpoint(folder) as checkpoint,
+        ):
+            assert checkpoint.prompt("auto").template == "{{ 'own' }}"
 
 
 def test_a_look_that_was_stopped_ends(tiny_checkpoint: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_complete_checkpoint_is_recognised_and_needs_nothing(tmp_path: Path, f
     assert sum(option.is_recommended for option in found.types) == 1
     for language in LANGUAGES:
         assert form_text(found.form, WindowTexts(language))
-        assert reason_text(found.prompt_reason, WindowTexts(language))
+        assert reason_text(found, WindowTexts(language))
 
 
 def test_a_form_and_its_details_have_the_commas_of_the_language() -> None:

@@ -29,8 +29,8 @@ from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
 from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
 
 _SAMPLES: dict[str, Any] = {
+    "str | Detail": "the place",
     "str": "某物",
-    "str | Detail": "某物",
     "int": 123_456_789,
     "int | None": 512,
     "float": 0.5,

@@ -44,7 +44,7 @@ def test_inspect_describes_the_checkpoint(bloom: Checkpoint) -> None:
     report = json.loads(result.stdout)
     assert report["architecture"] == "bloom"
     assert report["n_parameters"] == sum(weight.size for weight in bloom.weights.values())
-    assert report["prompt_format"] == {"name": "belle", "reason": "bloom"}
+    assert report["prompt_format"] == {"name": "belle", "reason": "bloom", "place": ""}
     assert set(report["outputs"]) >= {"f16", "q8_0", "q4_k_m"}
 
 
@@ -59,7 +59,7 @@ def test_a_base_model_of_another_family_is_never_asked_as_belle(tmp_path: Path) 
         folder = write_qwen(tmp_path / family, family=family).folder
         report = json.loads(run("inspect", folder, "--json").stdout)
         assert report["architecture"] == family
-        assert report["prompt_format"] == {"name": "base", "reason": "no-template"}
+        assert report["prompt_format"] == {"name": "base", "reason": "no-template", "place": ""}
         table = run("inspect", folder, language="zh-CN").stdout
         assert title in table
         assert "没有附带对话模板" in table.replace("\n", "").replace(" ", "")

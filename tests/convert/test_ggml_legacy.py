@@ -28,7 +28,7 @@ from builders.tokenizers import write_llama_tokenizer
 from convert.arch.base import MappedTensor
 from convert.errors import (
     ConvertError,
-    DamagedFile,
+    InvalidFile,
     LossyGgmlVocabulary,
     MissingShard,
     MissingTensor,
@@ -352,7 +352,7 @@ def test_parts_of_different_models_are_refused(tmp_path: Path) -> None:
         )
         write_llama_ggml(tmp_path / name, checkpoint, form="ggmf", version=1, n_parts=2)
     (tmp_path / "other.bin.1").replace(tmp_path / "model.bin.1")
-    with pytest.raises(DamagedFile, match="header"):
+    with pytest.raises(InvalidFile, match="header"):
         open_file(tmp_path / "model.bin")
 
 

@@ -21,7 +21,7 @@ from builders.gptq import Arrays, GptqFile, write_arrays, write_gptq
 from builders.lora import PREFIX, write_adapter
 from builders.meta_files import write_meta
 from convert.detect import open_checkpoint
-from convert.errors import ConvertError, DamagedFile, InvalidFile, UnsupportedDtype
+from convert.errors import ConvertError, InvalidFile, UnsupportedDtype
 from convert.pipeline import convert
 from convert.quantize import read_mapped_blocks, read_mapped_rows
 from convert.sources.lora import LoraChoice
@@ -161,7 +161,7 @@ def test_a_layer_that_repeats_one_word_is_refused(written: GptqFile) -> None:
     words = tz.tensor(tz.storage("i32", "0", 1), 0, (1 << 17, 1 << 17), (0, 0))
     value = tz.dictionary({f"{STEM}.qweight": words}, tz.ordered_dict())
     written.path.write_bytes(tz.checkpoint(value, {"0": bytes(4)}))
-    check_refused(written.path.parent, DamagedFile)
+    check_refused(written.path.parent, InvalidFile)
 
 
 def test_one_group_index_under_very_many_names_is_refused(written: GptqFile) -> None:

@@ -26,7 +26,6 @@ from convert.errors import (
     AdapterRowsMissing,
     AdapterTargetMissing,
     ConvertError,
-    DamagedFile,
     InvalidConfig,
     InvalidFile,
     NotAnAdapter,
@@ -362,5 +361,5 @@ def test_a_folder_without_an_adapter_says_what_is_missing(
     assert isinstance(error, NotAnAdapter)
     assert error.missing == "adapter_model.safetensors"
     (adapter.folder / "adapter_config.json").write_text(json.dumps([]))
-    check_refused(small_llama.folder, adapter.folder, DamagedFile)
+    check_refused(small_llama.folder, adapter.folder, InvalidFile)
     check_refused(small_llama.folder, tmp_path, NotAnAdapter)

@@ -331,7 +331,8 @@ def test_the_chat_template_of_an_adapter_is_how_the_model_answers_now(
     shutil.copy(small_llama.folder / "tokenizer.model", tmp_path / "base")
     for base in (small_llama.folder, tmp_path / "base"):
         with open_checkpoint(base, loras=[LoraChoice(lora)]) as opened:
-            assert opened.own_template == "{{ messages }}"
+            assert opened.own_templates is not None
+            assert opened.own_templates.chosen().text == "{{ messages }}"
 
 
 # Adapters of another program, and those that change nothing.

@@ -20,8 +20,8 @@ from convert.detect import open_checkpoint
 from convert.errors import (
     ConfigMissing,
     ConvertError,
-    DamagedFile,
     InvalidConfig,
+    InvalidFile,
     MetaParamsMissing,
     MissingShard,
     MissingTensor,
@@ -117,7 +117,7 @@ def test_a_missing_part_is_named(tmp_path: Path, small_llama: Checkpoint) -> Non
 def test_a_part_too_many_is_refused(tmp_path: Path, small_llama: Checkpoint) -> None:
     write_meta(tmp_path, small_llama)
     shutil.copy(tmp_path / "consolidated.00.pth", tmp_path / "consolidated.01.pth")
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile):
         open_checkpoint(tmp_path, small_llama.folder)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.tokenizers import bloom_tokenizer_json, llama_tokenizer_json, llama_tokenizer_model
-from convert.errors import DamagedFile, InvalidFile, LfsPointer, SourceError, TokenizerError
+from convert.errors import InvalidFile, LfsPointer, SourceError, TokenizerError
 from convert.tokenizers.files import SIZE_LIMITS, TokenizerFiles
 from convert.vocab import parse_vocabulary, read_vocabulary
 
@@ -104,7 +104,7 @@ def test_hostile_protobuf_is_refused(data: bytes) -> None:
 def test_a_file_larger_than_any_tokenizer_is_not_read(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open("wb") as file:
         file.truncate(SIZE_LIMITS[name] + 1)
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile):
         read_vocabulary(tmp_path, config={})
 
 

@@ -62,6 +62,6 @@ def prompt_text(name: str, texts: Texts) -> str:
     return texts.text(key) if key in catalog().keys(texts.language) else name
 
 
-def reason_text(reason: str, texts: Texts) -> str:
-    """Why that prompt format was chosen."""
-    return texts.text(f"convert.reason.{reason}")
+def reason_text(facts: CheckpointFacts, texts: Texts) -> str:
+    """Why its prompt format was chosen."""
+    return texts.text(f"convert.reason.{facts.prompt_reason}", place=facts.prompt_place)

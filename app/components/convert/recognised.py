@@ -40,7 +40,7 @@ def recognised_card(context: ViewContext, given: Given, facts: CheckpointFacts |
         prompt = t(
             "convert.fact.prompt_value",
             prompt=prompt_text(facts.prompt, context.texts),
-            reason=reason_text(facts.prompt_reason, context.texts),
+            reason=reason_text(facts, context.texts),
         )
         rows = [
             (
