@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from convert.errors import InvalidFile
 from convert.sources.ggml_blocks import ScaleTooLarge
 from convert.sources.gptq_blocks import dequantize, pack_q4_1, unpack_bits
+from convert.sources.half_floats import widen_bfloat16
 from convert.sources.tensors import STORAGE_DTYPES, StoredRead, StoredTensor
 
 _PACKED_ALIGNMENT = 32
@@ -125,7 +126,7 @@ class GptqTensor:
         """`(stop - start, groups)`."""
         stored = self.cache.columns(self.scales, start, stop)
         if self.scales.dtype == "bf16":
-            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+            stored = widen_bfloat16(stored)
         return np.ascontiguousarray(stored.T, dtype=np.float32)
 
     def read_zeros(self, start: int, stop: int) -> NDArray[np.int16]:

@@ -23,12 +23,12 @@ from convert.sources.safetensors import read_safetensors
 from convert.sources.torch_file import read_torch
 from convert.sources.weight_files import WeightFiles, WeightFormat
 
-CONFIG_FILE = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 _FORMATS = (
     WeightFormat("safetensors", "adapter_model.safetensors", read_safetensors),
     WeightFormat("torch", "adapter_model.bin", read_torch),
 )
-ADAPTER_FILES = (CONFIG_FILE, *(weight_format.single_file for weight_format in _FORMATS))
+ADAPTER_FILES = (ADAPTER_CONFIG, *(weight_format.single_file for weight_format in _FORMATS))
 """What an adapter's folder holds; none of it is a model."""
 
 _MLX_FILE = "adapters.safetensors"
@@ -129,7 +129,8 @@ def open_adapter(choice: LoraChoice) -> LoraAdapter:
 
 def read_adapter_settings(folder: SourceFolder) -> LoraSettings:
     """The settings of the adapter in a folder; raises `NotAnAdapter` and what `read_lora_settings` raises."""
-    if CONFIG_FILE not in folder.names:
-        raise NotAnAdapter(folder.path, CONFIG_FILE)
-    path = folder.path / CONFIG_FILE
-    return read_lora_settings(path, parse_json_object(path, read_file(folder, CONFIG_FILE, MAX_JSON_BYTES)))
+    if ADAPTER_CONFIG not in folder.names:
+        raise NotAnAdapter(folder.path, ADAPTER_CONFIG)
+    path = folder.path / ADAPTER_CONFIG
+    data = read_file(folder, ADAPTER_CONFIG, MAX_JSON_BYTES)
+    return read_lora_settings(path, parse_json_object(path, data))

@@ -28,10 +28,9 @@ from typing import NamedTuple
 
 from convert.arch.table import FLOAT_DTYPES
 from convert.errors import AdapterMismatch, EmptyAdapter, InvalidFile, UngatheredAdapter, UnsupportedAdapter
+from convert.sources.module_names import plain_name
 from convert.sources.tensors import StoredTensor
 
-_WRAPPER = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_PREFIX = re.compile(r"\A(module\.|base_model\.model\.)+")
 _OWN_NAME = r"(?:\.(?!weight$|bias$)(?P<own_name>[^.]+))?"
 # In this order: names of the last kind are names of the others, too.
 _KINDS = {
@@ -120,7 +119,7 @@ class _Name(NamedTuple):
 
 
 def _parse(path: Path, name: str) -> _Name:
-    short = _PREFIX.sub("", _WRAPPER.sub("", name))
+    short = plain_name(name)
     for kind, pattern in _KINDS.items():
         match = pattern.fullmatch(short)
         if match is None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import InvalidFile, MissingTensor
+from convert.sources.half_floats import widen_bfloat16
 from convert.sources.layer_parts import mismatch
 from convert.sources.tensors import StoredRead, StoredTensor, Tensor, contiguous_strides
 
@@ -230,7 +231,7 @@ def _find_block(shape: tuple[int, ...], grid: tuple[int, ...], stated: Block | N
 
 def _as_float32(stored: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
     if dtype == "bf16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
+        return widen_bfloat16(stored)
     if dtype in ("f8_e8m0", "u8"):
         powers = np.ldexp(np.float32(1), stored.astype(np.int32) - 127)
         return np.where(stored == np.uint8(255), np.float32(np.nan), powers)

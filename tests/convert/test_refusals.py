@@ -393,7 +393,7 @@ ROWS = [
     Refusal(
         "a prefix tuning",
         with_adapter(setting(peft_type="PREFIX_TUNING"), "adapter_config.json"),
-        "UnsupportedAdapter",
+        "PromptAdapter",
         "PREFIX_TUNING",
         "无法合并",
     ),
