@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.arch.config import MAX_WIDTH, shorten
-from convert.errors import InvalidFile, UnsupportedQuantization
+from convert.errors import Detail, InvalidFile, UnsupportedQuantization
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS, unpack_bits
 from convert.sources.gptq_tensors import GptqTensor, MatrixCache, PackedGptqTensor
 from convert.sources.layer_parts import matrix_part, mismatch
@@ -105,7 +105,7 @@ def read_awq(tensors: Mapping[str, StoredTensor], path: Path, stated: Mapping[st
     result: dict[str, Tensor] = {name: item for name, item in tensors.items() if name not in parts}
     for layer in layers:
         if layer.name in result:
-            raise InvalidFile(layer.path, f"{layer.name!r} is there quantized and as it was")
+            raise InvalidFile(layer.path, Detail("quantized_twice", {"name": layer.name}))
         result[layer.name] = layer
     return AwqModel(result, tuple(layers))
 

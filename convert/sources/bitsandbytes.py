@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convert.arch.config import MAX_VOCAB, MAX_WIDTH, ConfigReader, shorten
-from convert.errors import InvalidConfig, InvalidFile, MissingTensor, UnsupportedQuantization
+from convert.errors import Detail, InvalidConfig, InvalidFile, MissingTensor, UnsupportedQuantization
 from convert.sources.bitsandbytes_tensors import FourBitTensor, Int8Tensor, NestedScales
 from convert.sources.json_object import parse_json_object
 from convert.sources.layer_parts import flat, list_part, matrix_part, mismatch
@@ -173,9 +173,9 @@ class _Settings:
             nested_block = reader.integer(["nested_blocksize"], high=_BLOCK_SIZES[-1], default=256)
             offset = reader.number("nested_offset", low=-1e30, high=1e30, default=None if is_nested else 0.0)
         except InvalidConfig as error:
-            raise InvalidFile(path, f"{state.name}: {error.setting} is {error.found}") from error
+            raise _impossible(state, error.setting, error.found) from error
         if block not in _BLOCK_SIZES or nested_block not in _BLOCK_SIZES:
-            raise InvalidFile(path, f"{state.name}: blocks of {block} and {nested_block}")
+            raise _impossible(state, "blocksize", f"{block} / {nested_block}")
         shape = _checked_shape(state, values.get("shape"))
         return cls(shape, block, _DTYPES[values["dtype"]], nested_block, offset)
 
@@ -185,7 +185,12 @@ def _checked_shape(state: StoredTensor, shape: object) -> tuple[int, int]:
         n_rows, width = shape
         if all(type(n) is int and 1 <= n <= _MAX_LENGTH for n in shape):
             return n_rows, width
-    raise InvalidFile(state.source.path, f"{state.name}: shape {shorten(shape)}")
+    raise _impossible(state, "shape", shorten(shape))
+
+
+def _impossible(state: StoredTensor, setting: str, found: str) -> InvalidFile:
+    values = {"name": state.name, "setting": setting, "found": found}
+    return InvalidFile(state.source.path, Detail("quantization_setting", values))
 
 
 def _as_bytes(tensor: StoredTensor) -> StoredTensor:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.arch.config import MAX_VOCAB, MAX_WIDTH
-from convert.errors import InvalidFile, MissingTensor, UnsupportedQuantization
+from convert.errors import Detail, InvalidFile, MissingTensor, UnsupportedQuantization
 from convert.notes import Note
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS, unpack_bits
 from convert.sources.gptq_settings import BITS, GptqSettings
@@ -78,7 +78,7 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
     n_indexed = sum(math.prod(tensor.shape) for name, tensor in tensors.items() if name.endswith(_INDEX))
     if n_indexed > _MAX_INDEXED:
         first = next(iter(tensors.values()))
-        raise InvalidFile(first.source.path, f"{n_indexed} inputs in all layers' g_idx together")
+        raise InvalidFile(first.source.path, Detail("index_inputs", {"n": n_indexed}))
     announce_reads(_reads_at_once(tensors))
     cache = MatrixCache()
     n_layers: Counter[str] = Counter()
@@ -91,7 +91,7 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
             layer, contradictions = _read_layer(name.removesuffix(_MARK), tensors, settings, cache)
             n_layers.update(contradictions)
             if layer.name in tensors:
-                raise InvalidFile(tensor.source.path, f"{layer.name!r} is there quantized and as it was")
+                raise InvalidFile(tensor.source.path, Detail("quantized_twice", {"name": layer.name}))
             result[layer.name] = layer
             layers.append(layer)
         elif name not in parts:

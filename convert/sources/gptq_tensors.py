@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import InvalidFile
+from convert.errors import Detail, InvalidFile
 from convert.sources.ggml_blocks import ScaleTooLarge
 from convert.sources.gptq_blocks import dequantize, pack_q4_1, unpack_bits
 from convert.sources.half_floats import widen_bfloat16
@@ -153,7 +153,7 @@ class PackedGptqTensor(GptqTensor):
         try:
             return pack_q4_1(self.read_words(start, stop), scales, zeros, self.group_weights).tobytes()
         except ScaleTooLarge as error:
-            detail = f"a scale in rows {start} to {stop} of tensor {self.name!r}"
+            detail = Detail("scale", {"name": self.name, "start": start, "stop": stop})
             raise InvalidFile(self.path, detail) from error
 
 

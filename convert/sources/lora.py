@@ -13,7 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from convert.errors import EmptyAdapter, InvalidFile, MlxAdapter, NotAnAdapter, NoTensors, UntrainedAdapter
+from convert.errors import (
+    Detail,
+    EmptyAdapter,
+    InvalidFile,
+    MlxAdapter,
+    NotAnAdapter,
+    NoTensors,
+    UntrainedAdapter,
+)
 from convert.sources.folder import LocalFolder, SourceFolder, read_file
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora_parts import Pair, sort_parts
@@ -95,9 +103,9 @@ class LoraAdapter:
         parts, has_magnitudes = self.parts, self.settings.has_magnitudes
         for module, pair in parts.pairs.items():
             if (pair.magnitude is not None) != has_magnitudes:
-                found = "no" if has_magnitudes else "a"
-                detail = f"use_dora is {has_magnitudes}, and {module!r} has {found} lora_magnitude_vector"
-                raise InvalidFile(self.path, detail)
+                values = {"module": module}
+                missing, unsaid = Detail("magnitude_missing", values), Detail("magnitude_unsaid", values)
+                raise InvalidFile(self.path, missing if has_magnitudes else unsaid)
         if parts.whole or parts.rows or has_magnitudes:
             return
         if all(_adds_nothing(pair) for pair in parts.pairs.values()):

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import InvalidFile, MissingTensor
+from convert.errors import Detail, InvalidFile, MissingTensor
 from convert.sources.half_floats import widen_bfloat16
 from convert.sources.layer_parts import mismatch
 from convert.sources.tensors import StoredRead, StoredTensor, Tensor, contiguous_strides
@@ -180,9 +180,8 @@ def _find_scale(name: str, tensors: Mapping[str, StoredTensor]) -> StoredTensor 
     names = [*(f"{name}{end}" for end in _SCALE_ENDS), *(f"{layer}{part}" for part in of_layer)]
     found = [tensors[each] for each in names if each in tensors]
     if len(found) > 1:
-        raise InvalidFile(
-            found[1].source.path, f"{found[0].name!r} and {found[1].name!r}, both of one tensor"
-        )
+        values = {"first": found[0].name, "second": found[1].name}
+        raise InvalidFile(found[1].source.path, Detail("two_scales", values))
     return found[0] if found else None
 
 

@@ -145,21 +145,37 @@ def test_a_share_has_one_unit(done_bytes: int, total_bytes: int, text: str) -> N
     assert " " not in share_text(done_bytes, total_bytes, joint="_")
 
 
-def used_details() -> dict[str, set[str]]:
-    """The keys of all `Detail`s in the converter, and where they are."""
-    found: dict[str, set[str]] = {}
+def used_details() -> Iterator[ast.Call]:
+    """All `Detail`s in the converter."""
     for path in Path(convert.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Detail":
-                key = node.args[0]
-                assert isinstance(key, ast.Constant), f"{path}:{node.lineno}"
-                found.setdefault(str(key.value), set()).add(f"{path.name}:{node.lineno}")
-    return found
+                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
+                yield node
+
+
+def key_of(detail: ast.Call) -> str:
+    key = detail.args[0]
+    assert isinstance(key, ast.Constant)
+    return str(key.value)
 
 
 def test_every_detail_that_an_error_may_have_is_in_the_catalogs_and_no_other() -> None:
     keys = {key.removeprefix("detail.") for key in CATALOG.keys("en") if key.startswith("detail.")}
-    assert used_details().keys() == keys
+    assert {key_of(detail) for detail in used_details()} == keys
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_detail_has_the_values_that_its_text_names(language: Language) -> None:
+    written_out = 0
+    for detail in used_details():
+        values = detail.args[1] if len(detail.args) > 1 else ast.Dict([], [])
+        if isinstance(values, ast.Dict):
+            template = CATALOG.template(f"detail.{key_of(detail)}", language)
+            given = {key.value for key in values.keys if isinstance(key, ast.Constant)}
+            assert fields_of(template) == given, key_of(detail)
+            written_out += 1
+    assert written_out > 100
 
 
 def test_a_detail_is_said_in_the_sentences_language_in_every_catalog() -> None:
