@@ -174,7 +174,7 @@ class InvalidConfig(SourceError):
     """config.json lacks a setting or holds an impossible value."""
 
     setting: str
-    found: str
+    found: str | Detail
 
 
 @dataclass(eq=False)

@@ -188,7 +188,7 @@ def _checked_shape(state: StoredTensor, shape: object) -> tuple[int, int]:
     raise _impossible(state, "shape", shorten(shape))
 
 
-def _impossible(state: StoredTensor, setting: str, found: str) -> InvalidFile:
+def _impossible(state: StoredTensor, setting: str, found: str | Detail) -> InvalidFile:
     values = {"name": state.name, "setting": setting, "found": found}
     return InvalidFile(state.source.path, Detail("quantization_setting", values))
 

@@ -30,6 +30,7 @@ from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden,
 
 _SAMPLES: dict[str, Any] = {
     "Detail": Detail("empty"),
+    "str | Detail": Detail("nothing"),
     "str": "某物",
     "int": 123_456_789,
     "int | None": 512,

@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 import convert
-from convert.errors import ConvertError, Detail, SourceMissing, TruncatedFile, UnsupportedTokenizer
+from convert.errors import (
+    ConvertError,
+    Detail,
+    InvalidFile,
+    SourceMissing,
+    TruncatedFile,
+    UnsupportedTokenizer,
+)
 from convert.i18n import LANGUAGES, Catalog, Language, share_text, size_text
 from engine.errors import NativeLibraryMissing, ProcessorTooOld
 
@@ -183,3 +190,11 @@ def test_a_detail_is_said_in_the_sentences_language_in_every_catalog() -> None:
     assert "it has 1,300 tokens, where LLaMA's has at least 260." in CATALOG.error_text(error, "en")
     for catalog, group in ((CATALOG, "error"), (Catalog("app.i18n"), "window")):
         assert "它只有 1,300 个词元，而 LLaMA 的至少有 260 个" in catalog.error_text(error, "zh-CN", group)
+
+
+def test_a_detail_in_a_detail_is_said_in_the_same_language() -> None:
+    inner = Detail("no_divisor", {"found": 3, "of": 64})
+    values = {"name": "w", "setting": "blocksize", "found": inner}
+    error = InvalidFile(Path("x"), Detail("quantization_setting", values))
+    assert "blocksize of w is 3, which does not divide 64" in CATALOG.error_text(error, "en")
+    assert "w 的 blocksize 是 3，不能整除 64" in CATALOG.error_text(error, "zh-CN")
