@@ -110,7 +110,7 @@ def _read_four_bit(name: str, state: StoredTensor, tensors: Mapping[str, StoredT
     n_numbers = math.prod(settings.shape)
     packed = _as_bytes(stored)
     if packed.shape[0] != -(-n_numbers // 2):
-        raise mismatch(stored, "shape", f"{-(-n_numbers // 2)} bytes", packed.shape[0])
+        raise mismatch(stored, "shape", f"{-(-n_numbers // 2)} u8", packed.shape[0])
     n_blocks = -(-n_numbers // settings.block)
     return FourBitTensor(
         name=name,
@@ -162,7 +162,7 @@ class _Settings:
     def read(cls, state: StoredTensor, *, is_nested: bool) -> _Settings:
         path = state.source.path
         if state.dtype != "u8" or len(state.shape) != 1 or not 0 < state.shape[0] <= _MAX_STATE_BYTES:
-            raise mismatch(state, "shape", f"at most {_MAX_STATE_BYTES} u8", f"{state.shape}, {state.dtype}")
+            raise mismatch(state, "shape", f"<= {_MAX_STATE_BYTES} u8", f"{state.shape}, {state.dtype}")
         values = parse_json_object(path, state.read_stored(0, state.shape[0]).tobytes())
         for setting, allowed in (("dtype", tuple(_DTYPES)), ("nested_dtype", ("float32",) * is_nested)):
             if allowed and values.get(setting) not in allowed:

@@ -189,7 +189,7 @@ class _Merge:
         if tokens is None or name not in (self._input, _OUTPUT):
             raise InvalidFile(settings.path, Detail("no_token_rows", {"module": module}))
         if trained.shape != (len(tokens), *old.shape[1:]) or max(tokens) >= old.shape[0]:
-            expected = f"{len(tokens)} rows for tokens below {old.shape[0]}"
+            expected = f"{(len(tokens), *old.shape[1:])}, < {old.shape[0]}"
             raise AdapterMismatch(self._adapter.path, trained.name, expected, str(trained.shape))
         self._tensors[name] = TokenRowsTensor(base=old, trained=trained, tokens=tokens)
 

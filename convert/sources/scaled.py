@@ -189,18 +189,18 @@ def _with_scale(weight: StoredTensor, scale: StoredTensor | None, block: Block |
     if scale is None:
         return ScaledTensor(weight, None, (1, 1))
     if scale.dtype not in _SCALE_DTYPES:
-        raise mismatch(scale, "dtype", " or ".join(_SCALE_DTYPES), scale.dtype)
+        raise mismatch(scale, "dtype", " / ".join(_SCALE_DTYPES), scale.dtype)
     if len(weight.shape) != 2 or 0 in weight.shape:
-        raise mismatch(weight, "shape", "a matrix", weight.shape)
+        raise mismatch(weight, "shape", "(…, …)", weight.shape)
     n_rows, width = weight.shape
     grid = _as_grid(scale)
     if grid is None:
-        raise mismatch(scale, "shape", f"scales of {n_rows} rows", scale.shape)
+        raise mismatch(scale, "shape", f"({n_rows}, …)", scale.shape)
     found = _find_block(weight.shape, grid.shape, block)
     if found is None:
         wanted = block or _USUAL_BLOCK
         expected = (-(-n_rows // wanted[0]), -(-width // wanted[1]))
-        raise mismatch(scale, "shape", f"{expected}, (1,) or ({n_rows}, 1)", scale.shape)
+        raise mismatch(scale, "shape", f"{expected} / (1,) / ({n_rows}, 1)", scale.shape)
     return ScaledTensor(weight, grid, found)
 
 
