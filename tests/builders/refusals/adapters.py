@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from builders.checkpoints import write_json
 from builders.gptq import write_arrays
-from builders.lora import write_config, write_parts
+from builders.lora import write_parts
 from builders.refusals.row import Refusal, damaged, invalid
 from builders.refused import Change, Given, cut, remove, setting, with_adapter
 
@@ -37,10 +36,10 @@ def of_mlx(folder: Path) -> None:
 
 
 def of_peft_0_2(folder: Path) -> None:
-    """Without names of modules to replace and with a list where later versions have a mapping."""
-    write_config(folder, r=8, target_modules=["query_key_value"])
-    values = json.loads((folder / SETTINGS).read_text())
-    write_json(folder / SETTINGS, values | {"enable_lora": [True, False, True], "merge_weights": False})
+    """It set these two by itself for every adapter with a single target; A has the ranks of both parts."""
+    parts = {f"{QKV}.lora_A.weight": np.ones((8, 64)), f"{QKV}.lora_B.weight": np.ones((128, 4))}
+    settings = {"enable_lora": [True, False, True], "fan_in_fan_out": True, "merge_weights": False}
+    with_parts(parts, target_modules=["query_key_value"], **settings)(folder)
 
 
 ROWS = [
@@ -71,11 +70,11 @@ ROWS = [
         "无法合并",
     ),
     Refusal(
-        "an adapter of PEFT 0.2 for one of several matrices",
+        "an adapter of PEFT 0.2 with a single target",
         with_adapter(of_peft_0_2),
-        "UnsupportedAdapter",
-        "enable_lora",
-        "无法合并",
+        "JointMatrixAdapter",
+        "Load it with PEFT 0.2.0",
+        "之后的 PEFT 都不能读取",
     ),
     Refusal("an adapter of metadata only", with_adapter(empty), "EmptyAdapter", "holds no", "没有任何矩阵"),
     Refusal(

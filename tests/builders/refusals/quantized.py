@@ -53,7 +53,10 @@ def packed(
 def named(kind: str, found: str, *parts: str, config: dict[str, Any] | None = None) -> Refusal:
     """A kind of integers that is not read, told by the names of its parts or by the settings."""
     extra = {f"x.{part}": WORDS for part in parts}
-    return Refusal(kind, packed(extra=extra, config=config), "UnsupportedQuantization", found, "量化方式")
+    make = packed(extra=extra, config=config)
+    if config and "quant_method" in config:
+        return Refusal(kind, make, "UnsupportedQuantization", found, "量化方式")
+    return Refusal(kind, make, "UnsupportedPacking", f"packed integers of {found}", f"{found} 的打包整数")
 
 
 def as_ggml(**options: Any) -> Make:
@@ -135,7 +138,13 @@ ROWS = [
         "scales",
         config={"quant_method": "awq", "version": "gemv"},
     ),  # fmt: skip
-    named("a new kind of bitsandbytes", "af4", "weight", "weight.quant_state.bitsandbytes__af4"),
+    Refusal(
+        "a new kind of bitsandbytes",
+        packed(extra={"x.weight": WORDS, "x.weight.quant_state.bitsandbytes__af4": WORDS}),
+        "UnsupportedQuantization",
+        "af4",
+        "af4",
+    ),
     # FP8 and bitsandbytes
     Refusal(
         "an FP8 matrix without its scale",
