@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convert.errors import DamagedFile, TokenizerMissing, UnsupportedTokenizer
+from convert.errors import DamagedFile, InvalidFile, TokenizerMissing, UnsupportedTokenizer
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.pretokenizer import QWEN_2_WORDS
 from convert.tokenizers.special import added_tokens_decoder
@@ -50,7 +50,7 @@ def _read_merges(files: TokenizerFiles) -> list[str]:
         raise TokenizerMissing(files.path.parent, "merges.txt")
     data, path = files.contents["merges.txt"], files.path.parent / "merges.txt"
     if data.count(b"\n") > MAX_TOKENS:
-        raise DamagedFile(path, "far more lines than a tokenizer has merges")
+        raise InvalidFile(path, "far more lines than a tokenizer has merges")
     try:
         lines = [line.rstrip("\r") for line in data.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:

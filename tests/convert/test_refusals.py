@@ -262,6 +262,8 @@ ROWS = [
     Refusal("no tokenizer", spoiled("bloom", remove, J), "TokenizerMissing", "no tokenizer", "没有分词器"),
     damaged("tokenizer.json cut", spoiled("bloom", cut(0.5), J)),
     damaged("tokenizer.model cut", spoiled("llama", cut(0.5), S)),
+    invalid("a nested tokenizer.json", spoiled("bloom", content(b'{"a":' * 50_000), J), "too deep"),
+    invalid("a token twice", spoiled("bloom", content(b'{"model": {"a": 1, "a": 2}}'), J), "stands twice"),
     Refusal(
         "another kind of tokenizer",
         spoiled("bloom", setting(model={"type": "WordPiece", "vocab": {"a": 0}}), J),
