@@ -13,7 +13,14 @@ from tokenizers import Tokenizer
 from builders.byte_level import FAMILIES, byte_level_root
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS
-from convert.errors import DamagedFile, Detail, InvalidFile, TokenizerMissing, UnsupportedTokenizer
+from convert.errors import (
+    DamagedFile,
+    Detail,
+    InvalidFile,
+    SourceError,
+    TokenizerMissing,
+    UnsupportedTokenizer,
+)
 from convert.vocab import read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
 
@@ -78,9 +85,13 @@ def test_vocab_json_alone_asks_for_merges_txt(tmp_path: Path) -> None:
         read_vocabulary(tmp_path, config={})
 
 
-@pytest.mark.parametrize(("merges", "error"), [(b"\xff", DamagedFile), (b"a b\n" * (1 << 20), InvalidFile)])
+@pytest.mark.parametrize(
+    ("merges", "error"),
+    [(b"\xff", DamagedFile), (b"a b\n" * (1 << 20), InvalidFile)],
+    ids=["no text", "long"],
+)
 def test_merges_that_are_no_text_are_damage_and_too_many_are_not(
-    tmp_path: Path, merges: bytes, error: type[DamagedFile | InvalidFile]
+    tmp_path: Path, merges: bytes, error: type[SourceError]
 ) -> None:
     write_old_form(tmp_path, byte_level_root("qwen-2", N_VOCAB), {"tokenizer_class": "Qwen2Tokenizer"})
     (tmp_path / "merges.txt").write_bytes(merges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,13 @@ def _root() -> dict[str, Any]:
 def _read(folder: Path, root: dict[str, Any], config: dict[str, Any] | None = None) -> Vocabulary:
     (folder / "tokenizer.json").write_text(json.dumps(root), encoding="utf-8")
     return read_vocabulary(folder, config=config or {})
+
+
+def test_a_tokenizer_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    plain = _read(tmp_path, _root())
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert list(read_vocabulary(tmp_path, config={}).tokens) == list(plain.tokens)
 
 
 @pytest.fixture(scope="module")
