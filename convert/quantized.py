@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arch.config import ConfigReader, shorten
-from convert.errors import InvalidConfig, UnsupportedQuantization
+from convert.errors import InvalidConfig, UnsupportedPacking, UnsupportedQuantization
 from convert.forms import AWQ, BITSANDBYTES, FORMS, FP8, GPTQ
 from convert.notes import Note
 from convert.sources.awq import is_awq, read_awq
@@ -38,7 +38,7 @@ _MARKS = tuple(
     for pattern, kind in (
         (r"\.W_q", "HQQ"),
         (r"\.codebooks", "AQLM"),
-        (r"\.weight_packed", "compressed-tensors, packed"),
+        (r"\.weight_packed", "compressed-tensors"),
         (r"\.weight_scale_2", "NVFP4"),
         (r"\.weight_scales", "EETQ"),
         (r"\.(gate_up|down)_proj_blocks", "MXFP4"),
@@ -69,7 +69,8 @@ def restore_weights(
 ) -> RestoredWeights:
     """The tensors of `weights`, with those that are quantized put together.
 
-    Raises `UnsupportedQuantization` for a kind that can't be read, and what the kind's reader raises.
+    Raises `UnsupportedQuantization` or `UnsupportedPacking` for a kind that can't be read, and what its
+    reader raises.
     """
     tensors, stated = weights.tensors, _stated(config_path, config)
     _refuse_other_kinds(tensors, config_path, stated)
@@ -114,13 +115,13 @@ def _refuse_other_kinds(
     for name, tensor in tensors.items():
         if (kind := _kind_of(name)) is not None:
             refuse_method(config_path, {_SECTIONS[0]: stated})
-            raise UnsupportedQuantization(tensor.source.path, name, kind)
+            raise UnsupportedPacking(tensor.source.path, name, kind)
     integer = next((tensor for name, tensor in tensors.items() if _is_integer_matrix(name, tensor)), None)
     if integer is None or is_bitsandbytes(tensors):
         return
     refuse_method(config_path, {_SECTIONS[0]: stated})
     if f"{integer.name.removesuffix('weight')}biases" in tensors:
-        raise UnsupportedQuantization(integer.source.path, integer.name, "MLX")
+        raise UnsupportedPacking(integer.source.path, integer.name, "MLX")
     for setting in ("format", "quant_algo", "quant_method"):
         if stated.get(setting):
             raise UnsupportedQuantization(config_path, setting, shorten(stated[setting]))

@@ -43,12 +43,14 @@ ConvertError
 │   ├── UnsupportedGgmlType
 │   ├── UnknownGgmlBlocks
 │   ├── UnsupportedQuantization
+│   ├── UnsupportedPacking
 │   ├── QuantizationMismatch
 │   ├── GptqConfigMissing
 │   ├── NotAnAdapter            adapters: LoRA
 │   ├── MlxAdapter
 │   ├── AdapterAlone
 │   ├── UnsupportedAdapter
+│   ├── JointMatrixAdapter
 │   ├── AdapterMismatch
 │   ├── AdapterTargetMissing
 │   ├── PromptAdapter
@@ -94,6 +96,7 @@ from convert.errors.adapters import (
     AdapterRowsMissing,
     AdapterTargetMissing,
     EmptyAdapter,
+    JointMatrixAdapter,
     MlxAdapter,
     NotAnAdapter,
     PromptAdapter,
@@ -141,6 +144,7 @@ from convert.errors.quantized import (
     UnknownGgmlModel,
     UnknownGgmlVersion,
     UnsupportedGgmlType,
+    UnsupportedPacking,
     UnsupportedQuantization,
 )
 from convert.errors.sources import (
@@ -211,6 +215,7 @@ __all__ = [
     "GptqConfigMissing",
     "InvalidConfig",
     "InvalidFile",
+    "JointMatrixAdapter",
     "KeyDoesNotFit",
     "KeyHashMismatch",
     "KeyIsEncrypted",
@@ -265,6 +270,7 @@ __all__ = [
     "UnsupportedDtype",
     "UnsupportedGgmlType",
     "UnsupportedModel",
+    "UnsupportedPacking",
     "UnsupportedQuantization",
     "UnsupportedTokenizer",
     "UntrainedAdapter",

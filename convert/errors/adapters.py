@@ -35,6 +35,11 @@ class UnsupportedAdapter(SourceError):
 
 
 @dataclass(eq=False)
+class JointMatrixAdapter(SourceError):
+    """PEFT 0.2's `enable_lora`: A and B stand for some parts of a joint matrix, as no later PEFT reads."""
+
+
+@dataclass(eq=False)
 class AdapterMismatch(SourceError):
     """A matrix of the adapter has another rank than its settings say, or another shape than the base's."""
 

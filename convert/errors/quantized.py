@@ -52,6 +52,14 @@ class UnsupportedQuantization(SourceError):
 
 
 @dataclass(eq=False)
+class UnsupportedPacking(SourceError):
+    """The tensor shows that the weights are packed integers of `kind`, which can't be read."""
+
+    tensor: str
+    kind: str
+
+
+@dataclass(eq=False)
 class QuantizationMismatch(SourceError):
     """A part of a quantized layer contradicts the others, or what the configuration says of all."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convert.arch.config import MAX_VOCAB, ConfigReader, shorten
-from convert.errors import InvalidConfig, PromptAdapter, UnsupportedAdapter
+from convert.errors import Detail, InvalidConfig, JointMatrixAdapter, PromptAdapter, UnsupportedAdapter
 from convert.sources.name_pattern import NamePattern
 
 MAX_RANK = 2048
@@ -25,7 +25,6 @@ _CHANGES_OF_THE_MODEL = (
     "use_bdlora",
     "kasa_config",
     "monteclora_config",
-    "enable_lora",
 )
 # What depends on the text that the model is given; PEFT can't merge these either.
 _PROMPT_KINDS = (
@@ -83,7 +82,8 @@ class LoraSettings:
 def read_lora_settings(path: Path, config: Mapping[str, Any]) -> LoraSettings:
     """The settings in adapter_config.json at `path`.
 
-    Raises `InvalidConfig`, `UnsupportedAdapter` naming what can't be merged here, or `PromptAdapter`.
+    Raises `InvalidConfig`, `UnsupportedAdapter` naming what can't be merged here, `JointMatrixAdapter` or
+    `PromptAdapter`.
     """
     reader = ConfigReader(path, config)
     _check_kind(path, config)
@@ -117,6 +117,8 @@ def _check_kind(path: Path, config: Mapping[str, Any]) -> None:
     for name in _PROMPT_SETTINGS:
         if config.get(name):
             raise PromptAdapter(path, name, shorten(config[name]))
+    if config.get("enable_lora"):
+        raise JointMatrixAdapter(path)
     for name in _CHANGES_OF_THE_MODEL:
         if config.get(name):
             raise UnsupportedAdapter(path, name, shorten(config[name]))
@@ -128,7 +130,7 @@ def _check_kind(path: Path, config: Mapping[str, Any]) -> None:
 def _patterns(reader: ConfigReader, name: str) -> list[tuple[str, NamePattern, Any]]:
     items = reader.section(name).config
     if len(items) > _MAX_PATTERNS:
-        raise InvalidConfig(reader.path, name, f"{len(items)} entries")
+        raise InvalidConfig(reader.path, name, Detail("entries", {"n": len(items)}))
     patterns: list[tuple[str, NamePattern, Any]] = []
     for key, value in items.items():
         try:

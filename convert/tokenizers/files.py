@@ -5,15 +5,15 @@ Knows their names and that most are JSON objects, not what they mean.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, LfsPointer, TokenizerMissing
+from convert.errors import Detail, InvalidFile, LfsPointer, TokenizerMissing
 from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, read_file
+from convert.sources.json_object import parse_json_object
 
 SIZE_LIMITS = {
     "tokenizer.model": 8 << 20,
@@ -92,30 +92,11 @@ class TokenizerFiles:
 def parse_json(path: Path, data: bytes) -> dict[str, Any]:
     """A JSON object of bounded size and depth, without repeated keys.
 
-    Raises `DamagedFile` for what is no JSON, else `InvalidFile`.
+    Raises what `parse_json_object` raises, and `InvalidFile` for too many entries.
     """
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_ITEMS:
-        raise InvalidFile(path, "far more entries than a tokenizer has")
-    try:
-        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
-    except _RepeatedKeyError as error:
-        raise InvalidFile(path, "the same key twice in one object") from error
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(path, "not valid JSON") from error
-    if not isinstance(value, dict):
-        raise InvalidFile(path, "not a JSON object")
-    return value
-
-
-class _RepeatedKeyError(Exception):
-    """Raised out of the JSON parser."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise _RepeatedKeyError
-    return result
+        raise InvalidFile(path, Detail("many_entries"))
+    return parse_json_object(path, data)
 
 
 def _checked(path: Path, data: bytes) -> bytes:
