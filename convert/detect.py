@@ -8,14 +8,13 @@ top of any.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convert.adapted import AdaptedModel, ReadTokenizer, adapt
-from convert.chat_templates import OwnTemplates, read_templates
+from convert.adapted import ReadTokenizer, adapt
 from convert.checkpoint import Checkpoint
 from convert.errors import (
     AdapterAlone,
@@ -28,21 +27,21 @@ from convert.errors import (
     SeveralWeightFiles,
 )
 from convert.forms import BLOOMZ_CPP, ENCRYPTED, GGML, LORA, META
+from convert.found import CONFIG_FILE, Found, folder_of, locate
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
 from convert.notes import Note
 from convert.quantized import refuse_method, restore_weights
 from convert.sources.awq import is_awq
-from convert.sources.byte_source import ByteSource, FileSource
-from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
-from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
+from convert.sources.folder import LocalFolder, SourceFolder, read_file
+from convert.sources.ggml_file import is_legacy_ggml
 from convert.sources.ggml_legacy import LegacyGgml, find_ggml_files, open_legacy_ggml
 from convert.sources.gptq import is_gptq
 from convert.sources.hf_folder import open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora import (
+    ADAPTER_CONFIG,
     ADAPTER_FILES,
-    CONFIG_FILE,
     LoraAdapter,
     LoraChoice,
     open_adapter,
@@ -50,11 +49,8 @@ from convert.sources.lora import (
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
 from convert.sources.model_folders import find_model_folder
 from convert.sources.weight_files import WeightFiles
-from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
 from convert.vocab import TokenizerFiles, read_vocabulary
-
-_CONFIG_FILE = "config.json"
 
 
 def open_checkpoint(
@@ -73,7 +69,7 @@ def open_checkpoint(
     loras: adapters to merge, in order. Raises a subclass of `ConvertError`.
     """
     path = find_model_folder(path) if isinstance(path, Path) else path
-    place, only_file = _locate(path, file)
+    place, only_file = locate(path, file)
     with ExitStack() as opened:
         located = [replace(lora, path=find_model_folder(lora.path)) for lora in loras]
         adapters = [opened.enter_context(open_adapter(lora)) for lora in located]
@@ -81,8 +77,8 @@ def open_checkpoint(
         opened.callback(folder.close)
         named = path if isinstance(path, Path) else folder.path
         is_on_disk = isinstance(path, Path)
-        found = _Found(named, folder, only_file, tokenizer, adapters, opened, is_on_disk)
-        if is_legacy_ggml(_read_head(found)):
+        found = Found(named, folder, only_file, tokenizer, adapters, opened, is_on_disk)
+        if is_legacy_ggml(found.read_head()):
             checkpoint = _open_ggml(found)
         elif _is_meta(found):
             checkpoint = _open_meta(found)
@@ -95,44 +91,7 @@ def open_checkpoint(
     return replace(checkpoint, form=" + ".join(labels), vocabulary=vocabulary, notes=notes)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What there is to open, before it is known what it is.
-
-    path: as it was given. is_on_disk: else the paths are names only, whatever this disk has there.
-    """
-
-    path: Path
-    folder: SourceFolder
-    only_file: Path | None
-    tokenizer: Path | None
-    adapters: Sequence[LoraAdapter]
-    opened: ExitStack
-    is_on_disk: bool
-
-    def choose_tokenizer(
-        self, model: AdaptedModel, read_base: Callable[[], ReadTokenizer]
-    ) -> tuple[ReadTokenizer, tuple[Note, ...]]:
-        """The one that was given, else the model's or an adapter's, and what to say of the choice."""
-        return model.choose_tokenizer(read_base) if self.tokenizer is None else (read_base(), ())
-
-    def tokenizer_files(self) -> TokenizerFiles:
-        if self.tokenizer is not None:
-            return TokenizerFiles.from_path(self.tokenizer)
-        return TokenizerFiles.from_folder(self.folder)
-
-    def own_templates(self, *, has_own: bool = True) -> OwnTemplates | None:
-        """Those beside the tokenizer that was given, else an adapter's, else those beside the weights.
-
-        has_own: whether models of this form come with any.
-        """
-        given = [] if self.tokenizer is None else [LocalFolder(_folder_of(self.tokenizer))]
-        adapters = [adapter.folder for adapter in reversed(self.adapters)]
-        folders: list[SourceFolder] = [*given, *adapters, *([self.folder] if has_own else [])]
-        return next((found for found in map(read_templates, folders) if found is not None), None)
-
-
-def _open_unnamed(found: _Found) -> Checkpoint:
+def _open_unnamed(found: Found) -> Checkpoint:
     """A Hugging Face folder; where there is none, the one file of ggml's."""
     try:
         return _open_hugging_face(found)
@@ -148,13 +107,13 @@ def _open_unnamed(found: _Found) -> Checkpoint:
         return _open_ggml(replace(found, only_file=found.folder.path / files[0]))
 
 
-def _open_hugging_face(found: _Found) -> Checkpoint:
+def _open_hugging_face(found: Found) -> Checkpoint:
     folder, path = found.folder, found.path
     try:
         weights = _open_weights(found)
     except ForbiddenPickle:
-        if _CONFIG_FILE in folder.names:  # torchao's and Quanto's tensors are objects of classes of their own
-            refuse_method(folder.path / _CONFIG_FILE, _parse_config(folder))
+        if CONFIG_FILE in folder.names:  # torchao's and Quanto's tensors are objects of classes of their own
+            refuse_method(folder.path / CONFIG_FILE, _parse_config(folder))
         raise
     config_path, config = _read_config(found, weights)
     restored = restore_weights(folder, weights, config_path, config)
@@ -181,7 +140,7 @@ def _open_hugging_face(found: _Found) -> Checkpoint:
     )
 
 
-def _open_weights(found: _Found) -> WeightFiles:
+def _open_weights(found: Found) -> WeightFiles:
     name = found.only_file.name if found.only_file is not None else ""
     if name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name):
         _refuse_incomplete(found.folder)
@@ -192,12 +151,13 @@ def _open_weights(found: _Found) -> WeightFiles:
         raise
 
 
-def _adapter_note(found: _Found) -> tuple[Note, ...]:
+def _adapter_note(found: Found) -> tuple[Note, ...]:
     """That an adapter lies beside the model's own weights, unless it is merged as was asked for."""
-    weights = next((name for name in ADAPTER_FILES if name != CONFIG_FILE and name in found.folder.names), "")
-    if not weights or CONFIG_FILE not in found.folder.names or found.adapters:
+    names = found.folder.names
+    if ADAPTER_CONFIG not in names or found.adapters:
         return ()
-    return (Note("adapter_beside", {"adapter": weights}),)
+    weights = [name for name in ADAPTER_FILES if name != ADAPTER_CONFIG and name in names]
+    return (Note("adapter_beside", {"adapter": weights[0]}),) if weights else ()
 
 
 def _refuse_incomplete(folder: SourceFolder) -> None:
@@ -205,28 +165,28 @@ def _refuse_incomplete(folder: SourceFolder) -> None:
 
     Raises `AdapterAlone`, what is wrong with that adapter, or `MetaParamsMissing`.
     """
-    if CONFIG_FILE in folder.names:
+    if ADAPTER_CONFIG in folder.names:
         with LoraAdapter(folder, 1.0) as adapter:
             raise AdapterAlone(folder.path, adapter.settings.base)
     if is_meta(folder):
         raise MetaParamsMissing(folder.path)
 
 
-def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, Any]]:
+def _read_config(found: Found, weights: WeightFiles) -> tuple[Path, dict[str, Any]]:
     """config.json, which quantized checkpoints may lack: then the one beside the tokenizer."""
     folder = found.folder
-    if _CONFIG_FILE not in folder.names:
-        other = LocalFolder(_folder_of(found.tokenizer)) if found.tokenizer is not None else folder
-        if _CONFIG_FILE not in other.names:
+    if CONFIG_FILE not in folder.names:
+        other = LocalFolder(folder_of(found.tokenizer)) if found.tokenizer is not None else folder
+        if CONFIG_FILE not in other.names:
             is_belles = is_gptq(weights.tensors) and not is_awq(weights.tensors, {})
             missing = GptqConfigMissing if is_belles else ConfigMissing
             raise missing(folder.path)
         folder = other
-    return folder.path / _CONFIG_FILE, _parse_config(folder)
+    return folder.path / CONFIG_FILE, _parse_config(folder)
 
 
 def _parse_config(folder: SourceFolder) -> dict[str, Any]:
-    return parse_json_object(folder.path / _CONFIG_FILE, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+    return parse_json_object(folder.path / CONFIG_FILE, read_file(folder, CONFIG_FILE, MAX_JSON_BYTES))
 
 
 def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generation:
@@ -236,15 +196,15 @@ def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generat
     return read_generation(parse_json_object(folder.path / GENERATION_FILE, data), config)
 
 
-def _is_meta(found: _Found) -> bool:
+def _is_meta(found: Found) -> bool:
     if PARAMS_FILE not in found.folder.names or not is_meta(found.folder):
         return False
     if found.only_file is not None:
         return WEIGHT_FILE.fullmatch(found.only_file.name) is not None or found.only_file.name == PARAMS_FILE
-    return _CONFIG_FILE not in found.folder.names
+    return CONFIG_FILE not in found.folder.names
 
 
-def _open_meta(found: _Found) -> Checkpoint:
+def _open_meta(found: Found) -> Checkpoint:
     model = found.opened.enter_context(open_meta(found.folder))
     adapted = adapt(model.path, model.config, model.tensors, found.adapters)
     mapped = adapted.check(replace(model, architecture=adapted.architecture).mapped_tensors(adapted.tensors))
@@ -274,7 +234,7 @@ def _open_meta(found: _Found) -> Checkpoint:
     )
 
 
-def _open_ggml(found: _Found) -> Checkpoint:
+def _open_ggml(found: Found) -> Checkpoint:
     assert found.only_file is not None
     file = found.only_file
     model = found.opened.enter_context(open_legacy_ggml(found.folder, file.name))
@@ -300,43 +260,7 @@ def _open_ggml(found: _Found) -> Checkpoint:
     )
 
 
-def _ggml_tokenizer(found: _Found, model: LegacyGgml) -> ReadTokenizer:
+def _ggml_tokenizer(found: Found, model: LegacyGgml) -> ReadTokenizer:
     if found.tokenizer is not None:
         return ReadTokenizer(read_vocabulary(found.tokenizer, config=model.config), found.tokenizer)
     return ReadTokenizer(model.vocabulary(), found.only_file or model.path)
-
-
-def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceFolder, Path | None]:
-    """The checkpoint's folder, and the weight file where one was named."""
-    if not isinstance(path, Path):
-        return path, None if file is None else path.path / plain_file_name(path.path, file)
-    folder = _folder_of(path)
-    if file is not None:
-        return folder, folder / plain_file_name(folder, file)
-    if os.path.isdir(path) or path.name == _CONFIG_FILE:
-        return folder, None
-    return folder, path
-
-
-def _read_head(found: _Found) -> bytes:
-    """The first bytes of the file that was named, on the disk or, under its plain name, encrypted there."""
-    file, folder = found.only_file, found.folder
-    if file is None:
-        return b""
-    if found.is_on_disk and (os.path.isfile(file) or file.name not in folder.names):
-        source: ByteSource = FileSource(file)
-    else:
-        encrypted = parse_encrypted_name(file.name)
-        is_decrypted = encrypted is not None and encrypted.plain_name in folder.names
-        source = folder.open(encrypted.plain_name if encrypted and is_decrypted else file.name)
-    try:
-        head = source.read_at(0, min(HEAD_BYTES, source.size_bytes))
-    finally:
-        source.close()
-    if head[:4] == b"GGUF":
-        raise AlreadyGguf(file)
-    return head
-
-
-def _folder_of(path: Path) -> Path:
-    return path if os.path.isdir(path) else path.parent

@@ -25,8 +25,8 @@ def read_vocabulary(path: Path, *, config: Mapping[str, Any]) -> Vocabulary:
 
     `config` is the model's config.json, asked last for special token ids. The files beside the tokenizer
     (tokenizer_config.json, special_tokens_map.json, added_tokens.json) are read where they exist.
-    Raises `TokenizerMissing`, `UnsupportedTokenizer` or `DamagedFile`. Not yet padded to the embedding: see
-    `Vocabulary.padded`.
+    Raises `TokenizerMissing`, `UnsupportedTokenizer`, `InvalidFile` or `DamagedFile`. Not yet padded to the
+    embedding: see `Vocabulary.padded`.
     """
     return parse_vocabulary(TokenizerFiles.from_path(path), config=config)
 

@@ -94,7 +94,6 @@ _FILE_GAPS = (
     MissingEncryptedShard,
     PartialDownload,
     LfsPointer,
-    BrokenLink,
     TruncatedFile,
     MetaParamsMissing,
     PartsMissing,

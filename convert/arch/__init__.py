@@ -15,7 +15,7 @@ from convert.arch.config import shorten
 from convert.arch.llama import LLAMA
 from convert.arch.qwen2 import QWEN2
 from convert.arch.qwen3 import QWEN3
-from convert.errors import InvalidConfig, UnknownArchitecture
+from convert.errors import Detail, InvalidConfig, UnknownArchitecture
 
 FAMILIES: tuple[Family, ...] = (BLOOM, LLAMA, QWEN2, QWEN3)
 
@@ -47,7 +47,7 @@ def read_architecture(path: Path, config: Mapping[str, Any]) -> Architecture:
     if family is None:
         name, _ = _stated_name(config)
         if not name:
-            raise InvalidConfig(path, "architectures", "nothing")
+            raise InvalidConfig(path, "architectures", Detail("nothing"))
         found = name if isinstance(name, str) and len(name) <= 80 else shorten(name)
         raise UnknownArchitecture(path, found, tuple(_BY_CLASS_NAME))
     return family.read(path, config)

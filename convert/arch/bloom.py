@@ -25,7 +25,7 @@ from convert.arch.config import (
     shorten,
 )
 from convert.arch.table import TensorTable
-from convert.errors import InvalidConfig, UnsupportedModel
+from convert.errors import Detail, InvalidConfig, UnsupportedModel
 from convert.notes import Note
 from convert.sources.tensors import Tensor
 from engine.prompt import BELLE
@@ -66,7 +66,7 @@ class Bloom:
         n_embd = reader.integer(["hidden_size", "n_embed"], high=MAX_WIDTH)
         n_head = reader.integer(["n_head", "num_attention_heads"], high=MAX_HEADS)
         if n_embd % n_head:
-            raise InvalidConfig(path, "n_head", f"{n_head}, which does not divide {n_embd}")
+            raise InvalidConfig(path, "n_head", Detail("no_divisor", {"found": n_head, "of": n_embd}))
         n_inner = config.get("n_inner")
         if n_inner is not None and n_inner != 4 * n_embd:
             raise UnsupportedModel(path, "n_inner", shorten(n_inner))

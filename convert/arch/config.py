@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidConfig, UnsupportedModel
+from convert.errors import Detail, InvalidConfig, UnsupportedModel
 
 MAX_WIDTH = 1 << 17
 MAX_HEADS = 1 << 12
@@ -33,14 +33,15 @@ class ConfigReader:
         found = {name: self.config[name] for name in names if self.config.get(name) is not None}
         if not found:
             if default is None:
-                raise InvalidConfig(self.path, names[0], "nothing")
+                raise InvalidConfig(self.path, names[0], Detail("nothing"))
             return default
         name, value = next(iter(found.items()))
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise InvalidConfig(self.path, name, shorten(value))
         for other, second in found.items():
             if second != value:
-                raise InvalidConfig(self.path, other, f"{shorten(second)}, but {name} is {value}")
+                values: dict[str, str | int] = {"found": shorten(second), "name": name, "other": value}
+                raise InvalidConfig(self.path, other, Detail("contradicts", values))
         return value
 
     def number(self, name: str, *, low: float, high: float, default: float | None = None) -> float:
@@ -48,7 +49,7 @@ class ConfigReader:
         value = self.config.get(name)
         if value is None:
             if default is None:
-                raise InvalidConfig(self.path, name, "nothing")
+                raise InvalidConfig(self.path, name, Detail("nothing"))
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidConfig(self.path, name, shorten(value))

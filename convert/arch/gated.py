@@ -20,7 +20,7 @@ from convert.arch.base import MappedTensor, MetadataValue
 from convert.arch.config import MAX_CONTEXT, MAX_HEADS, MAX_LAYERS, MAX_VOCAB, MAX_WIDTH, ConfigReader
 from convert.arch.rope import ComputedTensor, Rope, read_rope
 from convert.arch.table import TensorTable
-from convert.errors import InvalidConfig
+from convert.errors import Detail, InvalidConfig
 from convert.notes import Note
 from convert.sources.tensors import Tensor
 
@@ -94,10 +94,10 @@ class GatedTransformer:
 
     def _check_heads(self, path: Path) -> None:
         if self.head_dim is None and self.n_embd % self.n_head:
-            found = f"{self.n_head}, which does not divide {self.n_embd}"
+            found = Detail("no_divisor", {"found": self.n_head, "of": self.n_embd})
             raise InvalidConfig(path, "num_attention_heads", found)
         if self.n_head % self.kv_heads:
-            found = f"{self.kv_heads}, which does not divide {self.n_head}"
+            found = Detail("no_divisor", {"found": self.kv_heads, "of": self.n_head})
             raise InvalidConfig(path, "num_key_value_heads", found)
         if self.rope_dim % 2 or self.n_head * self.rope_dim > _MAX_QUERY_ROWS:
             raise InvalidConfig(path, "head_dim", str(self.rope_dim))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convert.arch.base import MetadataValue
 from convert.arch.config import MAX_CONTEXT, ConfigReader, shorten
-from convert.errors import InvalidConfig, UnsupportedModel
+from convert.errors import Detail, InvalidConfig, UnsupportedModel
 from convert.notes import Note
 
 _DEFAULT_THETA = 10000.0
@@ -79,7 +79,7 @@ def read_rope(reader: ConfigReader, n_context: int, *, stores_factors: bool) -> 
     theta = theta or reader.number("rope_theta", low=1.0, high=1e12, default=0.0)
     kind = section.config.get("rope_type", section.config.get("type"))
     if kind is None and set(section.config) - {"rope_theta", "partial_rotary_factor"}:
-        raise InvalidConfig(reader.path, name, "no rope_type")
+        raise InvalidConfig(reader.path, name, Detail("no_rope_type"))
     plain = Rope(n_context, theta or None)
     match kind:
         case None | "default":
@@ -116,7 +116,8 @@ def _read_llama3(
     low = section.number("low_freq_factor", low=1e-3, high=1e6)
     high = section.number("high_freq_factor", low=1e-3, high=1e6)
     if high <= low:
-        raise InvalidConfig(section.path, "high_freq_factor", f"{high}, not above low_freq_factor {low}")
+        found = Detail("not_above", {"found": str(high), "name": "low_freq_factor", "other": str(low)})
+        raise InvalidConfig(section.path, "high_freq_factor", found)
     return factor, low, high, _old_context(reader, section, n_context)
 
 
@@ -133,7 +134,8 @@ def _read_yarn(reader: ConfigReader, section: ConfigReader, plain: Rope) -> Rope
         section.require(name, allowed)
     n_context = max(plain.n_context, int(old_context * factor))
     if n_context > MAX_CONTEXT:
-        raise InvalidConfig(reader.path, "factor", f"{factor}, which makes a context of {n_context}")
+        found = Detail("long_context", {"found": str(factor), "n": n_context})
+        raise InvalidConfig(reader.path, "factor", found)
     scaling: dict[str, MetadataValue] = {
         "type": "yarn",
         "factor": factor,

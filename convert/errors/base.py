@@ -12,7 +12,7 @@ class Detail:
     """What exactly is wrong, a field of an error: `detail.<key>` of the catalogs with `values` filled in."""
 
     key: str
-    values: Mapping[str, str | int] = field(default_factory=dict)
+    values: Mapping[str, str | int | Detail] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -109,14 +109,14 @@ class TruncatedFile(SourceError):
 class DamagedFile(SourceError):
     """Bytes of the file are missing or wrong; `detail` names the place."""
 
-    detail: str | Detail
+    detail: Detail
 
 
 @dataclass(eq=False)
 class InvalidFile(SourceError):
     """All bytes are there and can be read, but what they say contradicts itself or the format."""
 
-    detail: str | Detail
+    detail: Detail
 
 
 @dataclass(eq=False)
@@ -174,7 +174,7 @@ class InvalidConfig(SourceError):
     """config.json lacks a setting or holds an impossible value."""
 
     setting: str
-    found: str
+    found: str | Detail
 
 
 @dataclass(eq=False)

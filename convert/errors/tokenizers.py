@@ -18,7 +18,7 @@ class TokenizerMissing(TokenizerError):
 class UnsupportedTokenizer(TokenizerError):
     """The tokenizer is of a kind that GGUF can't express; `detail` names the part."""
 
-    detail: str | Detail
+    detail: Detail
 
 
 @dataclass(eq=False)

@@ -116,7 +116,8 @@ def _said(value: Any, language: Language) -> Any:
     """The words for a `Detail`; any other value as it is."""
     if not isinstance(value, Detail):
         return value
-    return _Formatter(" ").vformat(_details(language)[f"detail.{value.key}"], (), value.values)
+    values = {name: _said(each, language) for name, each in value.values.items()}
+    return _Formatter(" ").vformat(_details(language)[f"detail.{value.key}"], (), values)
 
 
 def size_text(size_bytes: int, joint: str = " ") -> str:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.arch.config import MAX_WIDTH, shorten
-from convert.errors import InvalidFile, UnsupportedQuantization
+from convert.errors import Detail, InvalidFile, UnsupportedQuantization
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS, unpack_bits
 from convert.sources.gptq_tensors import GptqTensor, MatrixCache, PackedGptqTensor
 from convert.sources.layer_parts import matrix_part, mismatch
@@ -105,7 +105,7 @@ def read_awq(tensors: Mapping[str, StoredTensor], path: Path, stated: Mapping[st
     result: dict[str, Tensor] = {name: item for name, item in tensors.items() if name not in parts}
     for layer in layers:
         if layer.name in result:
-            raise InvalidFile(layer.path, f"{layer.name!r} is there quantized and as it was")
+            raise InvalidFile(layer.path, Detail("quantized_twice", {"name": layer.name}))
         result[layer.name] = layer
     return AwqModel(result, tuple(layers))
 
@@ -118,9 +118,9 @@ def _read_layer(stem: str, tensors: Mapping[str, StoredTensor], cache: MatrixCac
     n_inputs, n_outputs, n_groups = qweight.shape[0], qweight.shape[1] * _PER_WORD, scales.shape[0]
     group_weights = n_inputs // n_groups
     if n_inputs % BLOCK_WEIGHTS or n_inputs > _MAX_INPUTS:
-        raise mismatch(qweight, "shape", f"rows in blocks of {BLOCK_WEIGHTS}", qweight.shape)
+        raise mismatch(qweight, "shape", f"({BLOCK_WEIGHTS} * n, …)", qweight.shape)
     if scales.shape[1] != n_outputs or group_weights * n_groups != n_inputs:
-        raise mismatch(scales, "shape", f"groups of {n_inputs} inputs, {n_outputs}", scales.shape)
+        raise mismatch(scales, "shape", f"({n_inputs} / n, {n_outputs})", scales.shape)
     if qzeros.shape != (n_groups, qweight.shape[1]):
         raise mismatch(qzeros, "shape", str((n_groups, qweight.shape[1])), qzeros.shape)
     return (AwqTensor if group_weights % BLOCK_WEIGHTS else PackedAwqTensor)(

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convert.arch.config import MAX_VOCAB, MAX_WIDTH, ConfigReader, shorten
-from convert.errors import InvalidConfig, InvalidFile, MissingTensor, UnsupportedQuantization
+from convert.errors import Detail, InvalidConfig, InvalidFile, MissingTensor, UnsupportedQuantization
 from convert.sources.bitsandbytes_tensors import FourBitTensor, Int8Tensor, NestedScales
 from convert.sources.json_object import parse_json_object
 from convert.sources.layer_parts import flat, list_part, matrix_part, mismatch
@@ -110,7 +110,7 @@ def _read_four_bit(name: str, state: StoredTensor, tensors: Mapping[str, StoredT
     n_numbers = math.prod(settings.shape)
     packed = _as_bytes(stored)
     if packed.shape[0] != -(-n_numbers // 2):
-        raise mismatch(stored, "shape", f"{-(-n_numbers // 2)} bytes", packed.shape[0])
+        raise mismatch(stored, "shape", f"{-(-n_numbers // 2)} u8", packed.shape[0])
     n_blocks = -(-n_numbers // settings.block)
     return FourBitTensor(
         name=name,
@@ -162,7 +162,7 @@ class _Settings:
     def read(cls, state: StoredTensor, *, is_nested: bool) -> _Settings:
         path = state.source.path
         if state.dtype != "u8" or len(state.shape) != 1 or not 0 < state.shape[0] <= _MAX_STATE_BYTES:
-            raise mismatch(state, "shape", f"at most {_MAX_STATE_BYTES} u8", f"{state.shape}, {state.dtype}")
+            raise mismatch(state, "shape", f"<= {_MAX_STATE_BYTES} u8", f"{state.shape}, {state.dtype}")
         values = parse_json_object(path, state.read_stored(0, state.shape[0]).tobytes())
         for setting, allowed in (("dtype", tuple(_DTYPES)), ("nested_dtype", ("float32",) * is_nested)):
             if allowed and values.get(setting) not in allowed:
@@ -173,9 +173,9 @@ class _Settings:
             nested_block = reader.integer(["nested_blocksize"], high=_BLOCK_SIZES[-1], default=256)
             offset = reader.number("nested_offset", low=-1e30, high=1e30, default=None if is_nested else 0.0)
         except InvalidConfig as error:
-            raise InvalidFile(path, f"{state.name}: {error.setting} is {error.found}") from error
+            raise _impossible(state, error.setting, error.found) from error
         if block not in _BLOCK_SIZES or nested_block not in _BLOCK_SIZES:
-            raise InvalidFile(path, f"{state.name}: blocks of {block} and {nested_block}")
+            raise _impossible(state, "blocksize", f"{block} / {nested_block}")
         shape = _checked_shape(state, values.get("shape"))
         return cls(shape, block, _DTYPES[values["dtype"]], nested_block, offset)
 
@@ -185,7 +185,12 @@ def _checked_shape(state: StoredTensor, shape: object) -> tuple[int, int]:
         n_rows, width = shape
         if all(type(n) is int and 1 <= n <= _MAX_LENGTH for n in shape):
             return n_rows, width
-    raise InvalidFile(state.source.path, f"{state.name}: shape {shorten(shape)}")
+    raise _impossible(state, "shape", shorten(shape))
+
+
+def _impossible(state: StoredTensor, setting: str, found: str | Detail) -> InvalidFile:
+    values = {"name": state.name, "setting": setting, "found": found}
+    return InvalidFile(state.source.path, Detail("quantization_setting", values))
 
 
 def _as_bytes(tensor: StoredTensor) -> StoredTensor:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.arch.config import MAX_VOCAB, MAX_WIDTH
-from convert.errors import InvalidFile, MissingTensor, UnsupportedQuantization
+from convert.errors import Detail, InvalidFile, MissingTensor, UnsupportedQuantization
 from convert.notes import Note
 from convert.sources.gptq_blocks import BLOCK_WEIGHTS, unpack_bits
 from convert.sources.gptq_settings import BITS, GptqSettings
@@ -78,7 +78,7 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
     n_indexed = sum(math.prod(tensor.shape) for name, tensor in tensors.items() if name.endswith(_INDEX))
     if n_indexed > _MAX_INDEXED:
         first = next(iter(tensors.values()))
-        raise InvalidFile(first.source.path, f"{n_indexed} inputs in all layers' g_idx together")
+        raise InvalidFile(first.source.path, Detail("index_inputs", {"n": n_indexed}))
     announce_reads(_reads_at_once(tensors))
     cache = MatrixCache()
     n_layers: Counter[str] = Counter()
@@ -91,7 +91,7 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
             layer, contradictions = _read_layer(name.removesuffix(_MARK), tensors, settings, cache)
             n_layers.update(contradictions)
             if layer.name in tensors:
-                raise InvalidFile(tensor.source.path, f"{layer.name!r} is there quantized and as it was")
+                raise InvalidFile(tensor.source.path, Detail("quantized_twice", {"name": layer.name}))
             result[layer.name] = layer
             layers.append(layer)
         elif name not in parts:
@@ -149,12 +149,12 @@ def _find_bits(
     """Bits from the zero points: one for each of the outputs, which are the columns of the other two."""
     n_outputs = qweight.shape[1]
     if scales.shape[1] != n_outputs:
-        raise mismatch(scales, "shape", f"{n_outputs} columns", scales.shape)
+        raise mismatch(scales, "shape", f"(…, {n_outputs})", scales.shape)
     if qzeros.shape[0] != scales.shape[0]:
-        raise mismatch(qzeros, "shape", f"{scales.shape[0]} rows", qzeros.shape)
+        raise mismatch(qzeros, "shape", f"({scales.shape[0]}, …)", qzeros.shape)
     bits, rest = divmod(qzeros.shape[1] * 32, n_outputs)
     if rest or n_outputs % 32 or n_outputs > _MAX_OUTPUTS:
-        raise mismatch(qzeros, "shape", f"zero points of {n_outputs} outputs", qzeros.shape)
+        raise mismatch(qzeros, "shape", f"(…, {n_outputs} * bits / 32)", qzeros.shape)
     if bits not in BITS:
         raise UnsupportedQuantization(qweight.source.path, "bits", str(bits))
     if settings.bits not in (None, bits):
@@ -170,7 +170,7 @@ def _find_group(qweight: StoredTensor, scales: StoredTensor, n_inputs: int, sett
         stated = fitting[0] if fitting else n_inputs // n_groups
     group_weights = stated or n_inputs
     if group_weights < 1 or n_groups != -(-n_inputs // group_weights):
-        raise mismatch(scales, "groups", f"{n_inputs} inputs in groups of {group_weights}", n_groups)
+        raise mismatch(scales, "groups", f"{n_inputs} / {group_weights}", n_groups)
     return min(group_weights, n_inputs)
 
 
@@ -188,7 +188,7 @@ def _read_group_index(
             raise MissingTensor(scales.source.path, scales.name.removesuffix(".scales") + _INDEX)
         return None, None
     if tensor.shape != (n_inputs,) or tensor.dtype not in ("i32", "i64"):
-        raise mismatch(tensor, "shape", f"{n_inputs} integers", f"{tensor.shape}, {tensor.dtype}")
+        raise mismatch(tensor, "shape", f"({n_inputs},), i32 / i64", f"{tensor.shape}, {tensor.dtype}")
     groups = tensor.read_stored(0, n_inputs).astype(np.int64)
     in_order = np.arange(n_inputs, dtype=np.int64) // group_weights
     if np.array_equal(groups, in_order):
@@ -197,8 +197,9 @@ def _read_group_index(
         return None, "gptq_order_empty"
     # Kernels that sort the inputs by group take them to be as many in each, others to be where g_idx says.
     if not np.array_equal(np.sort(groups), in_order):
-        found = f"{groups.min()} to {groups.max()}, not as many inputs in each"
-        raise mismatch(tensor, "groups", f"0 to {n_groups - 1}, {group_weights} inputs in each", found)
+        n_in_each = np.unique(groups, return_counts=True)[1]
+        found = f"[{groups.min()} … {groups.max()}] * {n_in_each.min()} … {n_in_each.max()}"
+        raise mismatch(tensor, "groups", f"[0 … {n_groups - 1}] * {group_weights}", found)
     return groups, "gptq_order_unsaid" if settings.has_own_order is False else None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arch.config import ConfigReader, shorten
-from convert.errors import InvalidConfig, UnsupportedQuantization
+from convert.errors import Detail, InvalidConfig, UnsupportedQuantization
 
 SETTINGS_FILE = "quantize_config.json"
 
@@ -53,7 +53,8 @@ def read_settings(
         return GptqSettings()
     said = [{name: value for name, value in asdict(each).items() if value is not None} for each in found]
     if any(said[0][name] != said[-1][name] for name in said[0].keys() & said[-1].keys()):
-        raise InvalidConfig(own_path, "quantization_config", f"other than in {config_path.name}")
+        other = Detail("other_settings", {"name": config_path.name})
+        raise InvalidConfig(own_path, "quantization_config", other)
     return GptqSettings(**said[0] | said[-1])
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import InvalidFile
+from convert.errors import Detail, InvalidFile
 from convert.sources.ggml_blocks import ScaleTooLarge
 from convert.sources.gptq_blocks import dequantize, pack_q4_1, unpack_bits
+from convert.sources.half_floats import widen_bfloat16
 from convert.sources.tensors import STORAGE_DTYPES, StoredRead, StoredTensor
 
 _PACKED_ALIGNMENT = 32
@@ -125,7 +126,7 @@ class GptqTensor:
         """`(stop - start, groups)`."""
         stored = self.cache.columns(self.scales, start, stop)
         if self.scales.dtype == "bf16":
-            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+            stored = widen_bfloat16(stored)
         return np.ascontiguousarray(stored.T, dtype=np.float32)
 
     def read_zeros(self, start: int, stop: int) -> NDArray[np.int16]:
@@ -152,7 +153,7 @@ class PackedGptqTensor(GptqTensor):
         try:
             return pack_q4_1(self.read_words(start, stop), scales, zeros, self.group_weights).tobytes()
         except ScaleTooLarge as error:
-            detail = f"a scale in rows {start} to {stop} of tensor {self.name!r}"
+            detail = Detail("scale", {"name": self.name, "start": start, "stop": stop})
             raise InvalidFile(self.path, detail) from error
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import DamagedFile, Detail, InvalidFile
-from convert.sources.byte_source import FileSource
 
 MAX_JSON_BYTES = 16 << 20
 
@@ -34,15 +33,6 @@ def parse_json_object(path: Path, data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidFile(path, Detail("no_json_object"))
     return value
-
-
-def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """The JSON object in the file at `path`; raises `SourceMissing`, and as `parse_json_object`."""
-    with FileSource(path) as source:
-        if source.size_bytes > max_bytes:
-            sizes = {"size_bytes": source.size_bytes, "max_bytes": max_bytes}
-            raise InvalidFile(path, Detail("too_large", sizes))
-        return parse_json_object(path, source.read_at(0, source.size_bytes))
 
 
 class _RepeatedKeyError(Exception):

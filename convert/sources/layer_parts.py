@@ -18,9 +18,9 @@ def matrix_part(
     if tensor is None:
         raise MissingTensor(of.source.path, name)
     if len(tensor.shape) != 2 or 0 in tensor.shape:
-        raise mismatch(tensor, "shape", "a matrix", tensor.shape)
+        raise mismatch(tensor, "shape", "(…, …)", tensor.shape)
     if tensor.dtype not in dtypes:
-        raise mismatch(tensor, "dtype", " or ".join(dtypes), tensor.dtype)
+        raise mismatch(tensor, "dtype", " / ".join(dtypes), tensor.dtype)
     return tensor
 
 
@@ -44,5 +44,8 @@ def flat(tensor: StoredTensor) -> StoredTensor:
 
 
 def mismatch(tensor: StoredTensor, setting: str, expected: str, found: object) -> QuantizationMismatch:
-    """What to raise for a part that does not fit the others."""
+    """What to raise for a part that does not fit the others.
+
+    expected: without words, which would be of one language; "…" for what may be anything.
+    """
     return QuantizationMismatch(tensor.source.path, tensor.name, setting, expected, str(found))

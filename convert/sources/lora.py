@@ -13,7 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from convert.errors import EmptyAdapter, InvalidFile, MlxAdapter, NotAnAdapter, NoTensors, UntrainedAdapter
+from convert.errors import (
+    Detail,
+    EmptyAdapter,
+    InvalidFile,
+    MlxAdapter,
+    NotAnAdapter,
+    NoTensors,
+    UntrainedAdapter,
+)
 from convert.sources.folder import LocalFolder, SourceFolder, read_file
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora_parts import Pair, sort_parts
@@ -23,12 +31,12 @@ from convert.sources.safetensors import read_safetensors
 from convert.sources.torch_file import read_torch
 from convert.sources.weight_files import WeightFiles, WeightFormat
 
-CONFIG_FILE = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 _FORMATS = (
     WeightFormat("safetensors", "adapter_model.safetensors", read_safetensors),
     WeightFormat("torch", "adapter_model.bin", read_torch),
 )
-ADAPTER_FILES = (CONFIG_FILE, *(weight_format.single_file for weight_format in _FORMATS))
+ADAPTER_FILES = (ADAPTER_CONFIG, *(weight_format.single_file for weight_format in _FORMATS))
 """What an adapter's folder holds; none of it is a model."""
 
 _MLX_FILE = "adapters.safetensors"
@@ -95,9 +103,9 @@ class LoraAdapter:
         parts, has_magnitudes = self.parts, self.settings.has_magnitudes
         for module, pair in parts.pairs.items():
             if (pair.magnitude is not None) != has_magnitudes:
-                found = "no" if has_magnitudes else "a"
-                detail = f"use_dora is {has_magnitudes}, and {module!r} has {found} lora_magnitude_vector"
-                raise InvalidFile(self.path, detail)
+                values = {"module": module}
+                missing, unsaid = Detail("magnitude_missing", values), Detail("magnitude_unsaid", values)
+                raise InvalidFile(self.path, missing if has_magnitudes else unsaid)
         if parts.whole or parts.rows or has_magnitudes:
             return
         if all(_adds_nothing(pair) for pair in parts.pairs.values()):
@@ -129,7 +137,8 @@ def open_adapter(choice: LoraChoice) -> LoraAdapter:
 
 def read_adapter_settings(folder: SourceFolder) -> LoraSettings:
     """The settings of the adapter in a folder; raises `NotAnAdapter` and what `read_lora_settings` raises."""
-    if CONFIG_FILE not in folder.names:
-        raise NotAnAdapter(folder.path, CONFIG_FILE)
-    path = folder.path / CONFIG_FILE
-    return read_lora_settings(path, parse_json_object(path, read_file(folder, CONFIG_FILE, MAX_JSON_BYTES)))
+    if ADAPTER_CONFIG not in folder.names:
+        raise NotAnAdapter(folder.path, ADAPTER_CONFIG)
+    path = folder.path / ADAPTER_CONFIG
+    data = read_file(folder, ADAPTER_CONFIG, MAX_JSON_BYTES)
+    return read_lora_settings(path, parse_json_object(path, data))

@@ -17,6 +17,7 @@ from convert.errors import (
     AdapterMismatch,
     AdapterRowsMissing,
     AdapterTargetMissing,
+    Detail,
     InvalidFile,
     UnsupportedAdapter,
 )
@@ -146,7 +147,7 @@ class _Merge:
     def _find_all(self, parts: Mapping[str, _Part]) -> dict[str, _Part]:
         found = {self._find(name): part for name, part in parts.items()}
         if len(found) != len(parts):
-            raise InvalidFile(self._adapter.path, "the same module under two names")
+            raise InvalidFile(self._adapter.path, Detail("module_two_names"))
         return found
 
     def _by_target(self, parts: Mapping[str, _Part]) -> dict[str, _Part]:
@@ -186,9 +187,9 @@ class _Merge:
         if tokens is None and name == self._input:
             tokens = settings.token_rows.get(INPUT_EMBEDDING)
         if tokens is None or name not in (self._input, _OUTPUT):
-            raise InvalidFile(settings.path, f"trainable_token_indices has none for {module!r}")
+            raise InvalidFile(settings.path, Detail("no_token_rows", {"module": module}))
         if trained.shape != (len(tokens), *old.shape[1:]) or max(tokens) >= old.shape[0]:
-            expected = f"{len(tokens)} rows for tokens below {old.shape[0]}"
+            expected = f"{(len(tokens), *old.shape[1:])}, < {old.shape[0]}"
             raise AdapterMismatch(self._adapter.path, trained.name, expected, str(trained.shape))
         self._tensors[name] = TokenRowsTensor(base=old, trained=trained, tokens=tokens)
 

@@ -27,11 +27,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convert.arch.table import FLOAT_DTYPES
-from convert.errors import AdapterMismatch, EmptyAdapter, InvalidFile, UngatheredAdapter, UnsupportedAdapter
+from convert.errors import (
+    AdapterMismatch,
+    Detail,
+    EmptyAdapter,
+    InvalidFile,
+    UngatheredAdapter,
+    UnsupportedAdapter,
+)
+from convert.sources.module_names import plain_name
 from convert.sources.tensors import StoredTensor
 
-_WRAPPER = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_PREFIX = re.compile(r"\A(module\.|base_model\.model\.)+")
 _OWN_NAME = r"(?:\.(?!weight$|bias$)(?P<own_name>[^.]+))?"
 # In this order: names of the last kind are names of the others, too.
 _KINDS = {
@@ -96,7 +102,7 @@ def sort_parts(path: Path, tensors: Mapping[str, StoredTensor]) -> AdapterParts:
             raise AdapterMismatch(path, tensor.name, " / ".join(sorted(FLOAT_DTYPES)), tensor.dtype)
         parts = found.setdefault(name.module, {})
         if name.part in parts:
-            raise InvalidFile(path, f"{name.part} of {name.module!r} stands twice")
+            raise InvalidFile(path, Detail("part_twice", {"part": name.part, "module": name.module}))
         parts[name.part] = tensor
     # PEFT of some versions saved a module that it was to save under both names.
     whole = _named(found, "listed") | _named(found, "whole")
@@ -120,7 +126,7 @@ class _Name(NamedTuple):
 
 
 def _parse(path: Path, name: str) -> _Name:
-    short = _PREFIX.sub("", _WRAPPER.sub("", name))
+    short = plain_name(name)
     for kind, pattern in _KINDS.items():
         match = pattern.fullmatch(short)
         if match is None:
@@ -153,6 +159,7 @@ def _pair(path: Path, module: str, parts: Mapping[str, StoredTensor]) -> Pair:
     start = "embedding_" if is_embedding else ""
     halves = {part for part in parts if part in _HALVES} - {"magnitude", "B.bias"}
     if halves != {f"{start}A", f"{start}B"}:
-        raise InvalidFile(path, f"of {module!r} there is only {', '.join(sorted(_HALVES & set(parts)))}")
+        there = ", ".join(sorted(_HALVES & set(parts)))
+        raise InvalidFile(path, Detail("half_pair", {"module": module, "parts": there}))
     a, b = parts[f"{start}A"], parts[f"{start}B"]
     return Pair(module, is_embedding, a, b, parts.get("B.bias"), parts.get("magnitude"))

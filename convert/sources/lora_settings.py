@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convert.arch.config import MAX_VOCAB, ConfigReader, shorten
-from convert.errors import InvalidConfig, JointMatrixAdapter, PromptAdapter, UnsupportedAdapter
+from convert.errors import Detail, InvalidConfig, JointMatrixAdapter, PromptAdapter, UnsupportedAdapter
 from convert.sources.name_pattern import NamePattern
 
 MAX_RANK = 2048
@@ -130,7 +130,7 @@ def _check_kind(path: Path, config: Mapping[str, Any]) -> None:
 def _patterns(reader: ConfigReader, name: str) -> list[tuple[str, NamePattern, Any]]:
     items = reader.section(name).config
     if len(items) > _MAX_PATTERNS:
-        raise InvalidConfig(reader.path, name, f"{len(items)} entries")
+        raise InvalidConfig(reader.path, name, Detail("entries", {"n": len(items)}))
     patterns: list[tuple[str, NamePattern, Any]] = []
     for key, value in items.items():
         try:

@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import InvalidFile, MissingTensor
+from convert.errors import Detail, InvalidFile, MissingTensor
+from convert.sources.half_floats import widen_bfloat16
 from convert.sources.layer_parts import mismatch
 from convert.sources.tensors import StoredRead, StoredTensor, Tensor, contiguous_strides
 
@@ -179,9 +180,8 @@ def _find_scale(name: str, tensors: Mapping[str, StoredTensor]) -> StoredTensor 
     names = [*(f"{name}{end}" for end in _SCALE_ENDS), *(f"{layer}{part}" for part in of_layer)]
     found = [tensors[each] for each in names if each in tensors]
     if len(found) > 1:
-        raise InvalidFile(
-            found[1].source.path, f"{found[0].name!r} and {found[1].name!r}, both of one tensor"
-        )
+        values = {"first": found[0].name, "second": found[1].name}
+        raise InvalidFile(found[1].source.path, Detail("two_scales", values))
     return found[0] if found else None
 
 
@@ -189,18 +189,18 @@ def _with_scale(weight: StoredTensor, scale: StoredTensor | None, block: Block |
     if scale is None:
         return ScaledTensor(weight, None, (1, 1))
     if scale.dtype not in _SCALE_DTYPES:
-        raise mismatch(scale, "dtype", " or ".join(_SCALE_DTYPES), scale.dtype)
+        raise mismatch(scale, "dtype", " / ".join(_SCALE_DTYPES), scale.dtype)
     if len(weight.shape) != 2 or 0 in weight.shape:
-        raise mismatch(weight, "shape", "a matrix", weight.shape)
+        raise mismatch(weight, "shape", "(…, …)", weight.shape)
     n_rows, width = weight.shape
     grid = _as_grid(scale)
     if grid is None:
-        raise mismatch(scale, "shape", f"scales of {n_rows} rows", scale.shape)
+        raise mismatch(scale, "shape", f"({n_rows}, …)", scale.shape)
     found = _find_block(weight.shape, grid.shape, block)
     if found is None:
         wanted = block or _USUAL_BLOCK
         expected = (-(-n_rows // wanted[0]), -(-width // wanted[1]))
-        raise mismatch(scale, "shape", f"{expected}, (1,) or ({n_rows}, 1)", scale.shape)
+        raise mismatch(scale, "shape", f"{expected} / (1,) / ({n_rows}, 1)", scale.shape)
     return ScaledTensor(weight, grid, found)
 
 
@@ -230,7 +230,7 @@ def _find_block(shape: tuple[int, ...], grid: tuple[int, ...], stated: Block | N
 
 def _as_float32(stored: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
     if dtype == "bf16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
+        return widen_bfloat16(stored)
     if dtype in ("f8_e8m0", "u8"):
         powers = np.ldexp(np.float32(1), stored.astype(np.int32) - 127)
         return np.where(stored == np.uint8(255), np.float32(np.nan), powers)

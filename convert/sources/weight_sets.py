@@ -13,7 +13,6 @@ from pathlib import PurePath
 SAFETENSORS_FILE, TORCH_FILE = "model.safetensors", "pytorch_model.bin"
 USUAL_FILES = (SAFETENSORS_FILE, TORCH_FILE)
 TORCH_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-INDEX_SUFFIX = ".index.json"
 
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.[a-z]+)")
 # What training programs leave beside the weights.

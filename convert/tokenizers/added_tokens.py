@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile
+from convert.errors import Detail, InvalidFile
 from convert.tokenizers.vocabulary import MAX_TOKENS
 
 MAX_ADDED = 1 << 16
@@ -42,12 +42,12 @@ def read_added_tokens(path: Path, entries: Any, vocab: Mapping[str, int]) -> dic
     """
     entries = [] if entries is None else entries
     if not isinstance(entries, list) or len(entries) > MAX_ADDED:
-        raise InvalidFile(path, "added_tokens is not a list of sane length")
+        raise InvalidFile(path, Detail("not_list", {"name": "added_tokens"}))
     added: dict[str, AddedToken] = {}
     next_id = len(vocab)
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
-            raise InvalidFile(path, "an added token without content")
+            raise InvalidFile(path, Detail("added_no_text"))
         text, listed_id = entry["content"], check_id(path, entry.get("id"))
         if text in added:
             continue
@@ -76,5 +76,5 @@ def with_more(
 def check_id(path: Path, value: Any) -> int:
     """An id as the file gives it; raises `InvalidFile` for one that no vocabulary can have."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_TOKENS:
-        raise InvalidFile(path, "a token id that is no id")
+        raise InvalidFile(path, Detail("token_id"))
     return value

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile, UnsupportedTokenizer
+from convert.errors import Detail, InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
 from convert.tokenizers.added_tokens import read_added_tokens, with_more
 from convert.tokenizers.files import TokenizerFiles
@@ -30,7 +30,7 @@ from convert.tokenizers.tokenizer_json import (
     read_vocab,
 )
 from convert.tokenizers.vocab_and_merges import join_vocab_and_merges
-from convert.tokenizers.vocabulary import Vocabulary, check_tokens
+from convert.tokenizers.vocabulary import Vocabulary, check_tokens, inexpressible
 
 
 def read_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
@@ -52,7 +52,7 @@ def read_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
     frame = read_frame(path, root.get("post_processor"))
     special = special_ids(files, ids, own_ids(model, added, ids, frame), config)
     if special["eos_id"] is None:
-        raise UnsupportedTokenizer(path, "no end-of-sequence token")
+        raise UnsupportedTokenizer(path, Detail("no_end"))
     return Vocabulary(
         model="gpt2",
         pre=pre,
@@ -74,7 +74,7 @@ def read_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
 
 def _check_model(path: Path, model: Mapping[str, Any]) -> None:
     if model.get("type") not in ("BPE", None):
-        raise UnsupportedTokenizer(path, f"model {str(model['type'])[:40]}")
+        raise inexpressible(path, f"model {str(model['type'])[:40]}")
     check_words(path, model)
 
 
@@ -83,7 +83,7 @@ def _pre_tokenizer_name(path: Path, root: Mapping[str, Any], model: Mapping[str,
     found = read_pre_tokenizer(path, root.get("pre_tokenizer"))
     name = found.keeping if model.get("ignore_merges") else found.merging
     if name is None:
-        raise UnsupportedTokenizer(path, "model.ignore_merges")
+        raise inexpressible(path, "model.ignore_merges")
     return name
 
 
@@ -92,14 +92,15 @@ def _normalizer_notes(path: Path, root: Mapping[str, Any]) -> list[Note]:
     kinds = [str(step.get("type"))[:40] for step in list_steps(path, root.get("normalizer"), "normalizers")]
     for kind in kinds:
         if kind != "NFC":
-            raise UnsupportedTokenizer(path, f"normalizer {kind}")
+            raise inexpressible(path, f"normalizer {kind}")
     return [Note("tokenizer_nfc")] if kinds else []
 
 
 def _check_decoder(path: Path, root: Mapping[str, Any]) -> None:
     steps = list_steps(path, root.get("decoder"), "decoders")
     if [step.get("type") for step in steps] != ["ByteLevel"]:
-        raise UnsupportedTokenizer(path, "decoder " + ", ".join(str(s.get("type"))[:40] for s in steps[:8]))
+        kinds = ", ".join(str(step.get("type"))[:40] for step in steps[:8])
+        raise inexpressible(path, "decoder " + (kinds or "null"))
 
 
 def _check_alphabet(path: Path, vocab: Mapping[str, int]) -> None:
@@ -107,7 +108,7 @@ def _check_alphabet(path: Path, vocab: Mapping[str, int]) -> None:
     bytes_in_utf8 = [*range(0x80), *range(0x80, 0xC0), *range(0xC2, 0xF5)]
     missing = [byte for byte in bytes_in_utf8 if BYTE_ALPHABET[byte] not in vocab]
     if missing:
-        raise UnsupportedTokenizer(path, f"no token for {len(missing)} of the bytes of UTF-8")
+        raise UnsupportedTokenizer(path, Detail("utf8_bytes", {"n": len(missing)}))
 
 
 def _read_merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> list[str]:
@@ -115,5 +116,5 @@ def _read_merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int])
     merges = [" ".join(pair) for pair in read_merges(path, model, vocab)]
     for rank, merge in enumerate(merges):
         if merge.count(" ") != 1:
-            raise InvalidFile(path, f"merge {rank} has a space in it")
+            raise InvalidFile(path, Detail("merge_space", {"rank": rank}))
     return merges

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from convert.errors import UnsupportedTokenizer
+from convert.errors import Detail, UnsupportedTokenizer
 from convert.tokenizers.vocabulary import TokenType, Vocabulary
 
 _KNOWN_BY_TEXT = frozenset(
@@ -43,7 +43,7 @@ def with_end_tokens(
     ends = [token for token in dict.fromkeys([*named, *control]) if token not in excluded]
     unknown = [token for token in ends if vocabulary.tokens[token] not in _KNOWN_BY_TEXT]
     if len(unknown) > 2:
-        raise UnsupportedTokenizer(path, f"{len(unknown) + 1} end tokens, of which a GGUF can name 3")
+        raise UnsupportedTokenizer(path, Detail("end_tokens", {"n": len(unknown) + 1}))
     eot, eom = (*unknown, None, None)[:2]
     for token in ends:
         if types[token] is not TokenType.NORMAL:  # ordinary text is found in words, not before they are cut

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile, LfsPointer, TokenizerMissing
+from convert.errors import Detail, InvalidFile, LfsPointer, TokenizerMissing
 from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, read_file
 from convert.sources.json_object import parse_json_object
 
@@ -90,9 +90,12 @@ class TokenizerFiles:
 
 
 def parse_json(path: Path, data: bytes) -> dict[str, Any]:
-    """A JSON object of bounded size; raises what `parse_json_object` raises, or `InvalidFile`."""
+    """A JSON object of bounded size and depth, without repeated keys.
+
+    Raises what `parse_json_object` raises, and `InvalidFile` for too many entries.
+    """
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_ITEMS:
-        raise InvalidFile(path, "far more entries than a tokenizer has")
+        raise InvalidFile(path, Detail("many_entries"))
     return parse_json_object(path, data)
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from convert.errors import UnsupportedTokenizer
+from convert.errors import Detail, UnsupportedTokenizer
 from convert.notes import Note
 from convert.tokenizers.pretokenizer import list_steps
-from convert.tokenizers.vocabulary import SPACE_MARK
+from convert.tokenizers.vocabulary import SPACE_MARK, inexpressible
 
 FIRST_ONLY = Note("tokenizer_space_first")
 """For an original that puts a space before the first text only."""
@@ -49,10 +49,10 @@ def read_spaces(path: Path, root: Mapping[str, Any]) -> Spaces:
     steps = list_steps(path, root.get("pre_tokenizer"), "pretokenizers")
     if not steps:
         if normalizer is None:
-            raise UnsupportedTokenizer(path, "no part that writes spaces as ▁")
+            raise UnsupportedTokenizer(path, Detail("no_space_mark"))
         return normalizer
     if len(steps) > 1 or steps[0].get("type") != "Metaspace" or normalizer is not None:
-        raise UnsupportedTokenizer(path, "pre_tokenizer " + _names(steps))
+        raise inexpressible(path, "pre_tokenizer " + _names(steps))
     return _read_metaspace(path, steps[0])
 
 
@@ -68,7 +68,7 @@ def check_decoder(path: Path, root: Mapping[str, Any]) -> None:
         kind = step.get("type")
         is_known = kind in ("ByteFallback", "Fuse", "Metaspace") or _replaces(step, SPACE_MARK, " ")
         if not is_known and (kind != "Strip" or step.get("content") != " "):
-            raise UnsupportedTokenizer(path, f"decoder {str(kind)[:40]}")
+            raise inexpressible(path, f"decoder {str(kind)[:40]}")
 
 
 def _read_normalizer(path: Path, part: Any) -> Spaces | None:
@@ -77,22 +77,22 @@ def _read_normalizer(path: Path, part: Any) -> Spaces | None:
         return None
     *before, last = steps
     if not _replaces(last, " ", SPACE_MARK) or len(before) > 1:
-        raise UnsupportedTokenizer(path, "normalizer " + _names(steps))
+        raise inexpressible(path, "normalizer " + _names(steps))
     if not before:
         return Spaces("never", doubles=False, splits=False, is_normalizer=True)
     if before[0].get("type") != "Prepend" or before[0].get("prepend") not in (SPACE_MARK, " "):
-        raise UnsupportedTokenizer(path, "normalizer " + _names(steps))
+        raise inexpressible(path, "normalizer " + _names(steps))
     return Spaces("always", doubles=True, splits=False, is_normalizer=True)
 
 
 def _read_metaspace(path: Path, step: Mapping[str, Any]) -> Spaces:
     """Files of older versions have `add_prefix_space` alone, and split always."""
     if step.get("replacement") != SPACE_MARK:
-        raise UnsupportedTokenizer(path, "pre_tokenizer Metaspace with a sign of its own")
+        raise inexpressible(path, "pre_tokenizer Metaspace replacement")
     default = "never" if step.get("add_prefix_space") is False else "always"
     prefix = _PREFIXES.get(str(step.get("prepend_scheme", default)))
     if prefix is None:
-        raise UnsupportedTokenizer(path, "pre_tokenizer Metaspace prepend_scheme")
+        raise inexpressible(path, "pre_tokenizer Metaspace prepend_scheme")
     return Spaces(prefix, doubles=False, splits=step.get("split") is not False, is_normalizer=False)
 
 

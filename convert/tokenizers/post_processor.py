@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import UnsupportedTokenizer
 from convert.tokenizers.pretokenizer import list_steps
+from convert.tokenizers.vocabulary import inexpressible
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def read_frame(path: Path, processor: Any) -> Frame:
         if step.get("type") == "ByteLevel":
             continue
         if step.get("type") != "TemplateProcessing" or frame != Frame():
-            raise UnsupportedTokenizer(path, f"post_processor {str(step.get('type'))[:40]}")
+            raise inexpressible(path, f"post_processor {str(step.get('type'))[:40]}")
         frame = _read_template(path, step.get("single"))
     return frame
 
@@ -41,7 +41,7 @@ def _read_template(path: Path, pieces: Any) -> Frame:
         before, after = texts[:place], texts[place + 1 :]
         if len(before) <= 1 and len(after) <= 1:
             return Frame(*before or [None], *after)
-    raise UnsupportedTokenizer(path, "post_processor TemplateProcessing")
+    raise inexpressible(path, "post_processor TemplateProcessing")
 
 
 def _special_text(piece: Any) -> str | None:

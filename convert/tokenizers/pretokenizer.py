@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile, UnsupportedTokenizer
+from convert.errors import Detail, InvalidFile
+from convert.tokenizers.vocabulary import inexpressible
 
 WHITESPACE = "\\s"
 BLOOM_STOPS = frozenset("(|.,!?…。，、।۔،)") | {WHITESPACE}
@@ -62,7 +63,7 @@ def read_pre_tokenizer(path: Path, part: Any) -> PreTokenizer:
         return PreTokenizer("qwen2")
     if word_stops(expression) == BLOOM_STOPS:
         return PreTokenizer("bloom")
-    raise UnsupportedTokenizer(path, f"pre_tokenizer expression {expression[:80]}")
+    raise inexpressible(path, f"pre_tokenizer Split {expression[:80]}")
 
 
 def _read_expression(path: Path, part: Any) -> str:
@@ -70,16 +71,16 @@ def _read_expression(path: Path, part: Any) -> str:
     steps = list_steps(path, part, "pretokenizers")
     kinds = [str(step.get("type"))[:40] for step in steps[:8]]
     if kinds != ["Split", "ByteLevel"]:
-        raise UnsupportedTokenizer(path, "pre_tokenizer " + ", ".join(kinds))
+        raise inexpressible(path, "pre_tokenizer " + (", ".join(kinds) or "null"))
     split, byte_level = steps
     pattern = split.get("pattern")
     expression = pattern.get("Regex") if isinstance(pattern, dict) else None
     if not isinstance(expression, str) or len(expression) > 200:
-        raise UnsupportedTokenizer(path, "pre_tokenizer Split without a short expression")
+        raise inexpressible(path, "pre_tokenizer Split pattern")
     if split.get("behavior") != "Isolated" or split.get("invert"):
-        raise UnsupportedTokenizer(path, "pre_tokenizer Split is not isolated")
+        raise inexpressible(path, "pre_tokenizer Split behavior")
     if byte_level.get("add_prefix_space", True) or byte_level.get("use_regex", True):
-        raise UnsupportedTokenizer(path, "pre_tokenizer ByteLevel with a prefix space or a cut of its own")
+        raise inexpressible(path, "pre_tokenizer ByteLevel add_prefix_space / use_regex")
     return expression
 
 
@@ -118,10 +119,10 @@ def list_steps(path: Path, part: Any, key: str, depth: int = 0) -> list[dict[str
     if part is None:
         return []
     if not isinstance(part, dict) or depth > 4:
-        raise InvalidFile(path, f"{key} is not an object")
+        raise InvalidFile(path, Detail("not_object", {"name": key}))
     if part.get("type") != "Sequence":
         return [part]
     steps = part.get(key)
     if not isinstance(steps, list):
-        raise InvalidFile(path, f"{key} is not a list")
+        raise InvalidFile(path, Detail("not_list", {"name": key}))
     return [inner for step in steps for inner in list_steps(path, step, key, depth + 1)]

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer
+from convert.errors import DamagedFile, Detail, InvalidFile, UnsupportedTokenizer
 from convert.tokenizers.added_tokens import AddedToken, check_id
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.protobuf import WireError, read_fields
@@ -37,6 +37,7 @@ from convert.tokenizers.vocabulary import (
     TokenType,
     Vocabulary,
     check_tokens,
+    inexpressible,
     padding_name,
 )
 
@@ -80,11 +81,11 @@ def read_pieces(files: TokenizerFiles) -> Pieces:
     """Raises `UnsupportedTokenizer` naming the part, `DamagedFile` or `InvalidFile`."""
     path, data = files.path_of("tokenizer.model"), files.contents["tokenizer.model"]
     if is_tiktoken(data):
-        raise UnsupportedTokenizer(path, "a list of tiktoken's; the model's tokenizer.json is needed")
+        raise UnsupportedTokenizer(path, Detail("tiktoken"))
     try:
         pieces = _read_model(path, memoryview(data))
     except (WireError, UnicodeDecodeError) as error:
-        raise DamagedFile(path, str(error)) from error
+        raise DamagedFile(path, Detail("no_protobuf")) from error
     _check_model(path, pieces)
     return pieces
 
@@ -108,7 +109,7 @@ def read_sentencepiece(
     ids = {text: token for token, text in enumerate(tokens)}
     special = special_ids(files, ids, own, config)
     if special["eos_id"] is None or special["bos_id"] is None:
-        raise UnsupportedTokenizer(path, "no beginning or end-of-sequence token")
+        raise UnsupportedTokenizer(path, Detail("no_ends"))
     settings = files.json("tokenizer_config.json")
     return Vocabulary(
         model="llama",
@@ -134,7 +135,7 @@ def _read_model(path: Path, data: memoryview) -> Pieces:
             continue
         n_others += 1
         if n_others > MAX_OTHERS:
-            raise InvalidFile(path, f"more than {MAX_OTHERS} parts beside the pieces")
+            raise InvalidFile(path, Detail("more_parts", {"n": MAX_OTHERS}))
         if not isinstance(value, memoryview):
             continue
         if number == 2:
@@ -142,7 +143,7 @@ def _read_model(path: Path, data: memoryview) -> Pieces:
         elif number in (3, 5):
             _read_normalizer_spec(model, value, is_decoder=number == 5)
     if not model.tokens:
-        raise DamagedFile(path, "no pieces")
+        raise DamagedFile(path, Detail("no_pieces"))
     return model
 
 
@@ -156,9 +157,9 @@ def _read_piece(path: Path, model: Pieces, message: memoryview) -> None:
         elif number == 3 and isinstance(value, int):
             kind = value
     if not text or not 1 <= kind <= 6:
-        raise InvalidFile(path, f"piece {len(model.tokens)} has no text or no known type")
+        raise InvalidFile(path, Detail("piece_kind", {"token": len(model.tokens)}))
     if text in model.texts:
-        raise InvalidFile(path, f"piece {len(model.tokens)} repeats an earlier one")
+        raise InvalidFile(path, Detail("token_repeated", {"token": len(model.tokens)}))
     model.texts.add(text)
     kind = TokenType(kind)
     # A piece that the user defined is matched in the text as typed, before spaces are marked.
@@ -190,18 +191,18 @@ def _check_model(path: Path, model: Pieces) -> None:
     kinds = {1: "unigram", 3: "word", 4: "char"}
     if model.model_type != BPE:
         kind = kinds.get(model.model_type, str(model.model_type))
-        raise UnsupportedTokenizer(path, f"model_type {kind}")
+        raise inexpressible(path, f"model_type {kind}")
     if model.whitespace_suffix:
-        raise UnsupportedTokenizer(path, "treat_whitespace_as_suffix")
+        raise inexpressible(path, "treat_whitespace_as_suffix")
     if model.rewrites_text:
-        raise UnsupportedTokenizer(path, "normalizer precompiled_charsmap")
+        raise inexpressible(path, "normalizer precompiled_charsmap")
     if model.flags[4]:
-        raise UnsupportedTokenizer(path, "normalizer remove_extra_whitespaces")
+        raise inexpressible(path, "normalizer remove_extra_whitespaces")
     if not model.flags[5]:
-        raise UnsupportedTokenizer(path, "normalizer without escape_whitespaces")
+        raise inexpressible(path, "normalizer escape_whitespaces = false")
     pieces = {text for text, kind in zip(model.tokens, model.types, strict=True) if kind == TokenType.BYTE}
     if pieces != BYTE_PIECES:
-        raise UnsupportedTokenizer(path, "byte pieces are not <0x00> to <0xFF>")
+        raise UnsupportedTokenizer(path, Detail("byte_pieces"))
 
 
 def _own_ids(model: Pieces) -> dict[str, int | None]:
@@ -223,8 +224,9 @@ def _with_added(
     specials = special_texts(files) | {text for text, entry in own.items() if entry.special}
     by_id = _added_by_id(files, pieces, own, config)
     n_tokens = max([len(pieces.tokens), *(token + 1 for token in by_id)])
-    if n_tokens - len(pieces.tokens) - len(by_id) > MAX_HOLES:
-        raise InvalidFile(path, "added tokens with ids far above the vocabulary")
+    n_holes = n_tokens - len(pieces.tokens) - len(by_id)
+    if n_holes > MAX_HOLES:
+        raise InvalidFile(path, Detail("id_holes", {"n": n_holes}))
     tokens, types, scores = list(pieces.tokens), list(pieces.types), list(pieces.scores)
     taken = {*tokens, *by_id.values()}
     for token in range(len(tokens), n_tokens):
@@ -254,9 +256,9 @@ def _added_by_id(
         path = files.path_of(name)
         token = check_id(path, value)
         if not isinstance(text, str):
-            raise InvalidFile(path, f"added token {token} without content")
+            raise InvalidFile(path, Detail("token_no_text", {"token": token}))
         known = pieces.tokens[token] if token < len(pieces.tokens) else by_id.setdefault(token, text)
         if known != text and known != text.replace(SPACE_MARK, " "):
-            raise InvalidFile(path, f"added token {text[:40]!r} takes the id of another")
+            raise InvalidFile(path, Detail("added_id", {"token": repr(text[:40])}))
     more = addable_special(files, {*pieces.tokens, *by_id.values()}, config)
     return {**by_id, **dict(enumerate(more, max([len(pieces.tokens), *(token + 1 for token in by_id)])))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from convert.errors import InvalidFile
+from convert.errors import Detail, InvalidFile
 from convert.tokenizers.added_tokens import MAX_ADDED
 from convert.tokenizers.files import TokenizerFiles
 
@@ -51,7 +51,7 @@ def named_special(files: TokenizerFiles) -> tuple[str, ...]:
             entries += more if isinstance(more, list) else more.values() if isinstance(more, dict) else ()
     texts = dict.fromkeys(map(_content, entries))
     if len(texts) > MAX_ADDED:
-        raise InvalidFile(files.path_of("tokenizer_config.json"), f"{len(texts)} special tokens")
+        raise InvalidFile(files.path_of("tokenizer_config.json"), Detail("many_special", {"n": len(texts)}))
     return tuple(text for text in texts if text)
 
 

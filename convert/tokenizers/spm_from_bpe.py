@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile, UnsupportedTokenizer
+from convert.errors import Detail, InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
 from convert.tokenizers.added_tokens import AddedToken, read_added_tokens, with_more
 from convert.tokenizers.files import TokenizerFiles
@@ -29,7 +29,14 @@ from convert.tokenizers.tokenizer_json import (
     read_section,
     read_vocab,
 )
-from convert.tokenizers.vocabulary import BYTE_PIECES, SPACE_MARK, TokenType, Vocabulary, check_tokens
+from convert.tokenizers.vocabulary import (
+    BYTE_PIECES,
+    SPACE_MARK,
+    TokenType,
+    Vocabulary,
+    check_tokens,
+    inexpressible,
+)
 
 MAX_SPLIT_COST = 1 << 27
 """Sum of all tokens' squared lengths: each is cut at every place. LLaMA's tokenizer has 1.5 million."""
@@ -49,12 +56,12 @@ def read_spm_from_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocab
     model = read_section(path, root, "model")
     check_words(path, model)
     if model.get("ignore_merges"):
-        raise UnsupportedTokenizer(path, "model.ignore_merges")
+        raise inexpressible(path, "model.ignore_merges")
     spaces = read_spaces(path, root)
     check_decoder(path, root)
     vocab = read_vocab(path, model)
     if not vocab.keys() >= BYTE_PIECES:
-        raise UnsupportedTokenizer(path, "byte pieces are not <0x00> to <0xFF>")
+        raise UnsupportedTokenizer(path, Detail("byte_pieces"))
     added = read_added_tokens(path, root.get("added_tokens"), vocab)
     added = with_more(added, vocab, addable_special(files, vocab.keys() | added.keys(), config))
     tokens, types = lay_out(path, vocab, added, special_texts(files))
@@ -63,7 +70,7 @@ def read_spm_from_bpe(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocab
     frame = read_frame(path, root.get("post_processor"))
     special = special_ids(files, ids, own_ids(model, added, ids, frame), config)
     if special["eos_id"] is None or special["bos_id"] is None:
-        raise UnsupportedTokenizer(path, "no beginning or end-of-sequence token")
+        raise UnsupportedTokenizer(path, Detail("no_ends"))
     texts = _as_matched(tokens, added, scored, spaces)
     check_tokens(path, texts)
     return Vocabulary(
@@ -97,9 +104,9 @@ def _score(
     spaces: Spaces,
 ) -> MergeScores:
     if sum(len(token) ** 2 for token in tokens) > MAX_SPLIT_COST:
-        raise InvalidFile(path, "tokens far longer than a tokenizer has")
+        raise InvalidFile(path, Detail("long_tokens"))
     if any(not BYTE_PIECES.isdisjoint(pair) for pair in merges):
-        raise UnsupportedTokenizer(path, "merges of bytes")
+        raise UnsupportedTokenizer(path, Detail("byte_merges"))
     if spaces.splits:
         # Each `▁` begins a word, and no merge goes from one word to the next.
         merges = [pair for pair in merges if SPACE_MARK not in (pair[0] + pair[1])[1:]]

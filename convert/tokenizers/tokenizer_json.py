@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.errors import InvalidFile, UnsupportedTokenizer
+from convert.errors import Detail, InvalidFile, UnsupportedTokenizer
 from convert.notes import Note
 from convert.tokenizers.added_tokens import AddedToken, check_id
 from convert.tokenizers.overlaps import overlap_notes
 from convert.tokenizers.post_processor import Frame
-from convert.tokenizers.vocabulary import MAX_TOKENS, TokenType, padding_name
+from convert.tokenizers.vocabulary import MAX_TOKENS, TokenType, inexpressible, padding_name
 
 MAX_HOLES = 1 << 16
 
@@ -23,7 +23,7 @@ def read_section(path: Path, root: Mapping[str, Any], name: str) -> dict[str, An
     """A part that must be there; raises `InvalidFile`."""
     value = root.get(name)
     if not isinstance(value, dict):
-        raise InvalidFile(path, f"{name} is not an object")
+        raise InvalidFile(path, Detail("not_object", {"name": name}))
     return value
 
 
@@ -31,18 +31,18 @@ def check_words(path: Path, model: Mapping[str, Any]) -> None:
     """Raises `UnsupportedTokenizer` for what no GGUF has: chance, and signs at the edges of words."""
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
-            raise UnsupportedTokenizer(path, f"model.{name}")
+            raise inexpressible(path, f"model.{name}")
 
 
 def read_vocab(path: Path, model: Mapping[str, Any]) -> dict[str, int]:
     """Ids by token, no id twice; raises `InvalidFile`."""
     vocab = read_section(path, model, "vocab")
     if not 0 < len(vocab) <= MAX_TOKENS:
-        raise InvalidFile(path, f"{len(vocab)} tokens")
+        raise InvalidFile(path, Detail("token_count", {"n": len(vocab), "most": MAX_TOKENS}))
     for token in vocab.values():
         check_id(path, token)
     if len(set(vocab.values())) != len(vocab):
-        raise InvalidFile(path, "two tokens with one id")
+        raise InvalidFile(path, Detail("ids_twice"))
     return vocab
 
 
@@ -53,10 +53,10 @@ def lay_out(
     by_id = {token: text for text, token in vocab.items()}
     for text, entry in added.items():
         if by_id.setdefault(entry.id, text) != text:
-            raise InvalidFile(path, f"added token {text[:40]!r} takes the id of another")
+            raise InvalidFile(path, Detail("added_id", {"token": repr(text[:40])}))
     n_tokens = max(by_id) + 1
     if n_tokens - len(by_id) > MAX_HOLES:
-        raise InvalidFile(path, f"{n_tokens - len(by_id)} ids without a token")
+        raise InvalidFile(path, Detail("id_holes", {"n": n_tokens - len(by_id)}))
     taken = set(by_id.values())
     tokens, types = [], []
     for token in range(n_tokens):
@@ -81,7 +81,9 @@ def added_notes(path: Path, added: Mapping[str, AddedToken], types: Sequence[Tok
     flagged = {text: entry for text, entry in added.items() if entry.flags}
     for text, entry in flagged.items():
         if types[entry.id] is not TokenType.CONTROL:
-            raise UnsupportedTokenizer(path, f"added token {text[:40]!r}: {entry.flags[0]}")
+            raise UnsupportedTokenizer(
+                path, Detail("added_flag", {"token": repr(text[:40]), "flag": entry.flags[0]})
+            )
     moved = {text: entry for text, entry in added.items() if entry.id != entry.listed_id}
     in_text = [text for text, entry in added.items() if types[entry.id] is TokenType.USER_DEFINED]
     return overlap_notes(in_text) + [
@@ -98,15 +100,15 @@ def read_merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) 
     """
     entries = model.get("merges")
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_TOKENS:
-        raise InvalidFile(path, "merges is not a list of sane length")
+        raise InvalidFile(path, Detail("merge_list"))
     merges: list[tuple[str, str]] = []
     for rank, entry in enumerate(entries):
         parts = entry.split(" ") if isinstance(entry, str) else entry
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) for p in parts):
-            raise InvalidFile(path, f"merge {rank} is not a pair")
+            raise InvalidFile(path, Detail("merge_pair", {"rank": rank}))
         left, right = parts
         if left not in vocab or right not in vocab or left + right not in vocab:
-            raise InvalidFile(path, f"merge {rank} is not made of tokens")
+            raise InvalidFile(path, Detail("merge_tokens", {"rank": rank}))
         merges.append((left, right))
     if len(set(merges)) != len(merges):
         merges = list(dict.fromkeys(reversed(merges)))[::-1]
@@ -136,5 +138,5 @@ def adds_bos(path: Path, frame: Frame, tokens: Sequence[str], bos_id: int | None
     if frame.before is None:
         return False
     if bos_id is None or tokens[bos_id] != frame.before:
-        raise UnsupportedTokenizer(path, "post_processor TemplateProcessing")
+        raise inexpressible(path, "post_processor TemplateProcessing")
     return True

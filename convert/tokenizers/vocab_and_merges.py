@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convert.errors import DamagedFile, InvalidFile, TokenizerMissing, UnsupportedTokenizer
+from convert.errors import DamagedFile, Detail, InvalidFile, TokenizerMissing, UnsupportedTokenizer
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.pretokenizer import QWEN_2_WORDS
 from convert.tokenizers.special import added_tokens_decoder
@@ -25,13 +25,13 @@ def join_vocab_and_merges(files: TokenizerFiles, config: Mapping[str, Any]) -> d
     """The tokenizer.json that transformers makes of them.
 
     config: the model's, asked where no class is named. Raises `UnsupportedTokenizer` for a class that is not
-    Qwen's, `TokenizerMissing` without merges.txt, or `DamagedFile`.
+    Qwen's, `TokenizerMissing` without merges.txt, `DamagedFile`, or `InvalidFile`.
     """
     named = files.json("tokenizer_config.json").get("tokenizer_class")
     if named is None and config.get("model_type") not in _QWEN_MODELS:
-        raise UnsupportedTokenizer(files.path, "vocab.json without a tokenizer_class")
+        raise UnsupportedTokenizer(files.path, Detail("no_tokenizer_class"))
     if named is not None and named not in _QWEN_CLASSES:
-        raise UnsupportedTokenizer(files.path, f"vocab.json of {str(named)[:40]}")
+        raise UnsupportedTokenizer(files.path, Detail("tokenizer_class", {"name": str(named)[:40]}))
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
     cut = {"type": "Split", "pattern": {"Regex": QWEN_2_WORDS}, "behavior": "Isolated", "invert": False}
     return {
@@ -50,11 +50,11 @@ def _read_merges(files: TokenizerFiles) -> list[str]:
         raise TokenizerMissing(files.path.parent, "merges.txt")
     data, path = files.contents["merges.txt"], files.path.parent / "merges.txt"
     if data.count(b"\n") > MAX_TOKENS:
-        raise InvalidFile(path, "far more lines than a tokenizer has merges")
+        raise InvalidFile(path, Detail("many_lines", {"most": MAX_TOKENS}))
     try:
         lines = [line.rstrip("\r") for line in data.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
-        raise DamagedFile(path, "not UTF-8") from error
+        raise DamagedFile(path, Detail("not_utf8", {"place": error.start})) from error
     return [line for line in lines if line and not line.startswith(_VERSION_LINE)]
 
 

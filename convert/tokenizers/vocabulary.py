@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from convert.errors import InvalidFile, VocabularyTooLong
+from convert.errors import Detail, InvalidFile, UnsupportedTokenizer, VocabularyTooLong
 from convert.notes import Note
 
 MAX_TOKENS = 1 << 19
@@ -147,12 +147,17 @@ def check_tokens(path: Path, tokens: Sequence[str], scores: Sequence[float] | No
     seen: set[str] = set()
     for token, text in enumerate(tokens):
         if not text or len(text) > MAX_TOKEN_BYTES or "\0" in text or not _is_encodable(text):
-            raise InvalidFile(path, f"token {token} is empty, too long or not text")
+            raise InvalidFile(path, Detail("token_text", {"token": token}))
         if text in seen:
-            raise InvalidFile(path, f"token {token} repeats an earlier one")
+            raise InvalidFile(path, Detail("token_repeated", {"token": token}))
         seen.add(text)
     if scores is not None and not all(map(math.isfinite, scores)):
-        raise InvalidFile(path, "a score is not a finite number")
+        raise InvalidFile(path, Detail("score_finite"))
+
+
+def inexpressible(path: Path, part: str) -> UnsupportedTokenizer:
+    """What to raise for a part of a tokenizer, by its name in the file, that no GGUF can express."""
+    return UnsupportedTokenizer(path, Detail("no_equivalent", {"part": part}))
 
 
 def _is_encodable(text: str) -> bool:

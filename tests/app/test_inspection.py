@@ -25,7 +25,7 @@ from builders.meta_files import write_meta
 from builders.tokenizers import write_bloom_tokenizer, write_llama_tokenizer
 from builders.torch_zip import write_torch_zip
 from convert.errors import SourceMissing, WrongKey
-from convert.forms import FORMS
+from convert.forms import FORMS, Form
 from convert.i18n import LANGUAGES, Language
 from engine.models.machine import Machine
 
@@ -98,6 +98,14 @@ def test_a_complete_checkpoint_is_recognised_and_needs_nothing(tmp_path: Path, f
     for language in LANGUAGES:
         assert form_text(found.form, WindowTexts(language))
         assert reason_text(found, WindowTexts(language))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
+def test_every_form_that_can_be_read_has_words_of_its_own_in_the_window(form: Form) -> None:
+    for language in LANGUAGES:
+        words = form_text(form.describe("q4"), WindowTexts(language))
+        assert words.endswith("q4")
+        assert words != form.describe("q4")
 
 
 def test_a_form_and_its_details_have_the_commas_of_the_language() -> None:

@@ -22,14 +22,15 @@ from app.errors import AppError, ModelNotFound, ModelNotListed, PageLost, PortIn
 from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
-from convert.errors import ConvertError, NotEnoughDisk, OutputExists, SourceMissing
+from convert.errors import ConvertError, Detail, NotEnoughDisk, OutputExists, SourceMissing
 from convert.i18n import LANGUAGES, Catalog, Language
 from convert.notes import Note
 from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
 from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
 
 _SAMPLES: dict[str, Any] = {
-    "str | Detail": "the place",
+    "Detail": Detail("empty"),
+    "str | Detail": Detail("nothing"),
     "str": "某物",
     "int": 123_456_789,
     "int | None": 512,
@@ -158,6 +159,13 @@ def test_a_note_on_a_checkpoint_names_no_option_in_the_app(key: str, language: L
 
     assert not re.search(r"--[a-z]", said)
     assert all(str(value) in said for value in note.values.values())
+
+
+def test_no_detail_of_an_error_names_an_option_for_the_app_says_the_same() -> None:
+    details = [key for key in CONVERTER_TEXTS.keys("en") if key.startswith("detail.")]
+    assert details
+    for language in LANGUAGES:
+        assert not [key for key in details if "--" in CONVERTER_TEXTS.template(key, language)]
 
 
 def test_every_note_that_the_app_words_itself_is_one_of_the_converters() -> None:

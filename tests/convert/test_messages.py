@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 import convert
-from convert.errors import ConvertError, Detail, SourceMissing, TruncatedFile, UnsupportedTokenizer
+from convert.errors import (
+    ConvertError,
+    Detail,
+    InvalidFile,
+    SourceMissing,
+    TruncatedFile,
+    UnsupportedTokenizer,
+)
 from convert.i18n import LANGUAGES, Catalog, Language, share_text, size_text
 from engine.errors import NativeLibraryMissing, ProcessorTooOld
 
@@ -145,21 +152,37 @@ def test_a_share_has_one_unit(done_bytes: int, total_bytes: int, text: str) -> N
     assert " " not in share_text(done_bytes, total_bytes, joint="_")
 
 
-def used_details() -> dict[str, set[str]]:
-    """The keys of all `Detail`s in the converter, and where they are."""
-    found: dict[str, set[str]] = {}
+def used_details() -> Iterator[ast.Call]:
+    """All `Detail`s in the converter."""
     for path in Path(convert.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Detail":
-                key = node.args[0]
-                assert isinstance(key, ast.Constant), f"{path}:{node.lineno}"
-                found.setdefault(str(key.value), set()).add(f"{path.name}:{node.lineno}")
-    return found
+                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
+                yield node
+
+
+def key_of(detail: ast.Call) -> str:
+    key = detail.args[0]
+    assert isinstance(key, ast.Constant)
+    return str(key.value)
 
 
 def test_every_detail_that_an_error_may_have_is_in_the_catalogs_and_no_other() -> None:
     keys = {key.removeprefix("detail.") for key in CATALOG.keys("en") if key.startswith("detail.")}
-    assert used_details().keys() == keys
+    assert {key_of(detail) for detail in used_details()} == keys
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_detail_has_the_values_that_its_text_names(language: Language) -> None:
+    written_out = 0
+    for detail in used_details():
+        values = detail.args[1] if len(detail.args) > 1 else ast.Dict([], [])
+        if isinstance(values, ast.Dict):
+            template = CATALOG.template(f"detail.{key_of(detail)}", language)
+            given = {key.value for key in values.keys if isinstance(key, ast.Constant)}
+            assert fields_of(template) == given, key_of(detail)
+            written_out += 1
+    assert written_out > 100
 
 
 def test_a_detail_is_said_in_the_sentences_language_in_every_catalog() -> None:
@@ -167,3 +190,11 @@ def test_a_detail_is_said_in_the_sentences_language_in_every_catalog() -> None:
     assert "it has 1,300 tokens, where LLaMA's has at least 260." in CATALOG.error_text(error, "en")
     for catalog, group in ((CATALOG, "error"), (Catalog("app.i18n"), "window")):
         assert "它只有 1,300 个词元，而 LLaMA 的至少有 260 个" in catalog.error_text(error, "zh-CN", group)
+
+
+def test_a_detail_in_a_detail_is_said_in_the_same_language() -> None:
+    inner = Detail("no_divisor", {"found": 3, "of": 64})
+    values = {"name": "w", "setting": "blocksize", "found": inner}
+    error = InvalidFile(Path("x"), Detail("quantization_setting", values))
+    assert "blocksize of w is 3, which does not divide 64" in CATALOG.error_text(error, "en")
+    assert "w 的 blocksize 是 3，不能整除 64" in CATALOG.error_text(error, "zh-CN")

@@ -16,11 +16,14 @@ from builders.byte_level import added_token
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
 from builders.tokenizers import bloom_tokenizer_json, write_bloom_tokenizer
-from convert.errors import InvalidFile, TokenizerMissing, UnsupportedTokenizer, VocabularyTooLong
+from convert.errors import Detail, InvalidFile, TokenizerMissing, UnsupportedTokenizer, VocabularyTooLong
+from convert.i18n import Catalog
 from convert.notes import Note
 from convert.tokenizers.pretokenizer import BLOOM_STOPS, word_stops
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
+
+CATALOG = Catalog("convert.i18n")
 
 N_TOKENS = 450
 PLAIN_TEXTS = [text for text in TEXTS if "<s>" not in text]
@@ -218,7 +221,7 @@ def test_other_expressions_are_refused(tmp_path: Path, expression: str) -> None:
     root["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = expression
     with pytest.raises(UnsupportedTokenizer) as caught:
         _read(tmp_path, root)
-    assert "pre_tokenizer" in caught.value.detail
+    assert "can't express its pre_tokenizer Split" in CATALOG.error_text(caught.value, "en")
 
 
 def _set(*keys: Any, value: Any) -> Any:
@@ -271,9 +274,9 @@ def _template(*pieces: Any) -> dict[str, Any]:
         (_set("model", "dropout", value=0.1), "model.dropout"),
         (_set("model", "ignore_merges", value=True), "model.ignore_merges"),
         (_set("model", "end_of_word_suffix", value="</w>"), "model.end_of_word_suffix"),
-        (_add(lstrip=True), "added token '<|x|>': lstrip"),
-        (_add(rstrip=True), "added token '<|x|>': rstrip"),
-        (_add(single_word=True), "added token '<|x|>': single_word"),
+        (_add(lstrip=True), "added token '<|x|>' has lstrip"),
+        (_add(rstrip=True), "added token '<|x|>' has rstrip"),
+        (_add(single_word=True), "added token '<|x|>' has single_word"),
     ],
 )
 def test_what_would_change_tokens_is_refused_by_name(tmp_path: Path, change: Any, part: str) -> None:
@@ -281,7 +284,7 @@ def test_what_would_change_tokens_is_refused_by_name(tmp_path: Path, change: Any
     change(root)
     with pytest.raises(UnsupportedTokenizer) as caught:
         _read(tmp_path, root)
-    assert caught.value.detail.startswith(part)
+    assert f"its {part}" in CATALOG.error_text(caught.value, "en")
 
 
 def test_a_template_that_adds_the_beginning_token_is_kept(tmp_path: Path) -> None:
@@ -297,7 +300,7 @@ def test_an_alphabet_with_holes_is_refused(tmp_path: Path) -> None:
     vocab["<hole>"] = vocab.pop("q")
     with pytest.raises(UnsupportedTokenizer) as caught:
         _read(tmp_path, root)
-    assert caught.value.detail == "no token for 1 of the bytes of UTF-8"
+    assert caught.value.detail == Detail("utf8_bytes", {"n": 1})
 
 
 @pytest.mark.parametrize(
