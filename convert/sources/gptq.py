@@ -79,7 +79,7 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
     if n_indexed > _MAX_INDEXED:
         first = next(iter(tensors.values()))
         raise InvalidFile(first.source.path, Detail("index_inputs", {"n": n_indexed}))
-    announce_reads(_reads_at_once(tensors))
+    announce_reads(_reads_at_once(tensors, settings))
     cache = MatrixCache()
     n_layers: Counter[str] = Counter()
     result: dict[str, Tensor] = {}
@@ -100,11 +100,12 @@ def read_gptq(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Gp
     return GptqModel(result, tuple(layers), notes)
 
 
-def _reads_at_once(tensors: Mapping[str, StoredTensor]) -> Iterator[StoredRead]:
+def _reads_at_once(tensors: Mapping[str, StoredTensor], settings: GptqSettings) -> Iterator[StoredRead]:
+    looks_at_zeros = settings.is_symmetric is not False
     for name, tensor in tensors.items():
         if name.endswith(_INDEX):
             yield from tensor.stored_reads(0, tensor.shape[0])
-        elif name.endswith(_ZEROS) and 0 < math.prod(tensor.shape[1:]) <= _MAX_OUTPUTS:
+        elif looks_at_zeros and name.endswith(_ZEROS) and 0 < math.prod(tensor.shape[1:]) <= _MAX_OUTPUTS:
             yield from tensor.stored_reads(0, min(1, tensor.shape[0]))
 
 

@@ -16,7 +16,7 @@ from builders.byte_level import write_byte_level_tokenizer
 from builders.checkpoints import write_bloom, write_llama
 from builders.encrypted import encrypt_folder
 from builders.ggml_files import write_bloomz_ggml, write_llama_ggml
-from builders.gptq import write_gptq
+from builders.gptq import write_gptq, write_settings
 from builders.hub import LocalHub, Seen
 from builders.meta_files import write_meta
 from builders.packed_weights import Quantize, awq, four_bit_as, fp8_as, int8, write_packed
@@ -90,10 +90,15 @@ def test_a_gptq_checkpoint_is_converted_while_it_comes(
     assert sum(stop - start for start, stop in asked) < (source / file).stat().st_size * 1.2 + (256 << 10)
 
 
-def test_the_layers_of_a_gptq_checkpoint_are_asked_for_in_advance(tmp_path: Path, models: Path) -> None:
-    """Three parts a layer, and hardly more requests than layers."""
+@pytest.mark.parametrize("is_symmetric", [False, None])
+def test_the_layers_of_a_gptq_checkpoint_are_asked_for_in_advance(
+    tmp_path: Path, models: Path, is_symmetric: bool | None
+) -> None:
+    """Three parts a layer, and hardly more requests than layers; one more each to look at zero points."""
     checkpoint = write_llama(tmp_path / "tokenizer", hidden=512, n_ff=1024, n_layer=8)
     written = write_gptq(tmp_path / "source" / "llama7b-4bit-128g.pt", checkpoint)
+    if is_symmetric is not None:
+        write_settings(tmp_path / "source", sym=is_symmetric)
     wish = Wish(REPO, target="auto", tokenizer=str(tmp_path / "tokenizer"))
     with LocalHub() as hub:
         hub.add_folder(REPO, tmp_path / "source")
@@ -102,7 +107,7 @@ def test_the_layers_of_a_gptq_checkpoint_are_asked_for_in_advance(tmp_path: Path
 
     n_parts = 3 * len(written.layers)
     assert n_parts == 168
-    assert len(asked) < len(written.layers) * 2
+    assert len(asked) < len(written.layers) * (2 if is_symmetric is False else 3)
     assert sum(stop - start for start, stop in asked) < written.path.stat().st_size * 1.2 + (256 << 10)
 
 

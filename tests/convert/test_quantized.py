@@ -52,6 +52,11 @@ BLOCKS = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_sc
 FORMS: list[Any] = [
     pytest.param(fp8_as(block=(128, 128)), BLOCKS, "FP8 E4M3, block 128x128", id="blocks"),
     pytest.param(fp8_as(block=(128, 128)), None, "FP8 E4M3, block 128x128", id="blocks-unsaid"),
+    # As many scales as blocks of 128 have.
+    pytest.param(
+        *(fp8_as(block=(120, 128)), BLOCKS | {"weight_block_size": [120, 128]}, "FP8 E4M3, block 120x128"),
+        id="blocks-of-another-size",
+    ),
     pytest.param(
         fp8_as(block=(128, 128), scale_dtype="BF16"), BLOCKS, "FP8 E4M3, block 128x128", id="blocks-bf16"
     ),
