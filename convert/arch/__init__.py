@@ -47,7 +47,7 @@ def read_architecture(path: Path, config: Mapping[str, Any]) -> Architecture:
     if family is None:
         name, _ = _stated_name(config)
         if not name:
-            raise InvalidConfig(path, "architectures", "nothing")
+            raise InvalidConfig(path, "architectures", "null")
         found = name if isinstance(name, str) and len(name) <= 80 else shorten(name)
         raise UnknownArchitecture(path, found, tuple(_BY_CLASS_NAME))
     return family.read(path, config)

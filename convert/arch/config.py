@@ -33,7 +33,7 @@ class ConfigReader:
         found = {name: self.config[name] for name in names if self.config.get(name) is not None}
         if not found:
             if default is None:
-                raise InvalidConfig(self.path, names[0], "nothing")
+                raise InvalidConfig(self.path, names[0], "null")
             return default
         name, value = next(iter(found.items()))
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -48,7 +48,7 @@ class ConfigReader:
         value = self.config.get(name)
         if value is None:
             if default is None:
-                raise InvalidConfig(self.path, name, "nothing")
+                raise InvalidConfig(self.path, name, "null")
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidConfig(self.path, name, shorten(value))

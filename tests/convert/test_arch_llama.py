@@ -277,7 +277,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(names: Any) -> Non
 def test_a_config_that_names_no_model_is_not_one(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig) as caught:
         read_architecture(Path("config.json"), {**GOOD, **settings})
-    assert (caught.value.setting, caught.value.found) == ("architectures", "nothing")
+    assert (caught.value.setting, caught.value.found) == ("architectures", "null")
 
 
 def test_the_model_type_names_the_family_where_no_class_does() -> None:
