@@ -19,7 +19,7 @@ from convert.errors import (
     UnscoredGgmlVocabulary,
 )
 from convert.notes import Note
-from convert.sources.embeddings import has_two_embeddings
+from convert.sources.embeddings import has_two_embeddings, with_input
 from convert.sources.lora import LoraAdapter
 from convert.sources.lora_merge import Base, check_merged, merge_adapters
 from convert.sources.tensors import Tensor
@@ -97,6 +97,8 @@ def adapt(
     if before.tied and has_two_embeddings(tensors):
         config, notes = {**config, "tie_word_embeddings": False}, (Note("embeddings_differ"),)
         before = read_architecture(path, config)
+    elif before.tied:
+        tensors = with_input(tensors)
     merged, changes = merge_adapters(Base(config, tensors, before.tied), adapters)
     return AdaptedModel(
         adapters=adapters,

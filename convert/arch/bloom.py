@@ -99,14 +99,14 @@ class Bloom:
     def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
         """Embedding, its norm, the layers, the final norm; the output is the embedding when tied."""
         table = TensorTable(path, tensors, prefix="transformer.")
-        if self.tied:
-            table.fill_in("word_embeddings.weight", "lm_head.weight")
         table.claim("word_embeddings.weight", "token_embd.weight", (self.n_vocab, self.n_embd))
         self._claim_norm(table, "word_embeddings_layernorm", "token_embd_norm")
         for layer in range(self.n_layer):
             self._claim_layer(table, layer)
         self._claim_norm(table, "ln_f", "output_norm")
-        if not self.tied:
+        if self.tied:
+            table.drop("lm_head.weight")
+        else:
             table.claim("lm_head.weight", "output.weight", (self.n_vocab, self.n_embd))
         return table.finish(BUFFERS)
 

@@ -132,13 +132,13 @@ class GatedTransformer:
     def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
         """Embedding, the layers, the final norm, the output unless tied, rope factors where scaled."""
         table = TensorTable(path, tensors, prefix="model.")
-        if self.tied:
-            table.fill_in("embed_tokens.weight", "lm_head.weight")
         table.claim("embed_tokens.weight", "token_embd.weight", (self.n_vocab, self.n_embd))
         for layer in range(self.n_layer):
             self.claim_layer(table, layer)
         table.claim("norm.weight", "output_norm.weight", (self.n_embd,))
-        if not self.tied:
+        if self.tied:
+            table.drop("lm_head.weight")
+        else:
             table.claim("lm_head.weight", "output.weight", (self.n_vocab, self.n_embd))
         table.drop_zeros("lm_head.bias", self.n_vocab)
         mapped = table.finish(BUFFERS)

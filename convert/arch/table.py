@@ -49,12 +49,6 @@ class TensorTable:
             raise UnsupportedDtype(self._path, tensor.name, tensor.dtype)
         self.mapped.append(MappedTensor(gguf_name, tensor, row_order))
 
-    def fill_in(self, name: str, copy_name: str) -> None:
-        """Leave a copy of `name` out; where only the copy is stored, it stands for `name`."""
-        copy = self._left.pop(copy_name, None)
-        if copy is not None:
-            self._left.setdefault(name, copy)
-
     def drop(self, name: str) -> None:
         """Leave a tensor out on purpose, if it is there at all."""
         self._left.pop(name, None)

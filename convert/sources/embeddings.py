@@ -12,6 +12,7 @@ import numpy as np
 
 from convert.sources.tensors import Tensor
 
+_BLOOMS_OWN = "word_embeddings_layernorm.weight"
 INPUTS = ("embed_tokens.weight", "word_embeddings.weight")
 OUTPUT = "lm_head.weight"
 
@@ -23,6 +24,17 @@ _ROWS_PER_PLACE = 16
 def find_input(tensors: Mapping[str, Tensor]) -> str | None:
     """The name of the input embedding."""
     return next((name for name in tensors if name.endswith(INPUTS)), None)
+
+
+def with_input(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors of a tied model, its one embedding under the input's name.
+
+    Where two names stand for one matrix, safetensors' `save_model` writes the first in the alphabet only.
+    """
+    if find_input(tensors) is not None or OUTPUT not in tensors:
+        return tensors
+    is_bloom = any(name.endswith(_BLOOMS_OWN) for name in tensors)
+    return {INPUTS[is_bloom]: tensors[OUTPUT], **tensors}
 
 
 def has_two_embeddings(tensors: Mapping[str, Tensor]) -> bool:

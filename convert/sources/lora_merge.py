@@ -98,7 +98,7 @@ class _Merge:
         self._tensors = dict(base.tensors)
         self._is_tied = base.is_tied
         self._input = find_input(base.tensors) or INPUTS[0]
-        if base.is_tied and self._input in base.tensors:
+        if base.is_tied:
             self._tensors.pop(OUTPUT, None)  # a copy that nothing reads
 
     def run(self) -> Base:

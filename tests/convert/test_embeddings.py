@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from builders.checkpoints import Checkpoint, random_weights, write_bloom, write_llama, write_safetensors
+from builders.lora import write_adapter
 from convert.detect import open_checkpoint
 from convert.notes import Note
 from convert.pipeline import Converted, convert
+from convert.quantize import read_mapped_rows
+from convert.sources.lora import LoraChoice
 from reference import bloom, llama
 from reference.llama_cpp_oracle import LoadedModel
 
@@ -89,3 +92,18 @@ def test_transformers_ties_the_same_models(
         found = theirs(torch.tensor([IDS])).logits[0].numpy()
     expected = logits({**checkpoint.config, "tie_word_embeddings": is_one}, checkpoint.weights, IDS)
     assert float(np.abs(found - expected).max() / np.abs(expected).max()) < 5e-4
+
+
+@pytest.mark.parametrize("target", ["q_proj", "embed_tokens", "lm_head"])
+def test_an_adapter_goes_on_a_model_that_only_has_the_output(tmp_path: Path, target: str) -> None:
+    """Of a module of the tied model as of one with the usual names: both give the same tensors."""
+    usual = _write(tmp_path / "usual", write_llama, "model.embed_tokens.weight", "both")
+    _write(tmp_path / "output", write_llama, "model.embed_tokens.weight", "output")
+    adapter = write_adapter(tmp_path / "lora", usual.weights, [target])
+    found = []
+    for name in ("usual", "output"):
+        with open_checkpoint(tmp_path / name, loras=[LoraChoice(adapter.folder)]) as opened:
+            found.append({each.name: read_mapped_rows(each, 0, each.shape[0]) for each in opened.mapped})
+    assert list(found[0]) == list(found[1])
+    for name, rows in found[0].items():
+        np.testing.assert_array_equal(rows, found[1][name])
