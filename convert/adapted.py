@@ -19,6 +19,7 @@ from convert.errors import (
     UnscoredGgmlVocabulary,
 )
 from convert.notes import Note
+from convert.sources.embeddings import has_two_embeddings, with_input
 from convert.sources.lora import LoraAdapter
 from convert.sources.lora_merge import Base, check_merged, merge_adapters
 from convert.sources.tensors import Tensor
@@ -87,15 +88,24 @@ class AdaptedModel:
 def adapt(
     path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], adapters: Sequence[LoraAdapter]
 ) -> AdaptedModel:
-    """The model of config.json at `path` with all adapters, in order; raises what `merge_adapters` raises."""
+    """The model of config.json at `path` with all adapters, in order; raises what `merge_adapters` raises.
+
+    Two stored embeddings that differ are kept apart whatever config.json says, as transformers 5 does.
+    """
     before = read_architecture(path, config)
-    merged, notes = merge_adapters(Base(config, tensors, before.tied), adapters)
+    notes: tuple[Note, ...] = ()
+    if before.tied and has_two_embeddings(tensors):
+        config, notes = {**config, "tie_word_embeddings": False}, (Note("embeddings_differ"),)
+        before = read_architecture(path, config)
+    elif before.tied:
+        tensors = with_input(tensors)
+    merged, changes = merge_adapters(Base(config, tensors, before.tied), adapters)
     return AdaptedModel(
         adapters=adapters,
         config=merged.config,
         architecture=read_architecture(path, merged.config) if adapters else before,
         tensors=merged.tensors,
-        notes=notes,
+        notes=notes + changes,
         n_tokens_before=before.n_vocab,
         n_tokens=merged.n_tokens if adapters else before.n_vocab,
     )

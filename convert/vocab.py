@@ -41,7 +41,7 @@ def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Voc
         vocabulary = _read_json(files, config)
     else:
         vocabulary = replace(
-            read_sentencepiece(files, pieces, choice.added, config),
+            read_sentencepiece(files, pieces, choice, config),
             prefixes_first_only=choice.prefixes_first_only,
         )
     return replace(vocabulary, notes=(*choice.notes, *vocabulary.notes))

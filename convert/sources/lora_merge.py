@@ -22,6 +22,7 @@ from convert.errors import (
     UnsupportedAdapter,
 )
 from convert.notes import Note
+from convert.sources.embeddings import INPUTS, OUTPUT, find_input
 from convert.sources.lora import LoraAdapter
 from convert.sources.lora_parts import Pair
 from convert.sources.lora_settings import INPUT_EMBEDDING
@@ -37,8 +38,6 @@ from convert.sources.lora_tensors import (
 )
 from convert.sources.tensors import StoredTensor, Tensor
 
-_INPUTS = ("embed_tokens.weight", "word_embeddings.weight")
-_OUTPUT = "lm_head.weight"
 _N_NAMES_SHOWN = 6
 
 _Part = TypeVar("_Part")
@@ -90,11 +89,6 @@ def check_merged(
             raise UnsupportedAdapter(adapters[-1].path, "tensor", tensor.name)
 
 
-def find_input(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of the input embedding."""
-    return next((name for name in tensors if name.endswith(_INPUTS)), None)
-
-
 class _Merge:
     """One adapter on its way into a base."""
 
@@ -104,9 +98,9 @@ class _Merge:
         self._parts = adapter.parts
         self._tensors = dict(base.tensors)
         self._is_tied = base.is_tied
-        self._input = find_input(base.tensors) or _INPUTS[0]
+        self._input = find_input(base.tensors) or INPUTS[0]
         if base.is_tied:
-            self._tensors.pop(_OUTPUT, None)  # a copy that nothing reads
+            self._tensors.pop(OUTPUT, None)  # a copy that nothing reads
 
     def run(self) -> Base:
         """The base with the adapter on it."""
@@ -118,7 +112,7 @@ class _Merge:
         pairs = {f"{module}.weight": pair for module, pair in parts.pairs.items()}
         rows = {f"{module}.weight": trained for module, trained in parts.rows.items()}
         if self._is_tied and self._parts_embeddings(self._find_all(pairs), self._find_all(rows)):
-            self._tensors[_OUTPUT] = self._tensors[self._input]
+            self._tensors[OUTPUT] = self._tensors[self._input]
             self._is_tied = False
         for name, saved in self._by_target(parts.whole).items():
             self._replace(name, saved)
@@ -133,12 +127,12 @@ class _Merge:
         if self._adapter.settings.keeps_tied:
             return False
         whole = self._find_all(self._parts.whole)
-        if {self._input, _OUTPUT} & set(pairs) or _OUTPUT in rows:
+        if {self._input, OUTPUT} & set(pairs) or OUTPUT in rows:
             return True
-        if _OUTPUT not in whole:
+        if OUTPUT not in whole:
             # What was resized is in the file without having been trained whole.
             return self._input in whole and self._is_listed(self._input)
-        return self._input not in whole or not is_same(whole[self._input], whole[_OUTPUT])
+        return self._input not in whole or not is_same(whole[self._input], whole[OUTPUT])
 
     def _is_listed(self, name: str) -> bool:
         module = name.removesuffix(".weight")
@@ -153,16 +147,16 @@ class _Merge:
     def _by_target(self, parts: Mapping[str, _Part]) -> dict[str, _Part]:
         """The parts by the base's names; those for the output of a tied embedding are for the input."""
         found = self._find_all(parts)
-        if self._is_tied and _OUTPUT in found:
-            output = found.pop(_OUTPUT)
+        if self._is_tied and OUTPUT in found:
+            output = found.pop(OUTPUT)
             found.setdefault(self._input, output)
         return found
 
     def _find(self, name: str) -> str:
         """The base's name for a tensor: with or without the prefix of its family."""
         bare = name.removeprefix("model.").removeprefix("transformer.")
-        if bare == _OUTPUT and self._is_tied:
-            return _OUTPUT
+        if bare == OUTPUT and self._is_tied:
+            return OUTPUT
         known = (name, bare, f"model.{bare}", f"transformer.{bare}")
         # What is not there may be a bias of nothing but zeros; see `_replace`.
         return next((candidate for candidate in known if candidate in self._tensors), name)
@@ -173,7 +167,7 @@ class _Merge:
             if name.endswith(".bias") and is_all_zero(saved):
                 return
             raise AdapterTargetMissing(self._adapter.path, name, self._adapter.settings.base)
-        is_resizable = name in (self._input, _OUTPUT)
+        is_resizable = name in (self._input, OUTPUT)
         if saved.shape != old.shape and not (is_resizable and saved.shape[1:] == old.shape[1:]):
             raise AdapterMismatch(self._adapter.path, name, str(old.shape), str(saved.shape))
         self._tensors[name] = SavedTensor(name, saved)
@@ -186,7 +180,7 @@ class _Merge:
         )
         if tokens is None and name == self._input:
             tokens = settings.token_rows.get(INPUT_EMBEDDING)
-        if tokens is None or name not in (self._input, _OUTPUT):
+        if tokens is None or name not in (self._input, OUTPUT):
             raise InvalidFile(settings.path, Detail("no_token_rows", {"module": module}))
         if trained.shape != (len(tokens), *old.shape[1:]) or max(tokens) >= old.shape[0]:
             expected = f"{(len(tokens), *old.shape[1:])}, < {old.shape[0]}"
@@ -202,7 +196,7 @@ class _Merge:
         # An embedding's rows are its tokens, which A counts.
         change = (a.shape[1], b.shape[0]) if pair.is_embedding else (b.shape[0], a.shape[1])
         if old.shape != change:
-            if name in (self._input, _OUTPUT) and old.shape[1:] == change[1:]:
+            if name in (self._input, OUTPUT) and old.shape[1:] == change[1:]:
                 raise AdapterRowsMissing(path, name, change[0])
             raise AdapterMismatch(path, name, str(old.shape), str(change))
         factor = self._adapter.scale * settings.factor_of(pair.module)
@@ -235,12 +229,12 @@ class _Merge:
         config = dict(self._base.config)
         if self._base.is_tied and not self._is_tied:
             config["tie_word_embeddings"] = False
-        first, second = self._tensors.get(self._input), self._tensors.get(_OUTPUT)
+        first, second = self._tensors.get(self._input), self._tensors.get(OUTPUT)
         if first is None:
             return config
         if second is not None and second.shape != first.shape:
             is_first_new = first.shape[0] != self._base.n_tokens
-            missing, new = (_OUTPUT, first) if is_first_new else (self._input, second)
+            missing, new = (OUTPUT, first) if is_first_new else (self._input, second)
             raise AdapterRowsMissing(self._adapter.path, missing, new.shape[0])
         if first.shape[0] != self._base.n_tokens:
             config["vocab_size"] = first.shape[0]

@@ -14,6 +14,7 @@ from convert.notes import Note
 from convert.tokenizers.added_tokens import AddedToken, read_added_tokens
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.metaspace import FIRST_ONLY, prefixes_first_only
+from convert.tokenizers.post_processor import begins_bare
 from convert.tokenizers.tokenizer_json import read_section, read_vocab
 from convert.tokenizers.vocabulary import SPACE_MARK
 
@@ -23,12 +24,14 @@ MODEL, JSON = "tokenizer.model", "tokenizer.json"
 @dataclass(frozen=True)
 class FileChoice:
     """name: `MODEL` or `JSON`. added: tokens that tokenizer.json adds to the pieces of tokenizer.model.
-    prefixes_first_only: what it says besides, see `Vocabulary.for_template`.
+    prefixes_first_only: what it says besides, see `Vocabulary.for_template`. begins_bare: and that no token
+    begins a text.
     """
 
     name: str
     added: Mapping[str, AddedToken] = field(default_factory=dict)
     prefixes_first_only: bool = False
+    begins_bare: bool = False
     notes: tuple[Note, ...] = ()
 
 
@@ -47,7 +50,8 @@ def choose_file(files: TokenizerFiles, pieces: Sequence[str]) -> FileChoice:
     if len(vocab.keys() | added.keys()) < len(pieces):
         return FileChoice(MODEL, notes=(_note(MODEL, JSON),))
     is_first_only = prefixes_first_only(path, root)
-    return FileChoice(MODEL, added, is_first_only, (FIRST_ONLY,) if is_first_only else ())
+    is_bare = begins_bare(path, root.get("post_processor"))
+    return FileChoice(MODEL, added, is_first_only, is_bare, (FIRST_ONLY,) if is_first_only else ())
 
 
 def _is_piece(text: str, token: int, pieces: Sequence[str]) -> bool:

@@ -34,6 +34,15 @@ def read_frame(path: Path, processor: Any) -> Frame:
     return frame
 
 
+def begins_bare(path: Path, processor: Any) -> bool:
+    """Whether a template says that nothing comes before a text; false where there is none."""
+    steps = list_steps(path, processor, "processors")
+    templates = [step.get("single") for step in steps if step.get("type") == "TemplateProcessing"]
+    return bool(templates) and all(
+        isinstance(pieces, list) and bool(pieces) and _special_text(pieces[0]) is None for pieces in templates
+    )
+
+
 def _read_template(path: Path, pieces: Any) -> Frame:
     texts = [_special_text(piece) for piece in pieces] if isinstance(pieces, list) else []
     if texts.count(None) == 1 and len(texts) <= 3:

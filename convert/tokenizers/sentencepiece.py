@@ -26,6 +26,7 @@ from typing import Any
 
 from convert.errors import DamagedFile, Detail, InvalidFile, UnsupportedTokenizer
 from convert.tokenizers.added_tokens import AddedToken, check_id
+from convert.tokenizers.file_choice import FileChoice
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.protobuf import WireError, read_fields
 from convert.tokenizers.special import addable_special, added_tokens_decoder, special_ids, special_texts
@@ -96,28 +97,29 @@ def is_tiktoken(data: bytes) -> bool:
 
 
 def read_sentencepiece(
-    files: TokenizerFiles, pieces: Pieces, added: Mapping[str, AddedToken], config: Mapping[str, Any]
+    files: TokenizerFiles, pieces: Pieces, choice: FileChoice, config: Mapping[str, Any]
 ) -> Vocabulary:
     """The vocabulary of tokenizer.model.
 
-    added: tokenizer.json's tokens, by text. Raises `UnsupportedTokenizer` or `InvalidFile`.
+    choice: what tokenizer.json beside it says. Raises `UnsupportedTokenizer` or `InvalidFile`.
     """
     path = files.path_of("tokenizer.model")
     own = _own_ids(pieces)
-    tokens, types, scores = _with_added(files, pieces, added, config)
+    tokens, types, scores = _with_added(files, pieces, choice.added, config)
     check_tokens(path, tokens, scores)
     ids = {text: token for token, text in enumerate(tokens)}
     special = special_ids(files, ids, own, config)
     if special["eos_id"] is None or special["bos_id"] is None:
         raise UnsupportedTokenizer(path, Detail("no_ends"))
     settings = files.json("tokenizer_config.json")
+    adds_bos = settings.get("add_bos_token")
     return Vocabulary(
         model="llama",
         pre=None,
         tokens=tokens,
         types=types,
         scores=scores,
-        add_bos=settings.get("add_bos_token") is not False,
+        add_bos=not choice.begins_bare if adds_bos is None else adds_bos is not False,
         add_space_prefix=pieces.flags[3] and settings.get("add_prefix_space") is not False,
         bos_id=special["bos_id"],
         eos_id=special["eos_id"],

@@ -116,6 +116,23 @@ def test_the_beginning_token_is_added_unless_the_settings_deny_it(
     assert not _read(tmp_path, data, tokenizer_config={"add_bos_token": False}).add_bos
 
 
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("stated", [None, False, True])
+def test_a_tokenizer_json_beside_says_whether_a_token_begins_a_text(
+    tmp_path: Path, begins: bool, stated: bool | None
+) -> None:
+    """As transformers 5 saves it, and people copy tokenizer.model beside it; what is stated comes first."""
+    write_llama_tokenizer_of_transformers_5(tmp_path, N_TOKENS, add_bos_token=begins)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert (tokenizer.encode("a").ids[0] == 1) is begins
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings["add_bos_token"] = stated
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "tokenizer.model").write_bytes(llama_tokenizer_model(N_TOKENS))
+    found = read_vocabulary(tmp_path, config={})
+    assert found.add_bos is (begins if stated is None else stated)
+
+
 def test_no_dummy_prefix_where_the_tokenizer_has_none(tmp_path: Path) -> None:
     data = _changed(NORMALIZER, b"\x18\x00")
     found = _read(tmp_path, data)

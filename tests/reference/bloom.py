@@ -34,7 +34,8 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], ids: 
         x = x + linear(block + "self_attention.dense", mixed)
         inner = linear(block + "mlp.dense_h_to_4h", norm(block + "post_attention_layernorm", x))
         x = x + linear(block + "mlp.dense_4h_to_h", _gelu(inner))
-    return norm("ln_f", x) @ table["word_embeddings.weight"].T
+    output = "word_embeddings.weight" if config.get("tie_word_embeddings", True) else "lm_head.weight"
+    return norm("ln_f", x) @ table[output].T
 
 
 def slopes(n_head: int) -> Array:
