@@ -1,1 +1,1 @@
-"""What models write: Markdown with formulas, read into blocks that any front end can show. Knows no controls."""
+"""What models write: Markdown with formulas, read into blocks. Knows no controls."""

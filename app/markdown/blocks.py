@@ -1,4 +1,4 @@
-"""The parts of a written answer: blocks, and in them runs of text. Nothing that was written is missing in them."""
+"""The parts of a written answer: blocks, and in them runs of text; nothing written is missing in them."""
 
 from __future__ import annotations
 

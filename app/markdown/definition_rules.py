@@ -28,9 +28,11 @@ def definition(state: StateBlock, start_line: int, end_line: int, silent: bool) 
 
 
 def footnote(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
-    """`[^1]: text`, up to a blank line or the next footnote: a token `footnote` with an `inline` one behind it."""
+    """`[^1]: text`, up to a blank line or the next one: a token `footnote` with an `inline` one behind it."""
     begin = state.bMarks[start_line] + state.tShift[start_line]
-    found = None if state.is_code_block(start_line) else _NOTE.match(state.src, begin, state.eMarks[start_line])
+    found = (
+        None if state.is_code_block(start_line) else _NOTE.match(state.src, begin, state.eMarks[start_line])
+    )
     if found is None:
         return False
     if silent:

@@ -1,4 +1,4 @@
-"""Formulas in Markdown: `$…$`, `$$…$$`, `\\(…\\)` and `\\[…\\]`, told from money, shell variables and brackets.
+"""Formulas in Markdown: `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]`; told from money, variables, brackets.
 
 Dollars follow pandoc's rules (pandoc.org/MANUAL.html, tex_math_dollars), with any neighbour that is no Latin
 letter or digit allowed, since Chinese has no blanks. Rules for markdown-it-py.

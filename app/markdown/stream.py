@@ -30,6 +30,11 @@ class MarkdownStream:
     """Text that grows at its end, as blocks."""
 
     def __init__(self, text: str = "") -> None:
+        self._begin()
+        if text:
+            self.append(text)
+
+    def _begin(self) -> None:
         self._finished: list[_Finished] = []
         self._tail: tuple[Block, ...] = ()
         self._past: list[str] = []  # the source of the finished blocks
@@ -37,8 +42,7 @@ class MarkdownStream:
         self._place: ListPlace | None = None
         self._definitions: Definitions = {}
         self._changed_from = 0
-        if text:
-            self.append(text)
+        self._is_ended = False
 
     @property
     def text(self) -> str:
@@ -66,7 +70,10 @@ class MarkdownStream:
         return changed
 
     def append(self, piece: str) -> None:
-        """Add to the text."""
+        """Add to the text; one that was over is read again from its beginning."""
+        if self._is_ended:
+            piece = self.text + piece
+            self._begin()
         self._changed_from = min(self._changed_from, len(self._finished))
         self._rest += piece
         # Half of a line break would be one.
@@ -78,9 +85,16 @@ class MarkdownStream:
             placed = read_blocks(self._rest.removesuffix("\r"), deepcopy(self._definitions), self._place)
         self._tail = tuple(part.block for part in placed)
 
+    def end(self) -> None:
+        """The text is over: all its blocks are finished, and all its definitions are known."""
+        self._changed_from = min(self._changed_from, len(self._finished))
+        self._is_ended, self._tail = True, ()
+        if self._rest:
+            self._finish(len(_NEWLINE.split(self._rest)))
+
     def _finish(self, n_lines: int) -> None:
         """The first lines of the rest are over."""
-        ends = [found.end() for found in _NEWLINE.finditer(self._rest)]
+        ends = [*(found.end() for found in _NEWLINE.finditer(self._rest)), len(self._rest)]
         source, self._rest = self._rest[: ends[n_lines - 1]], self._rest[ends[n_lines - 1] :]
         self._past.append(source)
         known = set(self._definitions.get("references", {}))
