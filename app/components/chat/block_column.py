@@ -24,7 +24,7 @@ from app.markdown.blocks import (
     Run,
     Table,
 )
-from app.markdown.tex import is_drawable
+from app.markdown.tex import to_draw
 from app.views.context import ViewContext
 
 _CARET = Run(" \u258d")
@@ -132,7 +132,7 @@ class _FormulaBlock(ft.Markdown):
         self.show_block(block, caret)
 
     def show_block(self, block: Block, caret: bool) -> bool:
-        value = f"$$\n{cast('FormulaBlock', block).tex}\n$$"
+        value = f"$$\n{to_draw(cast('FormulaBlock', block).tex)}\n$$"
         changed, self.value = value != self.value, value
         return changed
 
@@ -197,7 +197,7 @@ def _kind_of(block: Block) -> str:
         case Code():
             return "code"
         case FormulaBlock(tex=tex, is_closed=is_closed):
-            return "formula" if is_closed and is_drawable(tex) else "code"
+            return "formula" if is_closed and to_draw(tex) else "code"
         case Quote():
             return "quote"
         case Item():

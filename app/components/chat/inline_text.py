@@ -7,14 +7,14 @@ Markdown draws the line, because only that has formulas; it is given nothing tha
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import flet as ft
 
 from app.components.basics.look import MONOSPACE, line_style, text_size
 from app.components.chat.link_dialog import show_link
 from app.markdown.blocks import Formula, Inlines, Run
-from app.markdown.tex import is_drawable
+from app.markdown.tex import to_draw
 from app.views.context import ViewContext
 
 # What a formula must be followed by, or the renderer takes it for text.
@@ -114,10 +114,13 @@ def _decoration(run: Run) -> ft.TextDecoration | None:
 
 
 def _drawn(inline: Run | Formula) -> Run | Formula:
-    """A formula that can't be drawn is shown as its source."""
-    if isinstance(inline, Run) or is_drawable(inline.tex):
+    """A formula as the renderer takes it; one that can't be drawn is shown as its source."""
+    if isinstance(inline, Run):
         return inline
-    return Run(inline.source, is_bold=inline.is_bold, is_code=True)
+    tex = to_draw(inline.tex)
+    if tex is None:
+        return Run(inline.source, is_bold=inline.is_bold, is_code=True)
+    return replace(inline, tex=tex)
 
 
 def _as_markdown(inlines: Inlines) -> str:
@@ -132,7 +135,7 @@ def _as_markdown(inlines: Inlines) -> str:
                 written = _HAIR_SPACE + written
         else:
             sign = "$$" if inline.is_display else "$"
-            written = f"{_HAIR_SPACE if after_formula else ''}{sign}{' '.join(inline.tex.split())}{sign}"
+            written = f"{_HAIR_SPACE if after_formula else ''}{sign}{inline.tex}{sign}"
         parts.append(written)
     return "\n".join(line.lstrip(" \t") for line in "".join(parts).split("\n"))
 
