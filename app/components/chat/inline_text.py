@@ -68,7 +68,7 @@ class InlineText(ft.Container):
         ]
 
     def _show_formulas(self, inlines: Inlines) -> None:
-        value = _as_markdown(inlines)
+        value = as_markdown(inlines)
         if isinstance(self.content, ft.Markdown):
             self.content.value = value
             return
@@ -123,12 +123,13 @@ def _drawn(inline: Run | Formula) -> Run | Formula:
     return replace(inline, tex=tex)
 
 
-def _as_markdown(inlines: Inlines) -> str:
+def as_markdown(inlines: Inlines) -> str:
+    """A line for Flet's Markdown, in which nothing but the formulas and the runs' own styles is a mark."""
     parts: list[str] = []
     for inline in inlines:
         after_formula = bool(parts) and parts[-1].endswith("$")
         if isinstance(inline, Run):
-            written = _run_as_markdown(inline)
+            written = _runas_markdown(inline)
             if after_formula and inline.text[0] in _FORMULA_ENDS and written == _escaped(inline.text):
                 written = inline.text[0] + _escaped(inline.text[1:])
             elif after_formula:
@@ -140,7 +141,7 @@ def _as_markdown(inlines: Inlines) -> str:
     return "\n".join(line.lstrip(" \t") for line in "".join(parts).split("\n"))
 
 
-def _run_as_markdown(run: Run) -> str:
+def _runas_markdown(run: Run) -> str:
     if run.is_code:
         ticks = "`" * (_longest_run(run.text, "`") + 1)
         pad = " " if run.text.startswith(("`", " ")) or run.text.endswith(("`", " ")) else ""
