@@ -1,7 +1,6 @@
 """What flutter_math_fork draws, as Flet 1.0.5 carries it: every command was drawn in the window, one by one.
 
-Names of TeX commands without their backslash; those that KaTeX knows were tried. The end-to-end tests draw
-them all again, so that another Flet is noticed.
+Names of TeX commands without their backslash; all that KaTeX 0.16 knows were tried.
 """
 
 from __future__ import annotations
