@@ -106,7 +106,7 @@ def _to_gguf(options: argparse.Namespace, terminal: Terminal) -> None:
         with terminal.progress() as bar:
             for event in convert(plan, options.output, threads=options.threads, force=options.force):
                 if isinstance(event, Converted):
-                    result = conversion(plan, prompt, event)
+                    result = conversion(plan, prompt, event, checkpoint.notes)
                 else:
                     bar.update(event.phase, event.tensor, event.done_bytes, event.total_bytes)
         terminal.show_conversion(result)

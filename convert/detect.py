@@ -8,54 +8,53 @@ top of any.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convert.arch import read_architecture
+from convert.adapted import AdaptedModel, ReadTokenizer, adapt
+from convert.chat_templates import OwnTemplates, read_templates
 from convert.checkpoint import Checkpoint
 from convert.errors import (
     AdapterAlone,
     AlreadyGguf,
     ConfigMissing,
-    ConvertError,
+    ForbiddenPickle,
     GptqConfigMissing,
     MetaParamsMissing,
     NotACheckpoint,
     SeveralWeightFiles,
 )
-from convert.forms import BLOOMZ_CPP, ENCRYPTED, FORMS, GGML, GPTQ, LORA, META
+from convert.forms import BLOOMZ_CPP, ENCRYPTED, GGML, LORA, META
 from convert.generation import FILE_NAME as GENERATION_FILE
 from convert.generation import Generation, read_generation
+from convert.notes import Note
+from convert.quantized import refuse_method, restore_weights
+from convert.sources.awq import is_awq
 from convert.sources.byte_source import ByteSource, FileSource
 from convert.sources.folder import LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.ggml_file import HEAD_BYTES, is_legacy_ggml
-from convert.sources.ggml_legacy import find_ggml_files, open_legacy_ggml
-from convert.sources.gptq import is_gptq, read_gptq
-from convert.sources.gptq_settings import SETTINGS_FILE, read_settings
-from convert.sources.hf_folder import WeightFiles, open_weights
+from convert.sources.ggml_legacy import LegacyGgml, find_ggml_files, open_legacy_ggml
+from convert.sources.gptq import is_gptq
+from convert.sources.hf_folder import open_weights
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora import (
     ADAPTER_FILES,
     CONFIG_FILE,
     LoraAdapter,
     LoraChoice,
-    check_merged,
-    merge_adapters,
     open_adapter,
-    read_adapter_settings,
 )
 from convert.sources.meta import PARAMS_FILE, WEIGHT_FILE, is_meta, open_meta
-from convert.sources.tensors import Tensor
+from convert.sources.model_folders import find_model_folder
+from convert.sources.weight_files import WeightFiles
 from convert.sources.xor import parse_encrypted_name
 from convert.sources.xor_folder import open_folder
-from convert.vocab import TokenizerFiles, parse_vocabulary, read_vocabulary
+from convert.vocab import TokenizerFiles, read_vocabulary
 
 _CONFIG_FILE = "config.json"
-_TEMPLATE_FILE = "chat_template.jinja"
-_MAX_TEMPLATE_BYTES = 1 << 20
 
 
 def open_checkpoint(
@@ -73,9 +72,11 @@ def open_checkpoint(
     file to take in a folder that has several; a single ggml file of 2023 among nothing else needs none.
     loras: adapters to merge, in order. Raises a subclass of `ConvertError`.
     """
+    path = find_model_folder(path) if isinstance(path, Path) else path
     place, only_file = _locate(path, file)
     with ExitStack() as opened:
-        adapters = [opened.enter_context(open_adapter(lora)) for lora in loras]
+        located = [replace(lora, path=find_model_folder(lora.path)) for lora in loras]
+        adapters = [opened.enter_context(open_adapter(lora)) for lora in located]
         folder = open_folder(place, key)
         opened.callback(folder.close)
         named = path if isinstance(path, Path) else folder.path
@@ -89,7 +90,9 @@ def open_checkpoint(
             checkpoint = _open_unnamed(found)
         opened.pop_all()
     labels = [checkpoint.form, *([ENCRYPTED.label] if key else []), *(LORA.label for _ in adapters)]
-    return replace(checkpoint, form=" + ".join(labels))
+    vocabulary = checkpoint.vocabulary.without_rowless(checkpoint.architecture.n_vocab)
+    notes = (*checkpoint.notes, *checkpoint.architecture.notes, *vocabulary.notes)
+    return replace(checkpoint, form=" + ".join(labels), vocabulary=vocabulary, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -107,18 +110,26 @@ class _Found:
     opened: ExitStack
     is_on_disk: bool
 
-    def merge(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return merge_adapters(tensors, self.adapters)
+    def choose_tokenizer(
+        self, model: AdaptedModel, read_base: Callable[[], ReadTokenizer]
+    ) -> tuple[ReadTokenizer, tuple[Note, ...]]:
+        """The one that was given, else the model's or an adapter's, and what to say of the choice."""
+        return model.choose_tokenizer(read_base) if self.tokenizer is None else (read_base(), ())
 
     def tokenizer_files(self) -> TokenizerFiles:
         if self.tokenizer is not None:
             return TokenizerFiles.from_path(self.tokenizer)
         return TokenizerFiles.from_folder(self.folder)
 
-    def own_template(self) -> str | None:
-        return _own_template(
-            self.folder if self.tokenizer is None else LocalFolder(_folder_of(self.tokenizer))
-        )
+    def own_templates(self, *, has_own: bool = True) -> OwnTemplates | None:
+        """Those beside the tokenizer that was given, else an adapter's, else those beside the weights.
+
+        has_own: whether models of this form come with any.
+        """
+        given = [] if self.tokenizer is None else [LocalFolder(_folder_of(self.tokenizer))]
+        adapters = [adapter.folder for adapter in reversed(self.adapters)]
+        folders: list[SourceFolder] = [*given, *adapters, *([self.folder] if has_own else [])]
+        return next((found for found in map(read_templates, folders) if found is not None), None)
 
 
 def _open_unnamed(found: _Found) -> Checkpoint:
@@ -127,6 +138,9 @@ def _open_unnamed(found: _Found) -> Checkpoint:
         return _open_hugging_face(found)
     except NotACheckpoint:
         files = find_ggml_files(found.folder) if found.only_file is None else ()
+        ggufs = sorted(name for name in found.folder.names if name.lower().endswith(".gguf"))
+        if ggufs and not files and found.only_file is None:
+            raise AlreadyGguf(found.folder.path / ggufs[0]) from None
         if not files:
             raise
         if len(files) > 1:
@@ -136,47 +150,66 @@ def _open_unnamed(found: _Found) -> Checkpoint:
 
 def _open_hugging_face(found: _Found) -> Checkpoint:
     folder, path = found.folder, found.path
-    weights = _open_weights(found)
+    try:
+        weights = _open_weights(found)
+    except ForbiddenPickle:
+        if _CONFIG_FILE in folder.names:  # torchao's and Quanto's tensors are objects of classes of their own
+            refuse_method(folder.path / _CONFIG_FILE, _parse_config(folder))
+        raise
     config_path, config = _read_config(found, weights)
-    architecture = read_architecture(config_path, config)
-    form, tensors = _read_tensors(folder, weights, config_path, config)
-    tensors = found.merge(tensors)
-    mapped = architecture.map_tensors(path, tensors)
-    check_merged(tensors, mapped, found.adapters)
-    tokenizer_files = found.tokenizer_files()
+    restored = restore_weights(folder, weights, config_path, config)
+    model = adapt(config_path, config, restored.tensors, found.adapters)
+    mapped = model.check(model.architecture.map_tensors(path, model.tensors))
+    tokenizer, notes = found.choose_tokenizer(
+        model, lambda: ReadTokenizer.parse(found.tokenizer_files(), config)
+    )
     generation = _read_generation(folder, config)
     return Checkpoint(
         path=path,
-        form=form,
+        form=restored.form,
         files=tuple(file.name for file in weights.paths),
         size_bytes=weights.size_bytes,
-        config=config,
-        architecture=architecture,
+        config=model.config,
+        architecture=model.architecture,
         mapped=mapped,
-        vocabulary=parse_vocabulary(tokenizer_files, config=config),
-        tokenizer_path=tokenizer_files.path,
-        own_template=found.own_template(),
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         generation=generation,
+        notes=(*weights.notes, *restored.notes, *model.notes, *notes, *_adapter_note(found)),
     )
 
 
 def _open_weights(found: _Found) -> WeightFiles:
     name = found.only_file.name if found.only_file is not None else ""
-    incomplete = _find_incomplete(found.folder)
-    if incomplete is not None and (name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name)):
-        raise incomplete
+    if name in ADAPTER_FILES or WEIGHT_FILE.fullmatch(name):
+        _refuse_incomplete(found.folder)
     try:
         return found.opened.enter_context(open_weights(found.folder, found.only_file))
-    except NotACheckpoint as error:
-        raise (incomplete or error) from error
+    except NotACheckpoint:
+        _refuse_incomplete(found.folder)
+        raise
 
 
-def _find_incomplete(folder: SourceFolder) -> ConvertError | None:
-    """What to say of a folder that has no weights but an adapter's, or Meta's without their description."""
+def _adapter_note(found: _Found) -> tuple[Note, ...]:
+    """That an adapter lies beside the model's own weights, unless it is merged as was asked for."""
+    weights = next((name for name in ADAPTER_FILES if name != CONFIG_FILE and name in found.folder.names), "")
+    if not weights or CONFIG_FILE not in found.folder.names or found.adapters:
+        return ()
+    return (Note("adapter_beside", {"adapter": weights}),)
+
+
+def _refuse_incomplete(folder: SourceFolder) -> None:
+    """Say what a folder is that has no weights but an adapter's, or Meta's without their description.
+
+    Raises `AdapterAlone`, what is wrong with that adapter, or `MetaParamsMissing`.
+    """
     if CONFIG_FILE in folder.names:
-        return AdapterAlone(folder.path, read_adapter_settings(folder).base)
-    return MetaParamsMissing(folder.path) if is_meta(folder) else None
+        with LoraAdapter(folder, 1.0) as adapter:
+            raise AdapterAlone(folder.path, adapter.settings.base)
+    if is_meta(folder):
+        raise MetaParamsMissing(folder.path)
 
 
 def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, Any]]:
@@ -185,11 +218,15 @@ def _read_config(found: _Found, weights: WeightFiles) -> tuple[Path, dict[str, A
     if _CONFIG_FILE not in folder.names:
         other = LocalFolder(_folder_of(found.tokenizer)) if found.tokenizer is not None else folder
         if _CONFIG_FILE not in other.names:
-            missing = GptqConfigMissing if is_gptq(weights.tensors) else ConfigMissing
+            is_belles = is_gptq(weights.tensors) and not is_awq(weights.tensors, {})
+            missing = GptqConfigMissing if is_belles else ConfigMissing
             raise missing(folder.path)
         folder = other
-    path = folder.path / _CONFIG_FILE
-    return path, parse_json_object(path, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
+    return folder.path / _CONFIG_FILE, _parse_config(folder)
+
+
+def _parse_config(folder: SourceFolder) -> dict[str, Any]:
+    return parse_json_object(folder.path / _CONFIG_FILE, read_file(folder, _CONFIG_FILE, MAX_JSON_BYTES))
 
 
 def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generation:
@@ -197,19 +234,6 @@ def _read_generation(folder: SourceFolder, config: Mapping[str, Any]) -> Generat
         return read_generation({}, config)
     data = read_file(folder, GENERATION_FILE, MAX_JSON_BYTES)
     return read_generation(parse_json_object(folder.path / GENERATION_FILE, data), config)
-
-
-def _read_tensors(
-    folder: SourceFolder, weights: WeightFiles, config_path: Path, config: Mapping[str, Any]
-) -> tuple[str, Mapping[str, Tensor]]:
-    """The form, and the tensors with those that GPTQ quantized put together."""
-    if not is_gptq(weights.tensors):
-        return FORMS[weights.format.name].describe(), weights.tensors
-    own_path, own = folder.path / SETTINGS_FILE, None
-    if SETTINGS_FILE in folder.names:
-        own = parse_json_object(own_path, read_file(folder, SETTINGS_FILE, MAX_JSON_BYTES))
-    model = read_gptq(weights.tensors, read_settings(own_path, own, config_path, config))
-    return f"{GPTQ.label} {model.details}", model.tensors
 
 
 def _is_meta(found: _Found) -> bool:
@@ -222,52 +246,64 @@ def _is_meta(found: _Found) -> bool:
 
 def _open_meta(found: _Found) -> Checkpoint:
     model = found.opened.enter_context(open_meta(found.folder))
-    tensors = found.merge(model.tensors)
-    mapped = model.mapped_tensors(tensors)
-    check_merged(tensors, mapped, found.adapters)
+    adapted = adapt(model.path, model.config, model.tensors, found.adapters)
+    mapped = adapted.check(replace(model, architecture=adapted.architecture).mapped_tensors(adapted.tensors))
     tokenizer_files = found.tokenizer_files()
     above = found.folder.path.absolute().parent
     is_above = found.is_on_disk and found.tokenizer is None and os.path.isdir(above)
     if "tokenizer.model" not in tokenizer_files and is_above:
         # Meta's download puts it above the folders of the single models.
         tokenizer_files = TokenizerFiles.from_folder(LocalFolder(above))
+    tokenizer, notes = found.choose_tokenizer(
+        adapted, lambda: ReadTokenizer.parse(tokenizer_files, model.config)
+    )
     return Checkpoint(
         path=found.path,
         form=META.describe(),
         files=tuple(file.name for file in model.files),
         size_bytes=model.size_bytes,
-        config=model.config,
-        architecture=model.architecture,
+        config=adapted.config,
+        architecture=adapted.architecture,
         mapped=mapped,
-        vocabulary=parse_vocabulary(tokenizer_files, config=model.config),
-        tokenizer_path=tokenizer_files.path,
-        own_template=found.own_template() if found.tokenizer else None,
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
+        own_templates=found.own_templates(),
         opened=found.opened.pop_all(),
         is_untrained=not found.adapters,
+        notes=adapted.notes + notes,
     )
 
 
 def _open_ggml(found: _Found) -> Checkpoint:
     assert found.only_file is not None
-    file, tokenizer = found.only_file, found.tokenizer
+    file = found.only_file
     model = found.opened.enter_context(open_legacy_ggml(found.folder, file.name))
-    merged = found.merge(model.tensors)
-    mapped = replace(model, tensors=merged).mapped_tensors()
-    check_merged(merged, mapped, found.adapters)
-    form = BLOOMZ_CPP if model.architecture.gguf_name == "bloom" else GGML
+    adapted = adapt(model.path, model.config, model.tensors, found.adapters)
+    mapped = adapted.check(
+        replace(model, architecture=adapted.architecture, tensors=adapted.tensors).mapped_tensors()
+    )
+    tokenizer, notes = found.choose_tokenizer(adapted, lambda: _ggml_tokenizer(found, model))
+    form = GGML if model.has_vocabulary else BLOOMZ_CPP
     return Checkpoint(
         path=file,
         form=form.describe(model.form),
         files=tuple(part.source.path.name for part in model.files),
         size_bytes=model.size_bytes,
-        config=model.config,
-        architecture=model.architecture,
+        config=adapted.config,
+        architecture=adapted.architecture,
         mapped=mapped,
-        vocabulary=read_vocabulary(tokenizer, config=model.config) if tokenizer else model.vocabulary(),
-        tokenizer_path=tokenizer or file,
-        own_template=None,
+        vocabulary=tokenizer.vocabulary,
+        tokenizer_path=tokenizer.path,
+        own_templates=found.own_templates(has_own=False),
         opened=found.opened.pop_all(),
+        notes=adapted.notes + notes,
     )
+
+
+def _ggml_tokenizer(found: _Found, model: LegacyGgml) -> ReadTokenizer:
+    if found.tokenizer is not None:
+        return ReadTokenizer(read_vocabulary(found.tokenizer, config=model.config), found.tokenizer)
+    return ReadTokenizer(model.vocabulary(), found.only_file or model.path)
 
 
 def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceFolder, Path | None]:
@@ -277,7 +313,7 @@ def _locate(path: Path | SourceFolder, file: str | None) -> tuple[Path | SourceF
     folder = _folder_of(path)
     if file is not None:
         return folder, folder / plain_file_name(folder, file)
-    if os.path.isdir(path) or path.name == _CONFIG_FILE or path.name.endswith(".index.json"):
+    if os.path.isdir(path) or path.name == _CONFIG_FILE:
         return folder, None
     return folder, path
 
@@ -304,15 +340,3 @@ def _read_head(found: _Found) -> bytes:
 
 def _folder_of(path: Path) -> Path:
     return path if os.path.isdir(path) else path.parent
-
-
-def _own_template(folder: SourceFolder) -> str | None:
-    """The chat template that comes with the tokenizer, from either place transformers keeps it."""
-    if _TEMPLATE_FILE in folder.names:
-        return read_file(folder, _TEMPLATE_FILE, _MAX_TEMPLATE_BYTES).decode("utf-8", "replace")
-    name = "tokenizer_config.json"
-    if name not in folder.names:
-        return None
-    settings = parse_json_object(folder.path / name, read_file(folder, name, MAX_JSON_BYTES))
-    template = settings.get("chat_template")
-    return template if isinstance(template, str) else None

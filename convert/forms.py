@@ -34,6 +34,9 @@ class Form:
 SAFETENSORS = Form("safetensors", "safetensors")
 TORCH = Form("torch", "PyTorch")
 GPTQ = Form("gptq", "GPTQ")
+AWQ = Form("awq", "AWQ")
+FP8 = Form("fp8", "FP8")
+BITSANDBYTES = Form("bitsandbytes", "bitsandbytes")
 META = Form("meta", "Meta LLaMA")
 GGML = Form("ggml", "ggml (2023)")
 BLOOMZ_CPP = Form("bloomz_cpp", "bloomz.cpp")
@@ -42,7 +45,10 @@ ENCRYPTED = Form("encrypted", ".enc")
 LORA = Form("lora", "LoRA")
 
 FORMS: Mapping[str, Form] = {
-    form.key: form for form in (SAFETENSORS, TORCH, GPTQ, META, GGML, BLOOMZ_CPP, ENCRYPTED, LORA)
+    form.key: form
+    for form in (
+        *(SAFETENSORS, TORCH, GPTQ, AWQ, FP8, BITSANDBYTES, META, GGML, BLOOMZ_CPP, ENCRYPTED, LORA),
+    )
 }
 
 

@@ -23,10 +23,15 @@ _SEQUENCE = "penalties;dry;temperature;top_n_sigma;top_k;typ_p;top_p;min_p;xtc"
 
 @dataclass(frozen=True)
 class Generation:
-    """sampling: by llama.cpp's names. end_ids: as listed, unchecked against any vocabulary."""
+    """sampling: by llama.cpp's names. end_ids: as listed, unchecked against any vocabulary.
+
+    other_end_ids: those of config.json where generation_config.json lists its own: `generate` passes them
+    over, but a token that ended the texts of training must not be shown as text.
+    """
 
     sampling: Mapping[str, MetadataValue] = field(default_factory=dict)
     end_ids: tuple[int, ...] = ()
+    other_end_ids: tuple[int, ...] = ()
 
     def keys(self, n_context: int) -> dict[str, MetadataValue]:
         """The `general.sampling.*` keys for a model that was trained with `n_context` tokens."""
@@ -39,8 +44,8 @@ class Generation:
 
 def read_generation(content: Mapping[str, Any], config: Mapping[str, Any]) -> Generation:
     """From the parsed file, {} where there is none, and config.json, which may name end tokens too."""
-    listed = content.get("eos_token_id")
-    return Generation(_sampling(content), _ids(config.get("eos_token_id") if listed is None else listed))
+    listed, others = _ids(content.get("eos_token_id")), _ids(config.get("eos_token_id"))
+    return Generation(_sampling(content), listed or others, others if listed else ())
 
 
 def _sampling(content: Mapping[str, Any]) -> dict[str, MetadataValue]:

@@ -1,4 +1,4 @@
-"""The header of a GGUF file: built by the gguf library, and read back by code of our own.
+"""The header of a GGUF file: built, and read back by code that shares nothing with the building.
 
 The tensors' data is not this module's business: it is streamed behind the header by `convert.pipeline`.
 
@@ -20,9 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-
-import numpy as np
+from typing import cast
 
 from convert.arch.base import MetadataValue
 
@@ -30,7 +28,7 @@ ALIGNMENT = 32
 QUANTIZATION_VERSION = 2
 
 _SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_STRING, _ARRAY = 8, 9
+_U32, _I32, _F32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 
 
 @dataclass(frozen=True)
@@ -53,50 +51,59 @@ def pad(size_bytes: int) -> int:
 
 
 def build_header(
-    architecture: str,
-    metadata: Mapping[str, MetadataValue],
-    tensors: Sequence[tuple[TensorInfo, int]],
+    architecture: str, metadata: Mapping[str, MetadataValue], tensors: Sequence[TensorInfo]
 ) -> bytes:
     """Everything before the data, padding included.
 
     metadata: all keys but `general.architecture`, in file order; int becomes u32 (i32 in arrays), float f32,
-    empty strings and lists are left out. tensors: in file order, each with its size in bytes (unpadded).
+    empty strings and lists are left out. tensors: in file order.
     """
-    from gguf import GGMLQuantizationType, GGUFWriter
-    from gguf.gguf_writer import WriterState
-
-    writer = GGUFWriter(None, architecture)
-    for key, value in metadata.items():
-        _add_key(writer, key, value)
-    for info, size_bytes in tensors:
-        # The NumPy type is ignored when a ggml type is given, except uint8, which means "shape in bytes".
-        writer.add_tensor_info(
-            info.name, info.shape, np.dtype(np.float32), size_bytes, GGMLQuantizationType(info.type)
-        )
-    buffer = BytesIO()
-    writer.fout, writer.state = [buffer], WriterState.EMPTY
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    buffer.write(bytes(pad(buffer.tell()) - buffer.tell()))
-    return buffer.getvalue()
+    keys = {"general.architecture": architecture, **metadata}
+    values = {key: value for key, value in keys.items() if value not in ("", [], ())}
+    # The gguf library's writer packs and checks an array item by item: half a second for BLOOM's vocabulary.
+    parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(values))]
+    for key, value in values.items():
+        parts += (_packed_string(key), _packed_value(value))
+    for info in tensors:
+        n_dims = len(info.shape)
+        parts.append(_packed_string(info.name))
+        parts.append(struct.pack(f"<I{n_dims}QIQ", n_dims, *reversed(info.shape), info.type, info.offset))
+    header = b"".join(parts)
+    return header + bytes(pad(len(header)) - len(header))
 
 
-def _add_key(writer: object, key: str, value: MetadataValue) -> None:
-    add = {
-        bool: "add_bool",
-        int: "add_uint32",
-        float: "add_float32",
-        str: "add_string",
-    }.get(type(value), "add_array")
-    getattr(writer, add)(key, list(value) if add == "add_array" and isinstance(value, Sequence) else value)
+def _packed_value(value: MetadataValue) -> bytes:
+    """The value's type, then the value."""
+    if isinstance(value, str):
+        return struct.pack("<I", _STRING) + _packed_string(value)
+    if isinstance(value, Sequence):
+        return struct.pack("<I", _ARRAY) + _packed_array(value)
+    if isinstance(value, bool):
+        return struct.pack("<I?", _BOOL, value)
+    if isinstance(value, int):
+        return struct.pack("<II", _U32, value)
+    return struct.pack("<If", _F32, value)
+
+
+def _packed_array(values: Sequence[str] | Sequence[int] | Sequence[float]) -> bytes:
+    """Type of the items, which is the first one's, their number, and the items."""
+    if isinstance(values[0], str):
+        texts = cast("Sequence[str]", values)
+        return struct.pack("<IQ", _STRING, len(texts)) + b"".join(map(_packed_string, texts))
+    kind, code = (_I32, "i") if isinstance(values[0], int) else (_F32, "f")
+    return struct.pack(f"<IQ{len(values)}{code}", kind, len(values), *values)
+
+
+def _packed_string(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(8, "little") + data
 
 
 def parse_tensor_infos(header: bytes) -> tuple[TensorInfo, ...]:
     """The tensors that a whole header lists; raises `HeaderError` for anything else, trailing bytes too."""
     try:
         return _HeaderParser(header).parse()
-    except (struct.error, UnicodeDecodeError, KeyError) as error:
+    except (struct.error, OverflowError, UnicodeDecodeError, KeyError) as error:
         raise HeaderError(f"unreadable header: {error}") from error
 
 
@@ -136,12 +143,20 @@ class _HeaderParser:
         elif kind == _ARRAY:
             item_kind, n_items = self._unpack("<IQ")
             if item_kind == _STRING:
-                for _ in range(n_items):
-                    self._string()
+                self._skip_strings(n_items)
             else:
                 self._take(n_items * _SCALAR_BYTES[item_kind])
         else:
             self._take(_SCALAR_BYTES[kind])
+
+    def _skip_strings(self, n_items: int) -> None:
+        """A vocabulary has a quarter of a million of them: no more than must be is done for each."""
+        header, offset, length_at = self._header, self._offset, struct.Struct("<Q").unpack_from
+        for _ in range(n_items):
+            offset += 8 + length_at(header, offset)[0]
+        if offset > len(header):
+            raise struct.error(f"ends at {len(header)}")
+        self._offset = offset
 
     def _string(self) -> bytes:
         (length,) = self._unpack("<Q")

@@ -40,7 +40,8 @@ else:
 
 # How often the system is asked to write what it holds back, and how much of the file it may go on holding.
 _FLUSH_BYTES = 8 << 20
-_HELD_BYTES = 128 << 20
+_HELD_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -90,32 +91,41 @@ class PendingOutput:
             size = self._written_bytes - start
             os.posix_fadvise(self._descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
-    def sync(self) -> None:
-        """Wait until the disk has everything, and drop it from the system's cache where that is possible."""
+    @property
+    def settled_bytes(self) -> int:
+        """How much of the file, from its start, this object is done with until `sync`."""
+        return max(0, self._written_bytes - _HELD_BYTES)
+
+    def sync(self, start: int = 0, size: int = 0) -> None:
+        """Wait until the disk has everything.
+
+        Drops `size` bytes from `start` (0: all from there) from the system's cache, where that is possible.
+        """
         with self._reporting():
             os.fsync(self._descriptor)
             if sys.platform == "linux":
-                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self._descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
     def size_on_disk(self) -> int:
         """The file's length."""
         with self._reporting():
             return os.fstat(self._descriptor).st_size
 
-    def read_back(self, size: int, block_bytes: int = 2**20) -> Iterator[bytes]:
-        """The next `size` bytes (after `rewind`, from the start) in blocks; fewer where the file ends."""
-        while size > 0:
-            with self._reporting():
-                block = os.read(self._descriptor, min(size, block_bytes))
-            if not block:
-                return
-            size -= len(block)
-            yield block
+    def read_back(self, start: int, size: int) -> Iterator[memoryview]:
+        """`size` bytes from `start` in blocks, fewer where the file ends; also while it is being written.
 
-    def rewind(self) -> None:
-        """Let `read_back` begin at the start."""
-        with self._reporting():
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        All blocks lie in one buffer: each is good until the next is asked for.
+        """
+        buffer = memoryview(bytearray(min(size, _BLOCK_BYTES)))
+        # Opened anew: the descriptor's position is the writer's.
+        with self._reporting(), open(self.path, "rb", buffering=0) as file:
+            file.seek(start)
+            while size > 0:
+                n_read = file.readinto(buffer[:size])
+                if not n_read:
+                    return
+                size -= n_read
+                yield buffer[:n_read]
 
     def publish(self) -> None:
         """Give the file its name; from here on it stays. Raises `OutputExists` if something took the name."""

@@ -21,9 +21,13 @@ from convert.output import PendingOutput
 from convert.plan import Plan, PlannedTensor, make_plan, output_size_bytes
 from convert.quantize import Job, default_threads, quantize_tensors, source_size_bytes
 from convert.resumable import FinishedTensor, ResumableOutput
+from convert.verification import Part, Verification
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+_HEADER = "header"
+_PART_BYTES = 32 << 20
 
 __all__ = ["Converted", "Plan", "Progress", "convert", "make_plan", "output_size_bytes"]
 
@@ -33,7 +37,7 @@ class Progress:
     """How far the work is. tensor: the one at work, of which `n_tensors_done` are finished.
 
     done_bytes and total_bytes: in the phase "convert" of the checkpoint's weights, in "verify" of the output,
-    in "resume" of what an earlier run left of it.
+    most of which has been compared by then, in "resume" of what an earlier run left of it.
     """
 
     phase: Literal["resume", "convert", "verify"]
@@ -86,11 +90,14 @@ def convert(
     `engine.errors.NativeLibraryMissing`.
     """
     started_s = time.monotonic()
-    with _open_output(plan, output, resume_id, force=force) as pending:
-        run = _Run(plan, pending, output, announce, is_cancelled)
+    with (
+        _open_output(plan, output, resume_id, force=force) as pending,
+        Verification(pending, output) as verification,
+    ):
+        run = _Run(plan, pending, verification, announce, is_cancelled)
         yield from run.write(threads or default_threads())
         if not run.stops():
-            yield from run.verify()
+            yield from run.verify(output)
         if run.stops():
             return
         pending.publish()
@@ -115,18 +122,19 @@ def _open_output(plan: Plan, output: Path, resume_id: str | None, *, force: bool
 class _Run:
     """The state of one conversion.
 
-    digest: of all bytes written so far; checkpoints: its value after the header and after each tensor, so
-    that a difference can be placed.
+    digest: of all `written_bytes` so far, of which `verification` knows the first `marked_bytes`.
     """
 
     plan: Plan
     pending: PendingOutput
-    output: Path
+    verification: Verification
     announce: Callable[[Sequence[Job], int], None]
     is_cancelled: Callable[[], bool]
     was_cancelled: bool = False
     digest: _Hash = field(default_factory=hashlib.sha256)
-    checkpoints: list[bytes] = field(default_factory=list)
+    written_bytes: int = 0
+    marked_bytes: int = 0
+    n_done: int = 0
     n_nonfinite: Counter[str] = field(default_factory=Counter)
 
     def stops(self) -> bool:
@@ -140,31 +148,29 @@ class _Run:
             yield from self._reuse(self.pending)
         if self.stops():
             return
-        if not self.checkpoints:
-            self._append(self.plan.header)
-            self.checkpoints.append(self.digest.digest())
+        if not self.written_bytes:
+            self._append(self.plan.header, _HEADER)
+            self._mark(_HEADER)
         tensors = self.plan.tensors
-        n_done = len(self.checkpoints) - 1
         sizes = [source_size_bytes(tensor.mapped) for tensor in tensors]
-        done_bytes, total_bytes = sum(sizes[:n_done]), sum(sizes)
-        jobs = [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors[n_done:]]
+        done_bytes, total_bytes = sum(sizes[: self.n_done]), sum(sizes)
+        jobs = [Job(tensor.mapped, tensor.type, tensor.is_copied) for tensor in tensors[self.n_done :]]
         self.announce(jobs, n_threads)
         if jobs:
             name = jobs[0].mapped.name
-            yield Progress("convert", name, n_done, len(tensors), done_bytes, total_bytes)
+            yield Progress("convert", name, self.n_done, len(tensors), done_bytes, total_bytes)
         chunks = quantize_tensors(jobs, n_threads=n_threads)
         try:
             for chunk in chunks:
                 if self.stops():
                     return
-                self._append(chunk.data.data)
-                done_bytes += chunk.n_source_bytes
                 name = chunk.job.mapped.name
+                self._append(chunk.data.data, name)
+                done_bytes += chunk.n_source_bytes
                 self.n_nonfinite.update({name: chunk.n_nonfinite} if chunk.n_nonfinite else {})
                 if chunk.is_last:
-                    self._finish_tensor(tensors[n_done])
-                    n_done += 1
-                yield Progress("convert", name, n_done, len(tensors), done_bytes, total_bytes)
+                    self._finish_tensor(tensors[self.n_done])
+                yield Progress("convert", name, self.n_done, len(tensors), done_bytes, total_bytes)
         finally:
             chunks.close()
 
@@ -172,73 +178,86 @@ class _Run:
         """Take over what an earlier run finished, as far as it reads back as it was recorded."""
         header = self.plan.header
         kept: list[FinishedTensor] = []
-        end_bytes = total_bytes = pending.finished[-1].end_bytes if pending.finished else 0
-        pending.rewind()
-        if pending.finished and b"".join(pending.read_back(len(header))) == header:
-            self.digest.update(header)
-            self.checkpoints.append(self.digest.digest())
-        end_bytes = len(header) if self.checkpoints else 0
-        for tensor, planned in zip(pending.finished if end_bytes else (), self.plan.tensors, strict=False):
+        total_bytes = pending.finished[-1].end_bytes if pending.finished else 0
+        if pending.finished and b"".join(map(bytes, pending.read_back(0, len(header)))) == header:
+            self._take_over(_HEADER, len(header), hashlib.sha256(header))
+        for tensor, planned in zip(
+            pending.finished if self.written_bytes else (), self.plan.tensors, strict=False
+        ):
             digest = self.digest.copy()
-            for block in pending.read_back(pad(planned.size_bytes)):
+            for block in pending.read_back(self.written_bytes, pad(planned.size_bytes)):
                 if self.stops():
                     return
                 digest.update(block)
                 yield Progress(
-                    "resume", tensor.name, len(kept), len(self.plan.tensors), end_bytes, total_bytes
+                    "resume", tensor.name, len(kept), len(self.plan.tensors), self.written_bytes, total_bytes
                 )
             if (tensor.name, tensor.sha256) != (planned.mapped.name, digest.hexdigest()):
                 break
-            self.digest = digest
-            self.checkpoints.append(digest.digest())
+            self._take_over(tensor.name, pad(planned.size_bytes), digest)
             self.n_nonfinite.update({tensor.name: tensor.n_nonfinite} if tensor.n_nonfinite else {})
             kept.append(tensor)
-            end_bytes += pad(planned.size_bytes)
-        pending.keep(kept, end_bytes)
+        self.n_done = len(kept)
+        pending.keep(kept, self.written_bytes)
 
-    def _append(self, data: bytes | memoryview) -> None:
+    def _take_over(self, name: str, size_bytes: int, digest: _Hash) -> None:
+        """Count the next `size_bytes` of the file as written, `digest` being that of all up to their end."""
+        self.digest = digest
+        self.written_bytes += size_bytes
+        self._mark(name)
+
+    def _append(self, data: bytes | memoryview, name: str) -> None:
         self.digest.update(data)
         self.pending.write(data)
+        self.written_bytes += len(data)
+        if self.written_bytes - self.marked_bytes >= _PART_BYTES:
+            self._mark(name)
+
+    def _mark(self, name: str) -> None:
+        """What was written since the last mark, if anything, is a part of what is called `name`."""
+        if self.written_bytes == self.marked_bytes:
+            return
+        self.marked_bytes = self.written_bytes
+        self.verification.expect(Part(name, self.written_bytes, self.digest.digest()))
 
     def _finish_tensor(self, tensor: PlannedTensor) -> None:
-        self._append(bytes(pad(tensor.size_bytes) - tensor.size_bytes))
-        self.checkpoints.append(self.digest.digest())
+        name = tensor.mapped.name
+        self._append(bytes(pad(tensor.size_bytes) - tensor.size_bytes), name)
+        self._mark(name)
+        self.n_done += 1
         if isinstance(self.pending, ResumableOutput):
-            name = tensor.mapped.name
-            end_bytes = len(self.plan.header) + tensor.offset + pad(tensor.size_bytes)
-            n_nonfinite = self.n_nonfinite[name]
-            self.pending.record(FinishedTensor(name, end_bytes, self.digest.hexdigest(), n_nonfinite))
+            finished = FinishedTensor(
+                name, self.written_bytes, self.digest.hexdigest(), self.n_nonfinite[name]
+            )
+            self.pending.record(finished)
 
-    def verify(self) -> Iterator[Progress]:
-        """Read everything back from the disk and compare; raises `VerificationFailed` naming the place."""
-        self.pending.sync()
-        self._check(self.pending.size_on_disk() == self.plan.size_bytes, "size")
-        self._check_header_text()
-        self.pending.rewind()
-        parts = [("header", len(self.plan.header))]
-        parts += [(tensor.mapped.name, pad(tensor.size_bytes)) for tensor in self.plan.tensors]
-        digest = hashlib.sha256()
-        done_bytes = 0
-        for index, (name, size_bytes) in enumerate(parts):
-            for block in self.pending.read_back(size_bytes):
-                if self.stops():
-                    return
-                digest.update(block)
-                done_bytes += len(block)
-                yield Progress("verify", name, index, len(parts), done_bytes, self.plan.size_bytes)
-            self._check(digest.digest() == self.checkpoints[index], name)
+    def verify(self, output: Path) -> Iterator[Progress]:
+        """Compare what is on the disk; raises `VerificationFailed` for `output`, naming the place."""
+        if self.pending.size_on_disk() != self.plan.size_bytes:
+            raise VerificationFailed(output, "size")
+        _check_header_text(self.plan, output)
+        names = [_HEADER, *(tensor.mapped.name for tensor in self.plan.tensors)]
+        for part in self.verification.finish():
+            if self.stops():
+                return
+            yield Progress(
+                "verify",
+                part.name,
+                names.index(part.name),
+                len(names),
+                part.end_bytes,
+                self.plan.size_bytes,
+            )
 
-    def _check_header_text(self) -> None:
-        """The header says what the plan says, read by other code than wrote it."""
-        try:
-            found = parse_tensor_infos(self.plan.header)
-        except HeaderError as error:
-            raise VerificationFailed(self.output, str(error)) from error
-        self._check(found == tuple(tensor.info for tensor in self.plan.tensors), "tensor list")
 
-    def _check(self, holds: bool, detail: str) -> None:
-        if not holds:
-            raise VerificationFailed(self.output, detail)
+def _check_header_text(plan: Plan, output: Path) -> None:
+    """The header says what the plan says, read by other code than wrote it."""
+    try:
+        found = parse_tensor_infos(plan.header)
+    except HeaderError as error:
+        raise VerificationFailed(output, str(error)) from error
+    if found != tuple(tensor.info for tensor in plan.tensors):
+        raise VerificationFailed(output, "tensor list")
 
 
 def peak_rss_bytes() -> int:

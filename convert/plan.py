@@ -20,7 +20,7 @@ from convert.sources.tensors import PackedTensor
 from convert.tokenizers.vocabulary import Vocabulary
 from engine.native.kernels import GgmlType, row_size
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Written into the file; raised whenever the same checkpoint would give other bytes."""
 
 
@@ -46,6 +46,7 @@ class PlannedTensor:
 class Plan:
     """What `convert` will write. metadata: every key but `general.architecture`, in file order.
 
+    traits: what the types of the tensors were chosen by.
     vocabulary: padded to the embedding's rows with `n_padding_tokens` unused tokens.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     vocabulary: Vocabulary
     n_padding_tokens: int
     tensors: tuple[PlannedTensor, ...]
+    traits: ModelTraits
 
     @property
     def n_parameters(self) -> int:
@@ -67,8 +69,7 @@ class Plan:
     @cached_property
     def header(self) -> bytes:
         """The output's first bytes, up to its data; the length does not depend on the target."""
-        infos = [(tensor.info, tensor.size_bytes) for tensor in self.tensors]
-        return build_header(self.architecture, self.metadata, infos)
+        return build_header(self.architecture, self.metadata, [tensor.info for tensor in self.tensors])
 
     @property
     def size_bytes(self) -> int:
@@ -109,9 +110,15 @@ def make_plan(
         **_vocabulary_keys(padded),
         "tokenizer.chat_template": chat_template or "",
     }
-    traits = read_traits(architecture.gguf_name, own_keys, [tensor.name for tensor in mapped])
+    gguf_name = architecture.family.gguf_name
+    traits = read_traits(
+        gguf_name,
+        own_keys,
+        [tensor.name for tensor in mapped],
+        has_fine_values=architecture.has_fine_values,
+    )
     return Plan(
-        architecture=architecture.gguf_name,
+        architecture=gguf_name,
         target=chosen,
         name=name,
         license=license,
@@ -120,14 +127,14 @@ def make_plan(
         vocabulary=padded,
         n_padding_tokens=len(padded.tokens) - len(vocabulary.tokens),
         tensors=_place_tensors(mapped, chosen, traits),
+        traits=traits,
     )
 
 
 def output_size_bytes(plan: Plan, target: str) -> int:
     """How large the same model would be as another target, exactly."""
     mapped = [tensor.mapped for tensor in plan.tensors]
-    traits = read_traits(plan.architecture, plan.metadata, [tensor.name for tensor in mapped])
-    placed = _place_tensors(mapped, _resolve_target(target, mapped), traits)
+    placed = _place_tensors(mapped, _resolve_target(target, mapped), plan.traits)
     return len(plan.header) + _data_size_bytes(placed)
 
 

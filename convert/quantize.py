@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convert.arch.base import MappedTensor
 from convert.errors import QuantizationUnsupported
-from convert.sources.tensors import PackedTensor, StoredRead, Tensor, is_kept_whole, stored_reads
+from convert.sources.tensors import PackedTensor, StoredRead, Tensor, is_kept_whole, prefetch, stored_reads
 from engine.native.kernels import GgmlType, is_valid, quantize_rows, row_size
 
 _Item = TypeVar("_Item", np.float32, np.uint8)
@@ -86,6 +86,8 @@ def quantize_tensors(jobs: Sequence[Job], *, n_threads: int) -> Generator[Chunk,
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="quantize")
     try:
         for job, start, stop in _pieces(jobs, n_threads):
+            if not is_kept_whole(job.mapped.source):
+                prefetch(_piece_reads(job.mapped, start, stop))
             pending.append(pool.submit(_quantize_piece, job, start, stop))
             if len(pending) > n_threads + 1:
                 yield pending.popleft().result()
@@ -102,19 +104,23 @@ def source_reads(jobs: Sequence[Job], *, n_threads: int) -> Iterator[StoredRead]
     """
     kept: Tensor | None = None
     for job, start, stop in _pieces(jobs, n_threads):
-        mapped = job.mapped
-        source = mapped.source
-        if is_kept_whole(source):
-            if source is not kept:
-                yield from stored_reads(source, 0, mapped.shape[0])
+        source = job.mapped.source
+        if not is_kept_whole(source):
+            yield from _piece_reads(job.mapped, start, stop)
+        elif source is not kept:
+            yield from stored_reads(source, 0, job.mapped.shape[0])
             kept = source
-        elif mapped.row_order is None:
-            yield from stored_reads(source, start, stop)
-        elif len(mapped.shape) == 1:
-            yield from stored_reads(source, 0, mapped.shape[0])
-        else:
-            for run in _runs(np.unique(mapped.row_order[start:stop])):
-                yield from stored_reads(source, int(run[0]), int(run[-1]) + 1)
+
+
+def _piece_reads(mapped: MappedTensor, start: int, stop: int) -> Iterator[StoredRead]:
+    """The reads that `read_mapped_rows` makes."""
+    if mapped.row_order is None:
+        yield from stored_reads(mapped.source, start, stop)
+    elif len(mapped.shape) == 1:
+        yield from stored_reads(mapped.source, 0, mapped.shape[0])
+    else:
+        for run in _runs(np.unique(mapped.row_order[start:stop])):
+            yield from stored_reads(mapped.source, int(run[0]), int(run[-1]) + 1)
 
 
 def read_mapped_rows(mapped: MappedTensor, start: int, stop: int) -> NDArray[np.float32]:

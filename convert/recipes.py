@@ -1,7 +1,8 @@
 """Which ggml type each tensor gets, for every target that can be asked for.
 
 The choices equal those of llama.cpp's `llama_model_quantize` (src/llama-quant.cpp, without importance matrix)
-for BLOOM and LLaMA: on the same float16 model both write the same bytes. Nothing here reads weights.
+for the families of `convert.arch`: on the same float16 model both write the same bytes. Nothing here reads
+weights or knows a family.
 """
 
 from __future__ import annotations
@@ -82,23 +83,21 @@ _LAYER = re.compile(r"blk\.(\d+)\.")
 
 @dataclass(frozen=True)
 class ModelTraits:
-    """What the recipes look at beside the tensor itself. tied: the embedding is also the output matrix."""
+    """What the recipes look at beside the tensor itself.
 
-    architecture: str
+    tied: the embedding is also the output matrix. has_fine_values: see `Architecture`.
+    """
+
     n_layers: int
     n_heads: int
     n_kv_heads: int
     tied: bool
+    has_fine_values: bool = False
 
     @property
     def heads_per_kv(self) -> int:
         """Query heads that share one key/value head (grouped-query attention); 1 without grouping."""
         return self.n_heads // self.n_kv_heads if self.n_kv_heads else 0
-
-    @property
-    def is_llama_70b(self) -> bool:
-        """LLaMA-2 70B, whose small value matrices llama.cpp treats better."""
-        return self.architecture == "llama" and self.n_layers == 80 and self.n_heads != self.n_kv_heads
 
 
 def find_target(name: str) -> Target:
@@ -122,7 +121,13 @@ def auto_target(n_kept_weights: Mapping[GgmlType, int], *, is_quantized: bool = 
     return Target(AUTO, _FILE_TYPES[main_type], GgmlType.Q8_0, keeps_blocks=True)
 
 
-def read_traits(architecture: str, metadata: Mapping[str, object], names: Sequence[str]) -> ModelTraits:
+def read_traits(
+    architecture: str,
+    metadata: Mapping[str, object],
+    names: Sequence[str],
+    *,
+    has_fine_values: bool = False,
+) -> ModelTraits:
     """The traits of a model with these `<arch>.*` keys and tensors."""
 
     def count(key: str, default: int) -> int:
@@ -131,11 +136,11 @@ def read_traits(architecture: str, metadata: Mapping[str, object], names: Sequen
 
     n_heads = count("attention.head_count", 1)
     return ModelTraits(
-        architecture=architecture,
         n_layers=count("block_count", 0),
         n_heads=n_heads,
         n_kv_heads=count("attention.head_count_kv", n_heads),
         tied="output.weight" not in names,
+        has_fine_values=has_fine_values,
     )
 
 
@@ -190,7 +195,7 @@ def _value_type(target: Target, layer: int, model: ModelTraits) -> GgmlType:
             chosen = GgmlType.Q5_K if layer < 2 else GgmlType.Q4_K
         case "iq4_xs" if model.heads_per_kv >= 4:
             chosen = GgmlType.Q5_K
-    if model.is_llama_70b and chosen in (GgmlType.Q3_K, GgmlType.Q4_K):
+    if model.has_fine_values and chosen in (GgmlType.Q3_K, GgmlType.Q4_K):
         return GgmlType.Q5_K
     return chosen
 

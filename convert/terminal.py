@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from convert.arch import family_title
 from convert.decrypt import Decrypted
 from convert.i18n import Catalog, Language, size_text
 from convert.recipes import AUTO
@@ -114,12 +115,14 @@ class Terminal:
                 n_files=len(report["files"]),
                 size_bytes=report["size_bytes"],
             ),
-            "architecture": report["architecture"],
+            "architecture": family_title(report["architecture"]),
             "parameters": self._text("inspect.parameters_value", n=report["n_parameters"]),
             "stored": ", ".join(report["dtypes"]),
             "tokenizer": self._text("inspect.tokenizer_value", **report["tokenizer"]),
             "prompt_format": f"{report['prompt_format']['name']} ({self._prompt_reason(report)})",
         }
+        if report["notes"]:
+            rows["notes"] = "\n".join(self._notes(report))
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")  # a path is of use as a whole only
@@ -139,6 +142,8 @@ class Terminal:
             self.note(self._text("convert.nonfinite", tensor=tensor, count=count))
         if self._as_json:
             return write_json(report)
+        for note in self._notes(report):
+            self.note(note)
         if report["type"] == AUTO:
             types = ", ".join(f"{type_} ({count})" for type_, count in report["types"].items())
             self.note(self._text("convert.auto", types=types))
@@ -159,8 +164,12 @@ class Terminal:
             text = self._text("decrypt.done", path=path, size_bytes=path.stat().st_size)
             self._out.print(text, soft_wrap=True)
 
+    def _notes(self, report: dict[str, Any]) -> list[str]:
+        return [self._text(f"note.{note['key']}", **note["values"]) for note in report["notes"]]
+
     def _prompt_reason(self, report: dict[str, Any]) -> str:
-        return self._text(f"prompt_reason.{report['prompt_format']['reason']}")
+        chosen = report["prompt_format"]
+        return self._text(f"prompt_reason.{chosen['reason']}", place=chosen["place"])
 
 
 def write_json(value: dict[str, Any]) -> None:

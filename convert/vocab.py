@@ -6,13 +6,17 @@ Chooses the reader; knows no file layout itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from convert.arch import find_family
 from convert.errors import TokenizerMissing
 from convert.tokenizers.bpe import read_bpe
+from convert.tokenizers.file_choice import JSON, MODEL, choose_file
 from convert.tokenizers.files import TokenizerFiles
-from convert.tokenizers.sentencepiece import read_sentencepiece
+from convert.tokenizers.sentencepiece import is_tiktoken, read_pieces, read_sentencepiece
+from convert.tokenizers.spm_from_bpe import is_spm_like, read_spm_from_bpe
 from convert.tokenizers.vocabulary import TokenType, Vocabulary
 
 
@@ -29,19 +33,27 @@ def read_vocabulary(path: Path, *, config: Mapping[str, Any]) -> Vocabulary:
 
 def parse_vocabulary(files: TokenizerFiles, *, config: Mapping[str, Any]) -> Vocabulary:
     """As `read_vocabulary`, from files already in memory, wherever they came from."""
-    if "tokenizer.model" in files:
-        return read_sentencepiece(files, config)
-    if "tokenizer.json" in files:
+    if MODEL not in files or (JSON in files and is_tiktoken(files.contents[MODEL])):
+        return _read_json(files, config)
+    pieces = read_pieces(files)
+    choice = choose_file(files, pieces.tokens)
+    if choice.name == JSON:
+        vocabulary = _read_json(files, config)
+    else:
+        vocabulary = replace(
+            read_sentencepiece(files, pieces, choice.added, config),
+            prefixes_first_only=choice.prefixes_first_only,
+        )
+    return replace(vocabulary, notes=(*choice.notes, *vocabulary.notes))
+
+
+def _read_json(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
+    if is_spm_like(files):
+        return read_spm_from_bpe(files, config)
+    if JSON in files or "vocab.json" in files:
         return read_bpe(files, config)
-    raise TokenizerMissing(files.path, _expected(config))
-
-
-def _expected(config: Mapping[str, Any]) -> str:
-    names = config.get("architectures")
-    name = str(names[0]).lower() if isinstance(names, list) and names else ""
-    if name.startswith("bloom"):
-        return "tokenizer.json"
-    return "tokenizer.model" if name.startswith("llama") else "tokenizer.json or tokenizer.model"
+    family = find_family(config)
+    raise TokenizerMissing(files.path, family.tokenizer if family else "tokenizer.json / tokenizer.model")
 
 
 __all__ = ["TokenType", "TokenizerFiles", "Vocabulary", "parse_vocabulary", "read_vocabulary"]

@@ -1,7 +1,7 @@
 """The front ends' texts in zh-CN and en, and sentences for every expected error.
 
 Errors of the engine, the app, its history and its settings are worded here, most of the converter's in
-`convert.i18n`.
+`convert.i18n`; and so are its notes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from app.history.errors import HistoryError
 from app.settings_file import SettingsError
 from convert.errors import ConvertError
 from convert.i18n import Catalog, Language, size_text
-from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
+from convert.notes import Note
+from engine.errors import EngineError, NotEnoughMemory
 from engine.installation import is_phone
 
 ExpectedError = EngineError | ConvertError | AppError | HistoryError | SettingsError
@@ -64,10 +65,6 @@ class Texts:
         is_own = f"error.{type(error).__name__}" in catalog().keys(self.language)
         if isinstance(error, ConvertError) and not is_own:
             return _convert_catalog(self.joint).error_text(error, self.language)
-        if isinstance(error, TruncatedModel) and size_text(error.expected_bytes) == size_text(
-            error.found_bytes
-        ):
-            return catalog(self.joint).error_text(error, self.language, "exact")
         sentence = catalog(self.joint).error_text(error, self.language)
         if isinstance(error, NotEnoughMemory):
             return f"{sentence} {self._memory_advice(error)}"
@@ -76,6 +73,13 @@ class Texts:
             second = self.text(key, known=error.known)
             return self.text("get.two_sentences", first=sentence, second=second)
         return sentence
+
+    def note(self, note: Note) -> str:
+        """What a person should know of a checkpoint, in a sentence or two."""
+        key = f"note.{note.key}"
+        is_own = key in catalog().keys(self.language)
+        texts = catalog(self.joint) if is_own else _convert_catalog(self.joint)
+        return texts.text(key, self.language, **note.values)
 
     def _memory_advice(self, error: NotEnoughMemory) -> str:
         if error.smaller_context_tokens is None:

@@ -21,6 +21,7 @@ from app.models.finding import open_library
 from app.models.importing import ImportWish, discard_import, import_model
 from app.models.progress import Pace, WorkDone, WorkProgress
 from app.models.tokenizer_folder import fetch_tokenizer
+from convert.sources.model_folders import model_name
 from engine.models.download import Downloaded, download, read_start
 from engine.models.endpoints import Endpoints, RemoteFile, host_of
 from engine.models.fetch_errors import AddressEmpty, AddressNotGguf
@@ -61,7 +62,7 @@ class Import:
     @property
     def title(self) -> str:
         """For people."""
-        return self.wish.name or strip_suffix(self.wish.path.name)
+        return self.wish.name or strip_suffix(model_name(self.wish.path))
 
     @property
     def is_conversion(self) -> bool:

@@ -21,7 +21,7 @@ from engine.models.hub import Repository
 from engine.models.ranges import Extent, ReadAhead
 from engine.models.reply import Patience
 
-_ZIP_SUFFIXES = (".bin", ".pt", ".pth")
+_ZIP_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 _LOCAL_HEADER_BYTES = 30
 _MAX_DIRECTORY_BYTES = 2 << 20
 
@@ -73,7 +73,7 @@ class HubFolder:
             file.name.removeprefix(prefix): file
             for file in repository.files
             if file.name.startswith(prefix)
-            and "/" not in file.name.removeprefix(prefix)
+            and file.name.removeprefix(prefix).count("/") <= 1
             and file.size_bytes is not None
         }
         self._ahead = ReadAhead(self._files.values(), endpoints, patience)
@@ -84,7 +84,10 @@ class HubFolder:
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(self._files)
+        return frozenset(name for name in self._files if "/" not in name)
+
+    def names_below(self, folder: str) -> frozenset[str]:
+        return frozenset(name for name in self._files if name.startswith(f"{folder}/"))
 
     def open(self, name: str) -> ByteSource:
         file = self._files.get(name)

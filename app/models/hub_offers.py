@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from convert.arch import FAMILIES, Family
+from convert.sources.weight_sets import complete_sets
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 from engine.models.parts import PART
@@ -21,7 +23,12 @@ _SHARDS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 _SINGLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _ENCRYPTED = re.compile(r"(?P<plain>.+)\.[0-9a-f]{64}\.enc")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "adapter_model", "adapter.", "rng_state")
-_ARCHITECTURES = ("bloom", "llama")
+# As people name what was quantized; a repository's header says for certain, once it is looked at.
+_QUANTIZED = re.compile(
+    r"(?<![a-z0-9])(gptq|awq|fp8|bnb|nf4|(int|w)[48](a(8|16))?)(?![a-z0-9])|\dbit|\d-bit", re.IGNORECASE
+)
+# By its `model_type`, and not another one whose name only contains that (qwen2_moe, llama4).
+_TAGS = [(re.compile(rf"(?<![a-z]){family.model_type}(?![_\d])"), family) for family in FAMILIES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,13 @@ def kind_of(result: SearchResult) -> Kind:
     tags = {tag.casefold() for tag in result.tags}
     if "gguf" in tags or "gguf" in result.name.casefold():
         return "gguf"
-    is_read = any(name in tag for tag in tags for name in _ARCHITECTURES)
-    return "checkpoint" if is_read else "unknown"
+    return "checkpoint" if family_of(result) is not None else "unknown"
+
+
+def family_of(result: SearchResult) -> Family | None:
+    """The model family that its tags name, of those that can be converted."""
+    tags = [tag.casefold() for tag in result.tags]
+    return next((family for known, family in _TAGS if any(map(known.search, tags))), None)
 
 
 def license_of(result: SearchResult) -> str | None:
@@ -100,7 +112,13 @@ def _checkpoints(repository: Repository) -> list[HubOffer]:
 
 
 def _in_folder(folder: str, title: str, weights: dict[str, RemoteFile], *, singles: bool) -> list[HubOffer]:
-    """The checkpoint in one folder, whose weights are under transformers' names, or single files."""
+    """The checkpoint in one folder, whose weights are under transformers' names, or single files.
+
+    Of several complete forms the one that a conversion takes.
+    """
+    whole = complete_sets(weights)
+    if whole:
+        return [_checkpoint(title, folder, None, [weights[name] for name in whole[0].files])]
     shards = {name: file for name, file in weights.items() if _SHARDS.fullmatch(name)}
     if shards:
         safe = [file for name, file in shards.items() if name.endswith(".safetensors")]
@@ -120,7 +138,7 @@ def _checkpoint(label: str, folder: str, file: str | None, files: list[RemoteFil
         len(files),
         subfolder=folder,
         needs_key=any(_ENCRYPTED.fullmatch(each.name) for each in files),
-        is_quantized=any("bit" in each.name.lower() or "gptq" in each.repo.lower() for each in files),
+        is_quantized=any(_QUANTIZED.search(f"{each.repo}/{each.name}") for each in files),
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.errors import ModelHere, OnlyForGguf
 from app.kit.errors import KitModelDamaged
-from app.kit.manifest import ModelInKit, kit_around, model_of_kit
+from app.kit.manifest import ModelInKit, kit_around, kit_folder, model_of_kit
 from app.models.as_it_is import check_as_it_is
 from app.models.progress import Pace, Phase, WorkDone, WorkProgress
 from app.models.taking_over import TakenOver, is_result, take_over
@@ -26,6 +26,7 @@ from convert.pipeline import Converted, Plan, Progress, convert
 from convert.recipes import AUTO
 from convert.resumable import discard_partial, partial_path
 from convert.sources.lora import LoraChoice
+from convert.sources.model_folders import find_model_folder, model_name
 from engine.models.adding import Added, How, add_gguf, discard_copy
 from engine.models.errors import ModelChanged
 from engine.models.free_names import unlike_names
@@ -70,11 +71,12 @@ def import_model(
     cancelled or closed run leaves nothing; with `resumes`, an unfinished conversion stays, and the next run
     goes on at the tensor it was at (`discard_import` removes it), or takes over a result that
     was finished and not recorded. Raises ModelHere where the result of the same source is on record,
-    NotForGguf, OnlyForGguf, KitErrors, what `add_gguf` raises, and ConvertErrors.
+    NotForGguf, OnlyForGguf, SeveralCheckpoints, KitErrors, what `add_gguf` raises, and ConvertErrors.
     """
 
     if not os.path.exists(wish.path):
         raise SourceMissing(wish.path, os.strerror(errno.ENOENT))
+    wish = replace(wish, path=locate_model(wish.path))
     gguf = find_gguf(wish.path, wish.file) if not wish.loras else None
     if gguf is not None:
         yield from _add(replace(wish, path=gguf), library, is_cancelled, is_claimed)
@@ -201,7 +203,7 @@ def _find_output(
     if wish.name is not None:
         return folder / f"{wish.name}{_SUFFIX}"
     source = wish.path.absolute()
-    stem = source.stem if source.is_file() else source.name
+    stem = source.stem if source.is_file() else model_name(source)
     if plan.target.name != AUTO:
         stem = f"{stem}-{plan.target.name}"
     names = (folder / name for name in unlike_names(f"{stem}{_SUFFIX}"))
@@ -248,6 +250,11 @@ def _states(source: Path) -> list[tuple[str, int, int]]:
     if source.is_dir():
         files = [path for path in source.iterdir() if path.is_file()]
     return [(path.name, state.st_size, state.st_mtime_ns) for path in sorted(files) if (state := path.stat())]
+
+
+def locate_model(path: Path) -> Path:
+    """Where the files of the model are that `path` means; of a kit, that path. Raises SeveralCheckpoints."""
+    return path if kit_folder(path) is not None else find_model_folder(path)
 
 
 def find_gguf(path: Path, file: str | None = None) -> Path | None:

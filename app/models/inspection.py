@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 from app.kit.errors import KitError
-from app.models.importing import find_gguf
+from app.models.importing import find_gguf, locate_model
 from app.models.type_options import TypeOption, checkpoint_options
 from convert.checkpoint import Checkpoint
 from convert.detect import open_checkpoint
 from convert.errors import (
     AdapterAlone,
     AdapterMismatch,
+    AdapterRowsMissing,
     AdapterTargetMissing,
+    AdapterTokenizerMissing,
     AlreadyGguf,
+    BrokenLink,
     ConfigMissing,
     ConvertError,
     DamagedEncryptedFile,
@@ -38,6 +41,7 @@ from convert.errors import (
     NotACheckpoint,
     NotEncrypted,
     PartialDownload,
+    SeveralCheckpoints,
     SeveralWeightFiles,
     SourceError,
     SourceMissing,
@@ -48,6 +52,7 @@ from convert.errors import (
     UnusableKey,
     WrongKey,
 )
+from convert.notes import Note
 from convert.sources.lora import LoraChoice
 from engine.errors import EngineError
 from engine.models.errors import PartsMissing
@@ -67,14 +72,29 @@ _KEY_PROBLEMS = (
     DamagedEncryptedFile,
     NotEncrypted,
 )
-_TOKENIZER_GAPS = (TokenizerMissing, LossyGgmlVocabulary, UnscoredGgmlVocabulary)
+_TOKENIZER_GAPS = (
+    TokenizerMissing,
+    AdapterTokenizerMissing,
+    LossyGgmlVocabulary,
+    UnscoredGgmlVocabulary,
+)
 _CONFIG_GAPS = (ConfigMissing, GptqConfigMissing)
-_BASE_PROBLEMS = (AdapterMismatch, AdapterTargetMissing, NotACheckpoint, AlreadyGguf, SourceMissing)
+_BASE_PROBLEMS = (
+    AdapterMismatch,
+    AdapterRowsMissing,
+    AdapterTargetMissing,
+    NotACheckpoint,
+    AlreadyGguf,
+    SeveralCheckpoints,
+    SourceMissing,
+)
 _FILE_GAPS = (
+    BrokenLink,
     MissingShard,
     MissingEncryptedShard,
     PartialDownload,
     LfsPointer,
+    BrokenLink,
     TruncatedFile,
     MetaParamsMissing,
     PartsMissing,
@@ -115,9 +135,9 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What a checkpoint is. form: as `convert.forms` labels it. prompt, prompt_reason: as chosen by itself.
+    """What a checkpoint is. form: as `convert.forms` labels it. prompt and the next two: as chosen by itself.
 
-    stored: the types of its weights. types: what it can become.
+    stored: the types of its weights. types: what it can become. notes: what was chosen, left out or assumed.
     """
 
     form: str
@@ -128,8 +148,10 @@ class CheckpointFacts:
     stored: tuple[str, ...]
     prompt: str
     prompt_reason: str
+    prompt_place: str
     license: str | None
     types: tuple[TypeOption, ...]
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +189,7 @@ def inspect(given: Given, machine: Callable[[], Machine]) -> Inspection:
 
 def _look(given: Given, machine: Callable[[], Machine]) -> CheckpointFacts | GgufFacts:
     _require(given.path)
+    given = replace(given, path=locate_model(given.path))
     gguf = find_gguf(given.path, given.file) if given.base is None else None
     if gguf is not None:
         return _gguf_facts(gguf, machine())
@@ -202,15 +225,17 @@ def _checkpoint_facts(checkpoint: Checkpoint, machine: Machine) -> CheckpointFac
     prompt = checkpoint.prompt("auto")
     return CheckpointFacts(
         form=checkpoint.form,
-        family=checkpoint.architecture.gguf_name,
+        family=checkpoint.architecture.family.gguf_name,
         n_parameters=checkpoint.n_parameters,
         size_bytes=checkpoint.size_bytes,
         files=checkpoint.files,
         stored=checkpoint.dtypes,
         prompt=prompt.name,
         prompt_reason=prompt.reason,
+        prompt_place=prompt.place,
         license=checkpoint.plan("auto", prompt).license,
         types=checkpoint_options(checkpoint, machine),
+        notes=checkpoint.notes,
     )
 
 

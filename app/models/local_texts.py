@@ -13,10 +13,12 @@ from pathlib import Path
 from app.i18n import Texts, window_size
 from app.models.fit_texts import fit_sentence
 from app.models.local_shelf import ShelfRow
+from convert.arch import family_title
 from engine.models.header_summary import HeaderSummary
 from engine.prompt import PROMPT_FORMATS
 
-_FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA", "qwen2": "Qwen2", "qwen3": "Qwen3", "baichuan": "Baichuan"}
+# Of the families that only come as GGUF.
+_OTHER_FAMILIES = {"baichuan": "Baichuan"}
 _FORMAT_NAMES = {
     **{"belle": "BELLE", "belle-card": "BELLE-card", "belle-llama": "BELLE-LLaMA", "chatml": "ChatML"},
     **{"llama3": "Llama 3", "llama2": "Llama 2", "gemma": "Gemma", "phi3": "Phi-3", "mistral": "Mistral"},
@@ -55,7 +57,7 @@ def about_text(row: ShelfRow, texts: Texts) -> str:
 
 def family_name(architecture: str) -> str:
     """As people write it."""
-    return _FAMILIES.get(architecture, architecture)
+    return _OTHER_FAMILIES.get(architecture) or family_title(architecture)
 
 
 def parameters_text(n_parameters: int, texts: Texts) -> str:

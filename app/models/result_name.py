@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from app.models.errands import Import
 from app.models.inspection import Given
 from app.models.jobs import Job
+from convert.errors import SeveralCheckpoints
 from convert.recipes import AUTO
+from convert.sources.model_folders import find_model_folder, model_name
 from convert.sources.xor import parse_encrypted_name
 from engine.models.free_names import FORBIDDEN
 from engine.typed_json import valid_text
@@ -78,14 +81,16 @@ def free_name(name: str, folder: Path, to_come: Collection[str] = ()) -> str:
 def _stem(source: Path, file: str | None) -> str:
     """The file's name where it names the model, else the folder's."""
     source = source.absolute()
+    with suppress(SeveralCheckpoints):
+        source = find_model_folder(source)
     name = file if file is not None else source.name if not os.path.isdir(source) else None
     if name is None:
-        return source.name
+        return model_name(source)
     encrypted = parse_encrypted_name(name)
     stem = Path(encrypted.plain_name if encrypted is not None else name).stem
     if _GENERIC.fullmatch(stem) is None:
         return stem
-    return source.name if os.path.isdir(source) else source.parent.name
+    return model_name(source if os.path.isdir(source) else source.parent)
 
 
 def _shorten(text: str, max_bytes: int) -> str:

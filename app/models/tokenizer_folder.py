@@ -16,6 +16,7 @@ from pathlib import Path
 from app.durable import sync_folder
 from app.models.asking import ask
 from app.models.progress import WorkProgress
+from convert import chat_templates
 from convert.decrypt import Decrypted, decrypt
 from convert.errors import ConvertError, KeyNeeded, TokenizerMissing
 from convert.sources.xor import parse_encrypted_name
@@ -28,7 +29,7 @@ from engine.models.hub import Repository, resolve
 from engine.models.reply import Patience
 
 # All that `convert.detect` reads beside the weights.
-_FILES = ("config.json", "chat_template.jinja", *SIZE_LIMITS)
+_FILES = ("config.json", chat_templates.FILE, chat_templates.LEGACY_FILE, *SIZE_LIMITS)
 _MAIN_FILES = ("tokenizer.json", "tokenizer.model")
 _PART_SUFFIX = ".part"
 _ENCRYPTED_FOLDER = "encrypted"
@@ -86,7 +87,7 @@ def _wanted(repository: Repository, key: Path | None) -> list[tuple[RemoteFile, 
         for file in repository.files
         if (parsed := parse_encrypted_name(file.name)) is not None and parsed.plain_name in _FILES
     }
-    plain = {file.name: file for file in repository.files if file.name in _FILES} | encrypted
+    plain = {file.name: file for file in repository.files if _is_read(file.name)} | encrypted
     if not any(name in _MAIN_FILES for name in plain):
         raise TokenizerMissing(path, " / ".join(_MAIN_FILES))
     if encrypted and key is None:
@@ -95,6 +96,11 @@ def _wanted(repository: Repository, key: Path | None) -> list[tuple[RemoteFile, 
         (file, f"{_ENCRYPTED_FOLDER}/{file.name}" if name in encrypted else name)
         for name, file in sorted(plain.items())
     ]
+
+
+def _is_read(name: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    return name in _FILES or (folder == chat_templates.MORE_FILES and file.endswith(chat_templates.SUFFIX))
 
 
 def _decrypt(partial: Path, key: Path, is_cancelled: Callable[[], bool]) -> bool:

@@ -109,13 +109,14 @@ def _footprint(plan: Plan, weights_bytes: int) -> Footprint:
         count(key) for key in ("embedding_length", "attention.head_count", "block_count")
     )
     n_kv_heads = count("attention.head_count_kv", n_heads)
+    head_width = count("attention.key_length", n_embd // n_heads)
     shape = ModelShape(
         n_layers=n_layers,
         n_embd=n_embd,
         n_ff=count("feed_forward_length", 4 * n_embd),
         n_heads=n_heads,
         n_vocab=len(plan.vocabulary.tokens),
-        kv_width=2 * n_layers * n_kv_heads * (n_embd // n_heads),
+        kv_width=2 * n_layers * n_kv_heads * head_width,
         trained_context_tokens=count("context_length", 2048),
     )
     return Footprint(

@@ -1,16 +1,18 @@
-"""What an architecture has to say: which GGUF tensors exist, where they come from, and its metadata."""
+"""What there is to know of a model family, and what one model of it says: its tensors, keys and prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.notes import Note
 from convert.sources.tensors import PackedTensor, Tensor, quantization_of
+from engine.prompt import BASE
 
 MetadataValue = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
 
@@ -41,13 +43,45 @@ class MappedTensor:
         return quantization_of(self.source)
 
 
+@dataclass(frozen=True)
+class DefaultPrompt:
+    """The prompt format of a checkpoint that brings no chat template.
+
+    name: one of the engine's own. reason: why, worded in the catalogs under `prompt_reason.<reason>`.
+    """
+
+    name: str
+    reason: str
+
+
+NO_TEMPLATE = DefaultPrompt(BASE.name, "no-template")
+"""For every model that BELLE did not train: it continues text."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of a model family before any of its models is opened.
+
+    gguf_name: `general.architecture` in the GGUF. title: as people write it. class_names: in `architectures`
+    of config.json; model_type: there, and among a hub's tags. tokenizer: which file its tokenizer comes in.
+    belle_license: what BELLE published its models of this family under, None where that is not settled.
+    read: its settings from config.json at a path; raises `InvalidConfig` or `UnsupportedModel`.
+    """
+
+    gguf_name: str
+    title: str
+    class_names: tuple[str, ...]
+    model_type: str
+    tokenizer: str
+    read: Callable[[Path, Mapping[str, Any]], Architecture]
+    belle_license: str | None = None
+
+
 class Architecture(Protocol):
-    """A model family, read from one config.json."""
+    """One model of a family, as its config.json describes it."""
 
     @property
-    def gguf_name(self) -> str:
-        """`general.architecture` in the GGUF."""
-        ...
+    def family(self) -> Family: ...
 
     @property
     def n_vocab(self) -> int:
@@ -59,9 +93,23 @@ class Architecture(Protocol):
         """Tokens of the context that the model was trained with."""
         ...
 
-    @classmethod
-    def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
-        """Read what is needed from config.json at `path`; raises `InvalidConfig` or `UnsupportedModel`."""
+    @property
+    def tied(self) -> bool:
+        """Whether the output matrix is the embedding again."""
+        ...
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What llama.cpp does otherwise than the model's makers, and what that comes to."""
+        ...
+
+    @property
+    def has_fine_values(self) -> bool:
+        """Whether llama.cpp's recipes never give its attention values fewer than 5 bits ("70B" there)."""
+        ...
+
+    def default_prompt(self) -> DefaultPrompt:
+        """How it is asked, where the checkpoint has no chat template of its own."""
         ...
 
     def metadata(self) -> dict[str, MetadataValue]:

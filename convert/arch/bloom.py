@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.arch.base import MappedTensor, MetadataValue
+from convert.arch.base import DefaultPrompt, Family, MappedTensor, MetadataValue
 from convert.arch.config import (
     MAX_CONTEXT,
     MAX_HEADS,
@@ -26,7 +26,9 @@ from convert.arch.config import (
 )
 from convert.arch.table import TensorTable
 from convert.errors import InvalidConfig, UnsupportedModel
+from convert.notes import Note
 from convert.sources.tensors import Tensor
+from engine.prompt import BELLE
 
 BUFFERS = re.compile(r"h\.\d+\.(self_attention|attn)\.(masked_bias|bias|attention_mask)|alibi")
 """Masks that old checkpoints saved along with the weights."""
@@ -34,7 +36,7 @@ BUFFERS = re.compile(r"h\.\d+\.(self_attention|attn)\.(masked_bias|bias|attentio
 
 @dataclass(frozen=True)
 class Bloom:
-    """`BloomForCausalLM` and `BloomModel`; see `Architecture`."""
+    """A BLOOM; see `Architecture`."""
 
     n_vocab: int
     n_embd: int
@@ -43,7 +45,18 @@ class Bloom:
     n_context: int
     norm_eps: float
     tied: bool
-    gguf_name: str = "bloom"
+
+    @property
+    def family(self) -> Family:
+        return BLOOM
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        return ()
+
+    @property
+    def has_fine_values(self) -> bool:
+        return False
 
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
@@ -66,6 +79,10 @@ class Bloom:
             norm_eps=reader.number("layer_norm_epsilon", low=1e-12, high=1.0, default=1e-5),
             tied=reader.flag("tie_word_embeddings", default=True),
         )
+
+    def default_prompt(self) -> DefaultPrompt:
+        """The one of BELLE's first models."""
+        return DefaultPrompt(BELLE.name, "bloom")
 
     def metadata(self) -> dict[str, MetadataValue]:
         """The `bloom.*` keys, in llama.cpp's order."""
@@ -110,6 +127,17 @@ class Bloom:
     def _claim_norm(self, table: TensorTable, name: str, gguf_name: str) -> None:
         for part in ("weight", "bias"):
             table.claim(f"{name}.{part}", f"{gguf_name}.{part}", (self.n_embd,))
+
+
+BLOOM = Family(
+    gguf_name="bloom",
+    title="BLOOM",
+    class_names=("BloomForCausalLM", "BloomModel"),
+    model_type="bloom",
+    tokenizer="tokenizer.json",
+    read=Bloom.from_config,
+    belle_license="apache-2.0",
+)
 
 
 def qkv_row_order(n_head: int, head_dim: int) -> NDArray[np.int64]:

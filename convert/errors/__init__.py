@@ -9,18 +9,25 @@ ConvertError
 │   ├── NotACheckpoint          nothing at `path` looks like a checkpoint
 │   │   ├── EmptyFolder
 │   │   ├── NoWeights
-│   │   └── NotWeights
+│   │   ├── NotWeights
+│   │   ├── TrainingState
+│   │   └── ShardedCheckpoint
 │   ├── AlreadyGguf
 │   ├── LfsPointer
-│   ├── NotTorchZip
+│   ├── NotTorchFile
+│   ├── TarTorchFile
+│   ├── BigEndianFile
 │   ├── NoTensors
 │   ├── MissingShard
+│   ├── BrokenLink
 │   ├── MissingTensor
 │   ├── TruncatedFile
 │   ├── DamagedFile
 │   ├── InvalidFile
 │   ├── DamagedTensor
 │   ├── ForbiddenPickle
+│   ├── UngatheredWeights
+│   ├── UnmergedAdapter
 │   ├── UnsupportedDtype
 │   ├── UnknownArchitecture
 │   ├── ConfigMissing
@@ -28,6 +35,7 @@ ConvertError
 │   ├── UnsupportedModel
 │   ├── TensorShapeMismatch
 │   ├── SeveralWeightFiles
+│   ├── SeveralCheckpoints
 │   ├── MetaParamsMissing
 │   ├── PrivateGgmlContainer    quantized: 2023's ggml files, GPTQ
 │   ├── UnknownGgmlVersion
@@ -38,10 +46,16 @@ ConvertError
 │   ├── QuantizationMismatch
 │   ├── GptqConfigMissing
 │   ├── NotAnAdapter            adapters: LoRA
+│   ├── MlxAdapter
 │   ├── AdapterAlone
 │   ├── UnsupportedAdapter
 │   ├── AdapterMismatch
 │   ├── AdapterTargetMissing
+│   ├── PromptAdapter
+│   ├── EmptyAdapter
+│   ├── UngatheredAdapter
+│   ├── UntrainedAdapter
+│   ├── AdapterRowsMissing
 │   ├── NotEncrypted            encrypted: `.enc` files and their key
 │   ├── KeyNeeded
 │   ├── EncryptedNameMismatch
@@ -62,7 +76,9 @@ ConvertError
 │   ├── UnsupportedTokenizer
 │   ├── VocabularyTooLong
 │   ├── LossyGgmlVocabulary
-│   └── UnscoredGgmlVocabulary
+│   ├── UnscoredGgmlVocabulary
+│   ├── AdapterTokenizerMissing
+│   └── SeveralTemplates
 ├── OutputError
 │   ├── OutputExists            output
 │   ├── NotEnoughDisk
@@ -75,12 +91,19 @@ ConvertError
 from convert.errors.adapters import (
     AdapterAlone,
     AdapterMismatch,
+    AdapterRowsMissing,
     AdapterTargetMissing,
+    EmptyAdapter,
+    MlxAdapter,
     NotAnAdapter,
+    PromptAdapter,
+    UngatheredAdapter,
     UnsupportedAdapter,
+    UntrainedAdapter,
 )
 from convert.errors.base import (
     ConvertError,
+    Detail,
     OutputError,
     QuantizationUnsupported,
     SourceError,
@@ -122,6 +145,8 @@ from convert.errors.quantized import (
 )
 from convert.errors.sources import (
     AlreadyGguf,
+    BigEndianFile,
+    BrokenLink,
     ConfigMissing,
     DamagedFile,
     DamagedTensor,
@@ -135,19 +160,27 @@ from convert.errors.sources import (
     MissingTensor,
     NotACheckpoint,
     NoTensors,
-    NotTorchZip,
+    NotTorchFile,
     NotWeights,
     NoWeights,
+    SeveralCheckpoints,
     SeveralWeightFiles,
+    ShardedCheckpoint,
     SourceMissing,
+    TarTorchFile,
     TensorShapeMismatch,
+    TrainingState,
     TruncatedFile,
+    UngatheredWeights,
     UnknownArchitecture,
+    UnmergedAdapter,
     UnsupportedDtype,
     UnsupportedModel,
 )
 from convert.errors.tokenizers import (
+    AdapterTokenizerMissing,
     LossyGgmlVocabulary,
+    SeveralTemplates,
     TokenizerMissing,
     UnscoredGgmlVocabulary,
     UnsupportedTokenizer,
@@ -157,14 +190,20 @@ from convert.errors.tokenizers import (
 __all__ = [
     "AdapterAlone",
     "AdapterMismatch",
+    "AdapterRowsMissing",
     "AdapterTargetMissing",
+    "AdapterTokenizerMissing",
     "AlreadyGguf",
+    "BigEndianFile",
+    "BrokenLink",
     "ConfigMissing",
     "ConvertError",
     "DamagedEncryptedFile",
     "DamagedFile",
     "DamagedTensor",
+    "Detail",
     "DuplicateEncryptedFile",
+    "EmptyAdapter",
     "EmptyFolder",
     "EncryptedEndMissing",
     "EncryptedNameMismatch",
@@ -183,13 +222,14 @@ __all__ = [
     "MissingEncryptedShard",
     "MissingShard",
     "MissingTensor",
+    "MlxAdapter",
     "NoTensors",
     "NoWeights",
     "NotACheckpoint",
     "NotAnAdapter",
     "NotEncrypted",
     "NotEnoughDisk",
-    "NotTorchZip",
+    "NotTorchFile",
     "NotWeights",
     "OutputError",
     "OutputExists",
@@ -197,20 +237,29 @@ __all__ = [
     "OutputNotWritable",
     "PartialDownload",
     "PrivateGgmlContainer",
+    "PromptAdapter",
     "QuantizationMismatch",
     "QuantizationUnsupported",
+    "SeveralCheckpoints",
+    "SeveralTemplates",
     "SeveralWeightFiles",
+    "ShardedCheckpoint",
     "SourceError",
     "SourceMissing",
+    "TarTorchFile",
     "TensorShapeMismatch",
     "TokenizerError",
     "TokenizerMissing",
+    "TrainingState",
     "TruncatedFile",
     "TruncatedKey",
+    "UngatheredWeights",
+    "UngatheredAdapter",
     "UnknownArchitecture",
     "UnknownGgmlBlocks",
     "UnknownGgmlModel",
     "UnknownGgmlVersion",
+    "UnmergedAdapter",
     "UnscoredGgmlVocabulary",
     "UnsupportedAdapter",
     "UnsupportedDtype",
@@ -218,6 +267,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedQuantization",
     "UnsupportedTokenizer",
+    "UntrainedAdapter",
     "UnusableKey",
     "VerificationFailed",
     "VocabularyTooLong",

@@ -15,6 +15,11 @@ class NotAnAdapter(SourceError):
 
 
 @dataclass(eq=False)
+class MlxAdapter(SourceError):
+    """The adapter in the folder `path` is one of mlx-lm, not of PEFT."""
+
+
+@dataclass(eq=False)
 class AdapterAlone(SourceError):
     """The folder `path` is a LoRA adapter without its model; `base` is where its author had it."""
 
@@ -44,3 +49,38 @@ class AdapterTargetMissing(SourceError):
 
     tensor: str
     base: str
+
+
+@dataclass(eq=False)
+class PromptAdapter(SourceError):
+    """The adapter changes how a text is answered, not the weights: nothing that anybody could merge."""
+
+    setting: str
+    found: str
+
+
+@dataclass(eq=False)
+class EmptyAdapter(SourceError):
+    """The adapter's weight file holds no matrices at all, by a fault of the program that saved it."""
+
+
+@dataclass(eq=False)
+class UngatheredAdapter(SourceError):
+    """`n_empty` matrices have no elements: DeepSpeed ZeRO-3 or FSDP kept them apart when it was saved."""
+
+    n_empty: int
+
+
+@dataclass(eq=False)
+class UntrainedAdapter(SourceError):
+    """Every second matrix of the adapter's `n_pairs` is zero: merged, it would leave the model as it is."""
+
+    n_pairs: int
+
+
+@dataclass(eq=False)
+class AdapterRowsMissing(SourceError):
+    """The adapter resizes one of the embeddings to `n_rows`, and `tensor` is not in it with as many."""
+
+    tensor: str
+    n_rows: int

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What exactly is wrong, a field of an error: `detail.<key>` of the catalogs with `values` filled in."""
+
+    key: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -11,7 +20,7 @@ class ConvertError(Exception):
     """Base of all converter errors; its dataclass fields are what a message may use."""
 
     def __str__(self) -> str:
-        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        values = ", ".join(f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
         return f"{type(self).__name__}({values})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convert.errors.base import SourceError
+from convert.errors.base import Detail, SourceError
 
 
 @dataclass(eq=False)
@@ -47,8 +47,28 @@ class LfsPointer(SourceError):
 
 
 @dataclass(eq=False)
-class NotTorchZip(SourceError):
-    """A `.bin`, `.pt` or `.pth` that is no ZIP file: not a checkpoint, or saved by PyTorch before 1.6."""
+class TrainingState(NotACheckpoint):
+    """The file holds the state of a training, such as its optimizer's, and no model."""
+
+
+@dataclass(eq=False)
+class ShardedCheckpoint(NotACheckpoint):
+    """What a training's processes wrote, each a part of every matrix; `path` is a part, or their folder."""
+
+
+@dataclass(eq=False)
+class NotTorchFile(SourceError):
+    """A `.bin`, `.pt`, `.pth` or `.ckpt` in neither of the forms that `torch.save` has had since 2017."""
+
+
+@dataclass(eq=False)
+class TarTorchFile(SourceError):
+    """A file of PyTorch from before February 2017: a tar archive."""
+
+
+@dataclass(eq=False)
+class BigEndianFile(SourceError):
+    """A PyTorch file whose numbers have their bytes in the order of another kind of machine."""
 
 
 @dataclass(eq=False)
@@ -61,6 +81,13 @@ class MissingShard(SourceError):
     """The index names a shard that is not there."""
 
     shard: str
+
+
+@dataclass(eq=False)
+class BrokenLink(SourceError):
+    """The file is a link to `target`, where nothing is."""
+
+    target: str
 
 
 @dataclass(eq=False)
@@ -80,16 +107,16 @@ class TruncatedFile(SourceError):
 
 @dataclass(eq=False)
 class DamagedFile(SourceError):
-    """The file contradicts itself or a sane bound; `detail` names the place."""
+    """Bytes of the file are missing or wrong; `detail` names the place."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)
 class InvalidFile(SourceError):
     """All bytes are there and can be read, but what they say contradicts itself or the format."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)
@@ -102,9 +129,23 @@ class DamagedTensor(SourceError):
 
 @dataclass(eq=False)
 class ForbiddenPickle(SourceError):
-    """The pickle asks for something other than tensors: reading it would run code."""
+    """The pickle asks for more than tensors and harmless values: reading it would run code."""
 
     name: str
+
+
+@dataclass(eq=False)
+class UngatheredWeights(SourceError):
+    """A placeholder of no elements stands for a tensor: saved under ZeRO-3 without gathering the weights."""
+
+    tensor: str
+
+
+@dataclass(eq=False)
+class UnmergedAdapter(SourceError):
+    """A model with a LoRA adapter, of which `tensor` is a part, still beside its own weights."""
+
+    tensor: str
 
 
 @dataclass(eq=False)
@@ -156,6 +197,13 @@ class TensorShapeMismatch(SourceError):
 @dataclass(eq=False)
 class SeveralWeightFiles(SourceError):
     """The folder `path` holds several models, the files `names`; nothing says which is meant."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class SeveralCheckpoints(SourceError):
+    """The folder `path` holds several models, in the folders `names` below; nothing says which is meant."""
 
     names: tuple[str, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convert.errors.base import TokenizerError
+from convert.errors.base import Detail, TokenizerError
 
 
 @dataclass(eq=False)
@@ -18,7 +18,7 @@ class TokenizerMissing(TokenizerError):
 class UnsupportedTokenizer(TokenizerError):
     """The tokenizer is of a kind that GGUF can't express; `detail` names the part."""
 
-    detail: str
+    detail: str | Detail
 
 
 @dataclass(eq=False)
@@ -37,3 +37,18 @@ class LossyGgmlVocabulary(TokenizerError):
 @dataclass(eq=False)
 class UnscoredGgmlVocabulary(TokenizerError):
     """A "ggml" file of March 2023 without scores whose tokens are not in SentencePiece's order either."""
+
+
+@dataclass(eq=False)
+class AdapterTokenizerMissing(TokenizerError):
+    """The adapter in `path` changes the vocabulary from `n_before` to `n_after` rows, without a tokenizer."""
+
+    n_before: int
+    n_after: int
+
+
+@dataclass(eq=False)
+class SeveralTemplates(TokenizerError):
+    """Of the chat templates `names` none is the default one; `path` is their file or folder."""
+
+    names: tuple[str, ...]

@@ -15,9 +15,11 @@ import string
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from convert.errors.base import Detail
 from convert.i18n.system_reasons import in_chinese
 from engine.installation import is_bundled
 
@@ -66,8 +68,9 @@ class Catalog:
     def text(self, key: str, language: Language, /, **values: Any) -> str:
         """The text for `key` with its fields filled in; raises `KeyError` for an unknown key or field.
 
-        A `reason` that the system gave is said in Chinese where the text is.
+        A `reason` that the system gave is said in Chinese where the text is, and a `Detail` in its language.
         """
+        values = {name: _said(value, language) for name, value in values.items()}
         reason = values.get("reason")
         if language == "zh-CN" and isinstance(reason, str):
             values["reason"] = in_chinese(reason)
@@ -76,14 +79,23 @@ class Catalog:
     def error_text(self, error: Any, language: Language, group: str = "error") -> str:
         """The sentence for a dataclass exception: key `<group>.<ClassName>`, its fields as values.
 
-        In a bundle the group `bundle` comes first: whoever has one can't install packages.
+        In a bundle the group `bundle` comes first: whoever has one can't install packages. Of an error with
+        two sizes that people read alike, `exact` has them in bytes.
         """
         values = {field.name: getattr(error, field.name) for field in fields(error)}
         name = type(error).__name__
         key = f"bundle.{name}"
         if not (is_bundled() and key in self._texts[language]):
             key = f"{group}.{name}"
+        if f"exact.{name}" in self._texts[language] and _are_alike(values):
+            key = f"exact.{name}"
         return self.text(key, language, **values)
+
+
+def _are_alike(values: Mapping[str, Any]) -> bool:
+    """Whether the sizes among an error's fields are within two hundredths of each other."""
+    sizes = [int(value) for name, value in values.items() if name.endswith("_bytes")]
+    return 50 * (max(sizes) - min(sizes)) < max(sizes)
 
 
 def _read(package: str, language: Language, instead: Mapping[str, str]) -> Mapping[str, str]:
@@ -93,6 +105,18 @@ def _read(package: str, language: Language, instead: Mapping[str, str]) -> Mappi
         text = text.replace(read[word], read[other])
     replaced: dict[str, str] = json.loads(text)
     return replaced
+
+
+@cache
+def _details(language: Language) -> Mapping[str, str]:
+    return _read(__name__, language, _NOTHING)
+
+
+def _said(value: Any, language: Language) -> Any:
+    """The words for a `Detail`; any other value as it is."""
+    if not isinstance(value, Detail):
+        return value
+    return _Formatter(" ").vformat(_details(language)[f"detail.{value.key}"], (), value.values)
 
 
 def size_text(size_bytes: int, joint: str = " ") -> str:

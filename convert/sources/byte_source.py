@@ -10,11 +10,12 @@ import io
 import os
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from convert.errors import SourceMissing, TruncatedFile
+from convert.errors import BrokenLink, SourceMissing, TruncatedFile
 
 
 class ByteSource(Protocol):
@@ -51,6 +52,8 @@ class FileSource:
                 raise SourceMissing(path, "not a regular file")
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError) as error:  # a NUL character in the path is a ValueError
+            if isinstance(error, FileNotFoundError) and os.path.islink(path):
+                raise BrokenLink(path, os.readlink(path)) from error
             raise SourceMissing(path, getattr(error, "strerror", None) or str(error)) from error
         self._size_bytes = status.st_size
         self._seek_lock = threading.Lock()
@@ -87,6 +90,12 @@ class FileSource:
                 return os.read(self._descriptor, size)
         except OSError as error:
             raise SourceMissing(self._path, error.strerror or str(error)) from error
+
+    def prefetch(self, offset: int, size: int) -> None:
+        """Have the system fetch these bytes from the disk, without waiting; only a hint."""
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):
+                os.posix_fadvise(self._descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         if not self._closed:

@@ -28,6 +28,8 @@ from math import prod
 
 from convert.errors import (
     DamagedFile,
+    Detail,
+    InvalidFile,
     NoTensors,
     PrivateGgmlContainer,
     SourceError,
@@ -157,8 +159,8 @@ def read_ggml_file(source: ByteSource) -> GgmlFile:
 
     Where the form allows both, the long header (LLaMA) and the short one (bloomz.cpp) are tried: only the
     right one leads to a consistent vocabulary and directory. Raises `PrivateGgmlContainer`,
-    `UnknownGgmlVersion`, `UnknownGgmlModel`, `UnsupportedGgmlType`, `TruncatedFile`, `DamagedFile` or
-    `NoTensors`.
+    `UnknownGgmlVersion`, `UnknownGgmlModel`, `UnsupportedGgmlType`, `TruncatedFile`, `DamagedFile`,
+    `InvalidFile` or `NoTensors`.
     """
     form, start = _read_form(source)
     failure: SourceError = UnknownGgmlModel(source.path, form.label)
@@ -170,7 +172,7 @@ def read_ggml_file(source: ByteSource) -> GgmlFile:
         try:
             tokens, scores = _read_tokens(cursor, form, header.n_vocab)
             entries = _read_directory(cursor, form)
-        except (TruncatedFile, DamagedFile) as error:
+        except (TruncatedFile, DamagedFile, InvalidFile) as error:
             failure = error
             continue
         return GgmlFile(source, form, header, tokens, scores, entries)
@@ -244,7 +246,7 @@ def _read_tokens(cursor: _Cursor, form: GgmlForm, n_vocab: int) -> tuple[list[by
     for token in range(n_vocab):
         length = int.from_bytes(cursor.take(4), "little")
         if length > _MAX_TOKEN_BYTES or cursor.position > end:
-            raise DamagedFile(cursor.source.path, f"token {token} of {length} bytes")
+            raise DamagedFile(cursor.source.path, Detail("token_length", {"token": token, "n": length}))
         record = cursor.take(length + score_bytes)
         tokens.append(record[:length])
         if score_bytes:
@@ -259,7 +261,7 @@ def _read_directory(cursor: _Cursor, form: GgmlForm) -> dict[str, GgmlEntry]:
     while cursor.n_left:
         entry = _read_entry(cursor, form)
         if entry.name in entries or len(entries) == _MAX_TENSORS:
-            raise DamagedFile(path, f"tensor {entry.name!r} stands twice, or there are too many")
+            raise InvalidFile(path, Detail("tensor_twice", {"name": entry.name}))
         if entry.size_bytes > cursor.source.size_bytes - entry.offset:
             expected_bytes = entry.offset + entry.size_bytes
             raise TruncatedFile(path, expected_bytes, cursor.source.size_bytes)
@@ -274,12 +276,12 @@ def _read_entry(cursor: _Cursor, form: GgmlForm) -> GgmlEntry:
     place = cursor.position
     n_dims, name_bytes, type_ = cursor.take_numbers(3)
     if n_dims not in (1, 2) or not 1 <= name_bytes <= _MAX_NAME_BYTES:
-        raise DamagedFile(cursor.source.path, f"the tensor header at byte {place}")
+        raise DamagedFile(cursor.source.path, Detail("tensor_header", {"place": place}))
     dims = cursor.take_numbers(n_dims)
     name = cursor.take(name_bytes)
     text = name.decode("latin-1")
     if not all(1 <= size <= _MAX_AXIS for size in dims) or not (text.isascii() and text.isprintable()):
-        raise DamagedFile(cursor.source.path, f"the tensor header at byte {place}")
+        raise DamagedFile(cursor.source.path, Detail("tensor_header", {"place": place}))
     if form.is_aligned:
         cursor.take(-cursor.position % _ALIGNMENT)
     shape = tuple(reversed(dims))
@@ -294,9 +296,10 @@ def _size_bytes(cursor: _Cursor, form: GgmlForm, name: str, shape: tuple[int, ..
         raise UnsupportedGgmlType(path, name, REFUSED_TYPES[type_])
     layout = block_layouts(form.era).get(type_)
     if layout is None:
-        raise DamagedFile(path, f"tensor {name!r} of type {type_} in a {form.label} file")
+        detail = Detail("tensor_type", {"name": name, "type": type_, "form": form.label})
+        raise DamagedFile(path, detail)
     n_blocks, rest = divmod(shape[-1], layout.block_weights)
     if rest or len(shape) != 2:
-        detail = f"tensor {name!r} of shape {shape} is no rows of {layout.type_name} blocks"
+        detail = Detail("tensor_rows", {"name": name, "shape": str(shape), "type": layout.type_name})
         raise DamagedFile(path, detail)
     return shape[0] * n_blocks * layout.block_bytes

@@ -25,8 +25,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
+from convert.arch.llama import LLAMA as LLAMA_FAMILY
 from convert.errors import (
-    DamagedFile,
+    Detail,
+    InvalidFile,
     LossyGgmlVocabulary,
     MissingTensor,
     TensorShapeMismatch,
@@ -107,7 +109,7 @@ class LegacyGgml:
     @property
     def has_vocabulary(self) -> bool:
         """Whether the file's token list can be a tokenizer; see `vocabulary`."""
-        return self.architecture.gguf_name == "llama"
+        return self.architecture.family is LLAMA_FAMILY
 
     def mapped_tensors(self) -> list[MappedTensor]:
         """GGUF tensors in file order; quantized ones have a `PackedTensor` as source.
@@ -117,8 +119,10 @@ class LegacyGgml:
         return map_ordered(self.architecture, self.path, self.tensors)
 
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer, rebuilt from the file; raises `DamagedFile` or, where it has to come from elsewhere,
-        `LossyGgmlVocabulary` (BLOOM) or `UnscoredGgmlVocabulary` (see `convert.sources.ggml_vocabulary`).
+        """The tokenizer, rebuilt from the file (see `convert.sources.ggml_vocabulary`).
+
+        Raises, where it has to come from elsewhere, `UnsupportedTokenizer`, `LossyGgmlVocabulary` (BLOOM) or
+        `UnscoredGgmlVocabulary`.
         """
         if not self.has_vocabulary:
             raise LossyGgmlVocabulary(self.path)
@@ -202,7 +206,7 @@ def _open_parts(folder: SourceFolder, name: str, opened: ExitStack) -> tuple[Ggm
             raise folder.missing_shard(match["first"] if match else part_name)
         files.append(_open_part(folder, part_name, opened))
         if files[-1].header != files[0].header or files[-1].form != files[0].form:
-            raise DamagedFile(files[-1].source.path, f"its header is not that of {name}")
+            raise InvalidFile(files[-1].source.path, Detail("other_header", {"name": name}))
     return tuple(files)
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import DamagedFile, MissingTensor, UnknownGgmlBlocks
+from convert.errors import DamagedFile, Detail, InvalidFile, MissingTensor, UnknownGgmlBlocks
 from convert.sources.byte_source import ByteSource
 from convert.sources.ggml_blocks import (
     FLOAT_TYPES,
@@ -82,7 +82,7 @@ class BlockTensor:
         try:
             return self.layout.repack(self._blocks(start, stop)).tobytes()
         except ScaleTooLarge as error:
-            detail = f"a scale in rows {start} to {stop} of tensor {self.name!r}"
+            detail = Detail("scale", {"name": self.name, "start": start, "stop": stop})
             raise DamagedFile(self.source.path, detail) from error
 
     def read_stored(self, start: int, stop: int) -> Bytes:
@@ -203,7 +203,7 @@ def file_tensors(file: GgmlFile) -> dict[str, Tensor]:
 def join_parts(paths: Sequence[Path], parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """The whole model's tensors out of those of each file, whose `paths` are for errors.
 
-    Raises `MissingTensor` or `DamagedFile`.
+    Raises `MissingTensor` or `InvalidFile`.
     """
     if len(parts) == 1:
         return dict(parts[0])
@@ -212,7 +212,7 @@ def join_parts(paths: Sequence[Path], parts: Sequence[Mapping[str, Tensor]]) -> 
             if name not in part:
                 raise MissingTensor(path, name)
             if _kind(part[name]) != _kind(tensor):
-                raise DamagedFile(path, f"tensor {name!r} is not like the other parts'")
+                raise InvalidFile(path, Detail("other_tensor", {"name": name}))
     return {name: _join(name, [part[name] for part in parts]) for name in parts[0]}
 
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.errors import DamagedFile, UnscoredGgmlVocabulary
-from convert.tokenizers.vocabulary import PADDING_SCORE, check_tokens, padding_name
+from convert.errors import Detail, UnscoredGgmlVocabulary, UnsupportedTokenizer
+from convert.tokenizers.vocabulary import PADDING_SCORE, SPACE_MARK, check_tokens, padding_name
 from convert.vocab import TokenType, Vocabulary
 
 N_LLAMA_TOKENS = 32000
@@ -32,7 +32,6 @@ N_LLAMA_TOKENS = 32000
 ADDED_SCORE = -1000.0
 """What convert.py gave tokens of added_tokens.json."""
 
-_SPACE_MARK = "\u2581"
 _SPECIAL = (("<unk>", TokenType.UNKNOWN), ("<s>", TokenType.CONTROL), ("</s>", TokenType.CONTROL))
 _FIRST_BYTE, _FIRST_PIECE = 3, 259
 _SPACES_SCORE = -1e9
@@ -43,10 +42,10 @@ def rebuild_llama_vocabulary(
 ) -> Vocabulary:
     """The vocabulary of a LLaMA file; `scores` is None where the file has none.
 
-    Raises `DamagedFile`, or `UnscoredGgmlVocabulary` when the order of the tokens implies no scores.
+    Raises `UnsupportedTokenizer`, or `UnscoredGgmlVocabulary` when the order of the tokens implies no scores.
     """
     if len(tokens) <= _FIRST_PIECE:
-        raise DamagedFile(path, f"a vocabulary of {len(tokens)} tokens")
+        raise UnsupportedTokenizer(path, Detail("few_tokens", {"n": len(tokens), "least": _FIRST_PIECE + 1}))
     texts, types = _texts(path, tokens, scores)
     if scores is None:
         scores = _scores_by_order(path, texts, types)
@@ -94,10 +93,10 @@ def _text(path: Path, token: int, stored: bytes, score: float | None) -> tuple[s
     try:
         text = stored.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DamagedFile(path, f"token {token} is not text") from error
+        raise UnsupportedTokenizer(path, Detail("token_no_text", {"token": token})) from error
     if token >= N_LLAMA_TOKENS and (score is None or score == ADDED_SCORE):
         return text, TokenType.USER_DEFINED
-    return text.replace(" ", _SPACE_MARK), TokenType.NORMAL
+    return text.replace(" ", SPACE_MARK), TokenType.NORMAL
 
 
 def _scores_by_order(path: Path, texts: Sequence[str], types: Sequence[TokenType]) -> list[float]:
@@ -113,7 +112,7 @@ def _scores_by_order(path: Path, texts: Sequence[str], types: Sequence[TokenType
         if not _is_merge(text, earlier):
             raise UnscoredGgmlVocabulary(path)
         earlier.add(text)
-        is_spaces = not text.strip(_SPACE_MARK)
+        is_spaces = not text.strip(SPACE_MARK)
         scores.append(_SPACES_SCORE if is_spaces else float(_FIRST_PIECE - token))
     return scores
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import DamagedFile
+from convert.errors import InvalidFile
 from convert.sources.ggml_blocks import ScaleTooLarge
 from convert.sources.gptq_blocks import dequantize, pack_q4_1, unpack_bits
 from convert.sources.tensors import STORAGE_DTYPES, StoredRead, StoredTensor
@@ -147,13 +147,13 @@ class PackedGptqTensor(GptqTensor):
         return "q4_1"
 
     def read_packed_rows(self, start: int, stop: int) -> bytes:
-        """Repacked blocks; raises `DamagedFile` for a scale that no model has."""
+        """Repacked blocks; raises `InvalidFile` for a scale that no model has."""
         scales, zeros = self.read_scales(start, stop), self.read_zeros(start, stop)
         try:
             return pack_q4_1(self.read_words(start, stop), scales, zeros, self.group_weights).tobytes()
         except ScaleTooLarge as error:
             detail = f"a scale in rows {start} to {stop} of tensor {self.name!r}"
-            raise DamagedFile(self.path, detail) from error
+            raise InvalidFile(self.path, detail) from error
 
 
 def _size_bytes(tensor: StoredTensor) -> int:

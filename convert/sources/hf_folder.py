@@ -1,6 +1,8 @@
-"""The weight files of a Hugging Face folder: which there are, whether they are complete, and their tensors.
+"""The weight files of a Hugging Face folder: which are read, whether they are complete, and their tensors.
 
-Knows file names and indexes only; config.json and the tokenizer are read elsewhere.
+transformers' order decides among several forms of one model, but for what is incomplete: a set that lacks a
+part, such as one whose index was left behind, is passed over for the next one that is whole. Knows file names
+and indexes only; config.json and the tokenizer are read elsewhere.
 """
 
 from __future__ import annotations
@@ -8,188 +10,217 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from convert.errors import (
-    DamagedFile,
+    BrokenLink,
+    Detail,
     EmptyFolder,
+    InvalidFile,
     KeyNeeded,
     LfsPointer,
-    MissingTensor,
+    MissingEncryptedShard,
+    MissingShard,
     NotWeights,
     NoWeights,
     SeveralWeightFiles,
+    ShardedCheckpoint,
+    SourceError,
     SourceMissing,
+    TrainingState,
 )
-from convert.sources.byte_source import ByteSource
+from convert.notes import Note
 from convert.sources.folder import LFS_POINTER_START, LocalFolder, SourceFolder, plain_file_name, read_file
 from convert.sources.json_object import parse_json_object
 from convert.sources.safetensors import read_safetensors
-from convert.sources.tensors import StoredTensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import has_torch_start, read_torch
+from convert.sources.weight_files import WeightFiles, WeightFormat
+from convert.sources.weight_sets import (
+    SAFETENSORS_FILE,
+    TORCH_FILE,
+    TORCH_SUFFIXES,
+    WeightSet,
+    complete_sets,
+    is_beside_pieces,
+    is_complete,
+    is_of_training,
+    is_piece,
+    other_files,
+    parse_shard,
+    shard_sets,
+)
 from convert.sources.xor import parse_encrypted_name
 
-_Reader = Callable[[ByteSource], dict[str, StoredTensor]]
-_SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.[a-z]+)")
+_INDEX_NAME = re.compile(r"(?P<single>.+\.(safetensors|bin))\.index(\..+)?\.json")
 # A 7B index has some 30 kB.
 _MAX_INDEX_BYTES = 4 << 20
 _N_NAMES_SHOWN = 6
 
 
-@dataclass(frozen=True)
-class WeightFormat:
-    """One way to store weights: the name of a single file, and who reads it. Shards carry the same suffix."""
-
-    name: str
-    single_file: str
-    reader: _Reader
-
-    @property
-    def index_file(self) -> str:
-        return f"{self.single_file}.index.json"
-
-    @property
-    def suffix(self) -> str:
-        return Path(self.single_file).suffix
-
-    def is_shard(self, name: str) -> bool:
-        """Whether a file of this name is part of a set in this form, under its usual name."""
-        match = _SHARD_NAME.fullmatch(name)
-        return match is not None and match["stem"] + match["suffix"] == self.single_file
-
-
 # In order of preference where a folder holds several forms of the same model.
 WEIGHT_FORMATS = (
-    WeightFormat("safetensors", "model.safetensors", read_safetensors),
-    WeightFormat("torch", "pytorch_model.bin", read_torch_zip),
+    WeightFormat("safetensors", SAFETENSORS_FILE, read_safetensors),
+    WeightFormat("torch", TORCH_FILE, read_torch),
 )
 
 
-# Weights under any other name: quantized ones mostly, which their authors named after model and settings.
-_OTHER_SUFFIXES = {
-    ".safetensors": ("safetensors", read_safetensors),
-    ".pt": ("torch", read_torch_zip),
-    ".pth": ("torch", read_torch_zip),
-}
-# What trainers leave beside the weights, adapters, and Meta's files, which have readers of their own.
-_NO_MODEL = re.compile(
-    r"(optimizer|scheduler|scaler|training_args|adapter_model|consolidated|rng_state|global_step).*"
-)
+@dataclass(frozen=True)
+class _Choice:
+    """Files that could be read; places: the file that the index names for each tensor."""
 
-
-class WeightFiles:
-    """The opened weight files of one checkpoint; close it when its tensors are no longer read."""
-
-    def __init__(self, weight_format: WeightFormat, folder: SourceFolder, names: tuple[str, ...]) -> None:
-        self.format = weight_format
-        self.size_bytes = 0
-        self._tensors: dict[str, StoredTensor] = {}
-        paths: list[Path] = []
-        with ExitStack() as opened:
-            for file_name in names:
-                source = folder.open(file_name)
-                opened.callback(source.close)
-                if _is_lfs_pointer(source):
-                    raise LfsPointer(source.path)
-                paths.append(source.path)
-                self.size_bytes += source.size_bytes
-                for name, tensor in weight_format.reader(source).items():
-                    if name in self._tensors:
-                        raise DamagedFile(source.path, f"tensor {name!r} stands in two shards")
-                    self._tensors[name] = tensor
-            self._opened = opened.pop_all()
-        self.paths = tuple(paths)
-
-    @property
-    def tensors(self) -> Mapping[str, StoredTensor]:
-        """All tensors by their name in the checkpoint."""
-        return self._tensors
-
-    def close(self) -> None:
-        """Close the files; harmless when repeated."""
-        self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    format: WeightFormat
+    set: WeightSet
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_weights(folder: Path | SourceFolder, only_file: Path | None = None) -> WeightFiles:
-    """Open the weights in `folder`; of several forms the first in `WEIGHT_FORMATS`, or `only_file`'s own.
+    """Open the weights in `folder`: the first complete set in transformers' order, or `only_file`'s own.
 
-    A shard given as `only_file` stands for its whole set; in an encrypted folder it may be the `.enc` file.
-    Where there is none of these, any other weight file is taken if it is the only one. Raises
-    `SourceMissing`, `NotACheckpoint`, `SeveralWeightFiles`, `KeyNeeded`, `MissingShard` (or the folder's own
-    error for it), `MissingTensor`, and what the readers raise.
+    An index or a shard given as `only_file` stands for its whole set; in an encrypted folder it may be the
+    `.enc` file. Where there is none of transformers' names, any other weight file is taken if it is the only
+    one. Tensors have the names that they have in the model. Raises `SourceMissing`, `NotACheckpoint`,
+    `SeveralWeightFiles`, `KeyNeeded`, `MissingShard` (or the folder's own error for it), `LfsPointer`,
+    `BrokenLink`, `ShardedCheckpoint`, what `WeightFiles.unwrap` and what the readers raise.
     """
     if isinstance(folder, Path):
         folder = LocalFolder(folder if only_file is None else only_file.parent)
-    if only_file is not None:
-        return _open_file(folder, only_file)
-    for weight_format in WEIGHT_FORMATS:
-        if weight_format.index_file in folder.names:
-            return _open_index(weight_format, folder)
-        if weight_format.single_file in folder.names:
-            return WeightFiles(weight_format, folder, (weight_format.single_file,))
-        shards = sorted(name for name in folder.names if weight_format.is_shard(name))
-        if shards:
-            return WeightFiles(weight_format, folder, shard_set(folder, shards[0]))
-    others = _other_files(folder)
+    weights = _open_first(folder) if only_file is None else _open_named(folder, only_file)
+    try:
+        weights.unwrap()
+    except BaseException:
+        weights.close()
+        raise
+    return weights
+
+
+def _open_first(folder: SourceFolder) -> WeightFiles:
+    gaps: dict[str, SourceError] = {}
+    begun: SourceError | None = None
+    for choice in _usual_choices(folder):
+        try:
+            weights = _open_set(folder, choice)
+        except (MissingShard, MissingEncryptedShard, LfsPointer, BrokenLink) as error:
+            gaps[choice.set.label] = error
+            if begun is None and any(name in folder.names for name in choice.set.files):
+                begun = error
+        else:
+            weights.notes = _notes(folder, choice.set, gaps)
+            return weights
+    if begun is not None:
+        raise begun
+    if any(map(is_piece, folder.names)):
+        raise ShardedCheckpoint(folder.path)
+    others = [name for name in other_files(folder.names) if _is_weight_file(folder, name)]
     if len(others) == 1:
-        return _open_other(folder, others[0])
+        weights = _open_set(folder, _choice_of(folder, others[0]))
+        weights.notes = _notes(folder, WeightSet(others[0], tuple(others)), gaps)
+        return weights
     if others:
         raise SeveralWeightFiles(folder.path, tuple(others))
     if any(map(parse_encrypted_name, folder.names)):
         raise KeyNeeded(folder.path)
-    found = _first_names(folder)
-    raise NoWeights(folder.path, found) if found else EmptyFolder(folder.path)
+    raise next(iter(gaps.values()), None) or _nothing(folder)
 
 
-def _open_file(folder: SourceFolder, path: Path) -> WeightFiles:
-    name = _plain_name(folder, path)
+def _nothing(folder: SourceFolder) -> SourceError:
+    """What to say of a folder without weights."""
+    # A local folder's own folders are named as well: the checkpoint may be in one of them.
+    on_disk = [entry.name for entry in folder.path.iterdir()] if os.path.isdir(folder.path) else []
+    names = sorted(on_disk or folder.names)
+    if any(map(is_beside_pieces, names)):
+        return ShardedCheckpoint(folder.path)
+    shown = (*names[:_N_NAMES_SHOWN], "…") if len(names) > _N_NAMES_SHOWN else tuple(names)
+    return NoWeights(folder.path, shown) if shown else EmptyFolder(folder.path)
+
+
+def _usual_choices(folder: SourceFolder) -> Iterator[_Choice]:
+    """What there is under transformers' names, complete or not, in its order."""
     for weight_format in WEIGHT_FORMATS:
-        if Path(name).suffix == weight_format.suffix:
-            if _SHARD_NAME.fullmatch(name) and weight_format.index_file in folder.names:
-                return _open_index(weight_format, folder)
-            return WeightFiles(weight_format, folder, shard_set(folder, name))
-    if Path(name).suffix in _OTHER_SUFFIXES:
-        return _open_other(folder, name)
-    raise NotWeights(path)
+        single_file = weight_format.single_file
+        if single_file in folder.names:
+            yield _Choice(weight_format, WeightSet(single_file, (single_file,)))
+        indexed: _Choice | None = None
+        if weight_format.index_file in folder.names:
+            indexed = _read_index(folder, weight_format, weight_format.index_file)
+            yield indexed
+        # Shards without an index, or beside one that is of another set.
+        sets = shard_sets(folder.names, single_file)
+        whole = [each for each in sets if is_complete(each, folder.names)]
+        if len(whole) > 1:
+            raise SeveralWeightFiles(folder.path, tuple(each.label for each in whole))
+        for each in whole or sets:
+            if indexed is None or set(each.files) != set(indexed.set.files):
+                yield _Choice(weight_format, WeightSet(each.label, _part_names(folder, each.label)))
 
 
-def _open_other(folder: SourceFolder, name: str) -> WeightFiles:
-    form, reader = _OTHER_SUFFIXES[Path(name).suffix]
-    return WeightFiles(WeightFormat(form, name, reader), folder, shard_set(folder, name))
+def _open_set(folder: SourceFolder, choice: _Choice) -> WeightFiles:
+    _require(folder, choice.set.files)
+    return WeightFiles(choice.format, folder, choice.set.files, choice.places)
 
 
-def _other_files(folder: SourceFolder) -> list[str]:
-    """Weight files under unusual names, the first of each set of shards.
-
-    Of one model in both forms only the safetensors files.
-    """
-    names = [
-        name
-        for name in sorted(folder.names)
-        if Path(name).suffix in _OTHER_SUFFIXES
-        and not _NO_MODEL.fullmatch(name)
-        and not _is_later_shard(name)
-    ]
-    stems = {Path(name).stem for name in names if name.endswith(".safetensors")}
-    return [name for name in names if name.endswith(".safetensors") or Path(name).stem not in stems]
+def _open_named(folder: SourceFolder, path: Path) -> WeightFiles:
+    name = _plain_name(folder, path)
+    if is_piece(name):
+        raise ShardedCheckpoint(path)
+    if is_of_training(name):
+        raise TrainingState(path)
+    return _open_set(folder, _choice_of(folder, name))
 
 
-def _is_later_shard(name: str) -> bool:
-    match = _SHARD_NAME.fullmatch(name)
-    return match is not None and int(match["number"]) > 1
+def _choice_of(folder: SourceFolder, name: str) -> _Choice:
+    """What the file of this name stands for: the set of an index or a shard, any other file itself."""
+    index = _INDEX_NAME.fullmatch(name)
+    single_file = name if index is None else index["single"]
+    suffix = Path(single_file).suffix
+    if suffix not in (".safetensors", *TORCH_SUFFIXES):
+        raise NotWeights(folder.path / name)
+    form, reader = ("safetensors", read_safetensors) if suffix == ".safetensors" else ("torch", read_torch)
+    weight_format = WeightFormat(form, single_file, reader)
+    if index is not None:
+        return _read_index(folder, weight_format, name)
+    if parse_shard(name) is not None:
+        for other in sorted(folder.names):
+            match = _INDEX_NAME.fullmatch(other)
+            if match is not None and Path(match["single"]).suffix == suffix:
+                indexed = _read_index(folder, weight_format, other)
+                if name in indexed.set.files:
+                    return indexed
+    return _Choice(weight_format, WeightSet(name, _part_names(folder, name)))
+
+
+def _read_index(folder: SourceFolder, weight_format: WeightFormat, name: str) -> _Choice:
+    path = folder.path / name
+    content = parse_json_object(path, read_file(folder, name, _MAX_INDEX_BYTES))
+    weight_map: Any = content.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise InvalidFile(path, Detail("no_weight_map"))
+    places = {tensor: plain_file_name(path, file) for tensor, file in weight_map.items()}
+    return _Choice(weight_format, WeightSet(name, tuple(sorted(set(places.values())))), places)
+
+
+def _notes(folder: SourceFolder, chosen: WeightSet, gaps: Mapping[str, SourceError]) -> tuple[Note, ...]:
+    """What to know of the choice: complete forms that were left out, incomplete ones that came before it."""
+    passed = [Note("weights_passed", {"chosen": chosen.label, "other": label}) for label in gaps]
+    sets = [each.label for each in complete_sets(folder.names) if not set(each.files) & set(chosen.files)]
+    singles = [name for name in other_files(folder.names) if not name.endswith(".bin")]
+    others = [label for label in (*sets, *singles) if label not in (*gaps, *chosen.files)]
+    choice = [Note("weight_choice", {"chosen": chosen.label, "others": ", ".join(others)})] if others else []
+    return (*passed, *choice)
+
+
+def _is_weight_file(folder: SourceFolder, name: str) -> bool:
+    """Whether a file under an unusual name is to be read: a `.bin` may be any program's."""
+    if not name.endswith(".bin"):
+        return True
+    source = folder.open(name)
+    try:
+        start = source.read_at(0, min(32, source.size_bytes))
+        return has_torch_start(start) or start.startswith(LFS_POINTER_START)
+    finally:
+        source.close()
 
 
 def _plain_name(folder: SourceFolder, path: Path) -> str:
@@ -204,49 +235,24 @@ def _plain_name(folder: SourceFolder, path: Path) -> str:
     return encrypted.plain_name
 
 
-def _open_index(weight_format: WeightFormat, folder: SourceFolder) -> WeightFiles:
-    index = folder.path / weight_format.index_file
-    content = parse_json_object(index, read_file(folder, weight_format.index_file, _MAX_INDEX_BYTES))
-    weight_map: Any = content.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise DamagedFile(index, "no weight_map")
-    shards = sorted({plain_file_name(index, shard) for shard in weight_map.values()})
-    for shard in shards:
-        if shard not in folder.names:
-            raise folder.missing_shard(shard)
-    weights = WeightFiles(weight_format, folder, tuple(shards))
-    missing = next((name for name in weight_map if name not in weights.tensors), None)
-    if missing is not None:
-        weights.close()
-        raise MissingTensor(folder.path / weight_map[missing], missing)
-    return weights
-
-
 def shard_set(folder: SourceFolder, name: str) -> tuple[str, ...]:
     """All files of the set that a shard belongs to; any other file is a set of its own.
 
-    Raises the folder's `missing_shard`, or `DamagedFile` for a part number that can't be.
+    Raises the folder's `missing_shard`, or `InvalidFile` for a part number that can't be.
     """
-    match = _SHARD_NAME.fullmatch(name)
-    if match is None:
-        return (name,)
-    n_shards = int(match["count"])
-    if not 1 <= int(match["number"]) <= n_shards:
-        raise DamagedFile(folder.path / name, "the part's number in its name")
-    names = [f"{match['stem']}-{i:05d}-of-{match['count']}{match['suffix']}" for i in range(1, n_shards + 1)]
-    for shard in names:
-        if shard not in folder.names:
-            raise folder.missing_shard(shard)
-    return tuple(names)
+    names = _part_names(folder, name)
+    _require(folder, names)
+    return names
 
 
-def _first_names(folder: SourceFolder) -> tuple[str, ...]:
-    # A local folder's own folders are named as well: the checkpoint may be in one of them.
-    on_disk = [entry.name for entry in folder.path.iterdir()] if os.path.isdir(folder.path) else []
-    names = sorted(on_disk or folder.names)
-    return (*names[:_N_NAMES_SHOWN], "…") if len(names) > _N_NAMES_SHOWN else tuple(names)
+def _part_names(folder: SourceFolder, name: str) -> tuple[str, ...]:
+    shard = parse_shard(name)
+    if shard is not None and not shard.is_possible:
+        raise InvalidFile(folder.path / name, Detail("part_number"))
+    return (name,) if shard is None else shard.set_names
 
 
-def _is_lfs_pointer(source: ByteSource) -> bool:
-    n_start = len(LFS_POINTER_START)
-    return source.size_bytes > n_start and source.read_at(0, n_start) == LFS_POINTER_START
+def _require(folder: SourceFolder, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in folder.names:
+            raise folder.missing_shard(name)

@@ -6,34 +6,53 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile
+from convert.errors import DamagedFile, Detail, InvalidFile
 from convert.sources.byte_source import FileSource
 
 MAX_JSON_BYTES = 16 << 20
 
 
 def parse_json_object(path: Path, data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; raises `DamagedFile` naming `path` for anything else, or a repeated key."""
+    """The JSON object in `data`, with or without a byte-order mark.
+
+    Raises `DamagedFile` naming `path` for what is no JSON, as a file that was cut short is none, and
+    `InvalidFile` for what is, but no object, nested too deep, or with a repeated key.
+    """
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
-    # Deep nesting ends in RecursionError; UnicodeDecodeError and JSONDecodeError are ValueErrors.
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(path, f"not valid JSON ({error})") from error
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+    except _RepeatedKeyError as error:
+        raise InvalidFile(path, Detail("json_key_twice", {"key": repr(str(error)[:80])})) from error
+    except RecursionError as error:
+        raise InvalidFile(path, Detail("json_too_deep")) from error
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, Detail("not_utf8", {"place": error.start})) from error
+    except json.JSONDecodeError as error:
+        place = {"line": error.lineno, "column": error.colno}
+        raise DamagedFile(path, Detail("not_json", place)) from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise InvalidFile(path, Detail("json_number")) from error
     if not isinstance(value, dict):
-        raise DamagedFile(path, "not a JSON object")
+        raise InvalidFile(path, Detail("no_json_object"))
     return value
 
 
 def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """The JSON object in the file at `path`; raises `SourceMissing` or `DamagedFile`."""
+    """The JSON object in the file at `path`; raises `SourceMissing`, and as `parse_json_object`."""
     with FileSource(path) as source:
         if source.size_bytes > max_bytes:
-            raise DamagedFile(path, f"{source.size_bytes} bytes, where {max_bytes} is the most")
+            sizes = {"size_bytes": source.size_bytes, "max_bytes": max_bytes}
+            raise InvalidFile(path, Detail("too_large", sizes))
         return parse_json_object(path, source.read_at(0, source.size_bytes))
 
 
+class _RepeatedKeyError(Exception):
+    """Raised out of the JSON parser; its text is the key."""
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key is repeated")
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _RepeatedKeyError(key)
+        result[key] = value
     return result

@@ -21,15 +21,15 @@ from typing import Any, Self
 
 from convert.arch import Architecture, MappedTensor, read_architecture
 from convert.arch.config import MAX_HEADS, MAX_LAYERS, MAX_VOCAB, MAX_WIDTH, ConfigReader
-from convert.errors import DamagedFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
+from convert.errors import Detail, InvalidFile, MissingTensor, TensorShapeMismatch, UnsupportedModel
 from convert.sources.folder import SourceFolder, read_file
 from convert.sources.ggml_names import LLAMA, rename_tensors
 from convert.sources.ggml_tensors import join_parts
-from convert.sources.hf_folder import WeightFiles, WeightFormat
 from convert.sources.json_object import MAX_JSON_BYTES, parse_json_object
 from convert.sources.lora_tensors import map_ordered
 from convert.sources.tensors import StoredTensor, Tensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
+from convert.sources.weight_files import WeightFiles, WeightFormat
 
 PARAMS_FILE = "params.json"
 WEIGHT_FILE = re.compile(r"consolidated\.\d\d\.pth")
@@ -82,8 +82,8 @@ def is_meta(folder: SourceFolder) -> bool:
 def open_meta(folder: SourceFolder) -> MetaModel:
     """Open the model in a folder for which `is_meta` holds and that has a params.json; no weights are read.
 
-    Raises the folder's `missing_shard`, `MissingTensor`, `TensorShapeMismatch`, `InvalidConfig`,
-    `UnsupportedModel`, and what the reader raises.
+    Raises the folder's `missing_shard`, `MissingTensor`, `InvalidFile`, `TensorShapeMismatch`,
+    `InvalidConfig`, `UnsupportedModel`, and what the reader raises.
     """
     path = folder.path / PARAMS_FILE
     params = ConfigReader(path, parse_json_object(path, read_file(folder, PARAMS_FILE, MAX_JSON_BYTES)))
@@ -115,12 +115,12 @@ def _open_parts(folder: SourceFolder, params: ConfigReader, opened: ExitStack) -
         parts.append(_open_part(folder, name, opened))
     stranger = next((name for name in names if name not in expected), None)
     if stranger is not None:
-        raise DamagedFile(folder.path / stranger, f"one of {len(expected)} parts, by the first one's shapes")
+        raise InvalidFile(folder.path / stranger, Detail("part_too_many", {"n": len(expected)}))
     return parts
 
 
 def _open_part(folder: SourceFolder, name: str, opened: ExitStack) -> WeightFiles:
-    return opened.enter_context(WeightFiles(WeightFormat("torch", name, read_torch_zip), folder, (name,)))
+    return opened.enter_context(WeightFiles(WeightFormat("torch", name, read_torch), folder, (name,)))
 
 
 def _count_parts(first: WeightFiles, params: ConfigReader) -> int:

@@ -16,7 +16,7 @@ import struct
 from itertools import pairwise
 from typing import Any
 
-from convert.errors import DamagedFile, TruncatedFile
+from convert.errors import DamagedFile, Detail, InvalidFile, TruncatedFile, UnsupportedDtype
 from convert.sources.byte_source import ByteSource
 from convert.sources.json_object import parse_json_object
 from convert.sources.tensors import MAX_NAME_LENGTH, STORAGE_DTYPES, StoredTensor, contiguous_strides
@@ -36,60 +36,75 @@ _DTYPES = {
     "I32": "i32",
     "I16": "i16",
     "I8": "i8",
+    "U64": "u64",
+    "U32": "u32",
+    "U16": "u16",
     "U8": "u8",
     "BOOL": "bool",
+    "F8_E4M3": "f8_e4m3",
+    "F8_E5M2": "f8_e5m2",
+    "F8_E8M0": "f8_e8m0",
 }
 
 
 def read_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
     """Tensors of a safetensors file by name, in file order; only the header is read.
 
-    Raises `TruncatedFile`, `DamagedFile`.
+    Raises `TruncatedFile`, `DamagedFile`, `InvalidFile`, `UnsupportedDtype`.
     """
     (header_bytes,) = struct.unpack("<Q", source.read_at(0, 8))
     if header_bytes > MAX_HEADER_BYTES:
-        raise DamagedFile(source.path, f"header size {header_bytes}")
+        # What is no safetensors file begins with any number.
+        kind = InvalidFile if 8 + header_bytes <= source.size_bytes else DamagedFile
+        raise kind(source.path, Detail("header_bytes", {"n": header_bytes}))
     header = parse_json_object(source.path, source.read_at(8, header_bytes))
     header.pop("__metadata__", None)
     if len(header) > _MAX_TENSORS:
-        raise DamagedFile(source.path, f"{len(header)} tensors")
+        raise InvalidFile(source.path, Detail("many_tensors", {"n": len(header)}))
     data_start = 8 + header_bytes
     tensors = {name: _tensor(source, data_start, name, entry) for name, entry in header.items()}
-    _check_overlaps(source, list(tensors.values()))
+    _check_places(source, list(tensors.values()))
     return tensors
 
 
 def _tensor(source: ByteSource, data_start: int, name: str, entry: Any) -> StoredTensor:
     if len(name) > MAX_NAME_LENGTH:
-        raise DamagedFile(source.path, f"a tensor name of {len(name)} characters")
+        raise InvalidFile(source.path, Detail("long_name", {"n": len(name)}))
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
     except (TypeError, KeyError, ValueError) as error:
-        raise DamagedFile(source.path, f"header entry of tensor {name!r}") from error
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise DamagedFile(source.path, f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+        raise InvalidFile(source.path, Detail("header_entry", {"name": name})) from error
+    if not isinstance(dtype, str):
+        raise InvalidFile(source.path, Detail("header_entry", {"name": name}))
+    if dtype not in _DTYPES:
+        raise UnsupportedDtype(source.path, name, dtype[:40])
     # bool is an int in Python, and JSON numbers may be floats.
     if not isinstance(shape, list) or any(
         type(number) is not int or not 0 <= number <= _MAX_AXIS for number in numbers
     ):
-        raise DamagedFile(source.path, f"header numbers of tensor {name!r}")
+        raise InvalidFile(source.path, Detail("header_numbers", {"name": name}))
     item_bytes = STORAGE_DTYPES[_DTYPES[dtype]].itemsize
     if len(shape) > _MAX_AXES:
-        raise DamagedFile(source.path, f"tensor {name!r} of {len(shape)} axes")
+        raise InvalidFile(source.path, Detail("many_axes", {"name": name, "n": len(shape)}))
     if end - begin != math.prod(shape) * item_bytes:
-        raise DamagedFile(source.path, f"tensor {name!r} of shape {shape} in {end - begin} bytes")
-    if data_start + end > source.size_bytes:
-        raise TruncatedFile(source.path, data_start + end, source.size_bytes)
+        values = {"name": name, "shape": str(shape), "n": end - begin}
+        raise InvalidFile(source.path, Detail("tensor_bytes", values))
     # A scalar is kept as one row of one element.
     axes = tuple(shape) or (1,)
     return StoredTensor(name, axes, _DTYPES[dtype], source, data_start + begin, contiguous_strides(axes))
 
 
-def _check_overlaps(source: ByteSource, tensors: list[StoredTensor]) -> None:
-    """The format has each byte belong to one tensor; a header of copies would multiply the file."""
+def _check_places(source: ByteSource, tensors: list[StoredTensor]) -> None:
+    """Every byte is there, and belongs to one tensor: a header of copies would multiply the file."""
+    end = max(map(_end, tensors), default=0)
+    if end > source.size_bytes:
+        raise TruncatedFile(source.path, end, source.size_bytes)
     filled = sorted((tensor for tensor in tensors if 0 not in tensor.shape), key=lambda tensor: tensor.offset)
     for tensor, following in pairwise(filled):
-        size_bytes = math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize
-        if following.offset < tensor.offset + size_bytes:
-            raise DamagedFile(source.path, f"tensor {following.name!r} overlaps another")
+        if following.offset < _end(tensor):
+            raise InvalidFile(source.path, Detail("tensor_overlap", {"name": following.name}))
+
+
+def _end(tensor: StoredTensor) -> int:
+    return tensor.offset + math.prod(tensor.shape) * STORAGE_DTYPES[tensor.dtype].itemsize

@@ -26,6 +26,14 @@ _X_TO_8 = 1 << 23
 _MAX_PIECES = 4096
 
 
+class StoredBlock(NamedTuple):
+    """Where a container keeps a block; crc: the CRC-32 that it gives for it, None where it gives none."""
+
+    offset: int
+    size_bytes: int
+    crc: int | None
+
+
 class _Piece(NamedTuple):
     """Bytes `start` to `end` of the source were read, and have this CRC."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convert.errors import UnsupportedDtype
 from convert.sources.byte_source import ByteSource
+from convert.sources.half_floats import widen_bfloat16, widen_float16
 from convert.sources.storage_check import StorageCheck
 
 STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -27,8 +28,15 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
     "i32": np.dtype("<i4"),
     "i16": np.dtype("<i2"),
     "i8": np.dtype("i1"),
+    "u64": np.dtype("<u8"),
+    "u32": np.dtype("<u4"),
+    "u16": np.dtype("<u2"),
     "u8": np.dtype("u1"),
     "bool": np.dtype("?"),
+    # numpy has none of these: the bytes, which `convert.sources.scaled` reads.
+    "f8_e4m3": np.dtype("u1"),
+    "f8_e5m2": np.dtype("u1"),
+    "f8_e8m0": np.dtype("u1"),
 }
 """Element types as they lie in files, by the name used in `Tensor.dtype`."""
 
@@ -106,6 +114,14 @@ def announce_reads(reads: Iterable[StoredRead]) -> None:
             expect([(read.offset, read.size) for read in same])
 
 
+def prefetch(reads: Iterable[StoredRead]) -> None:
+    """Have sources begin to fetch what is read of them soon; those that can have a method of this name."""
+    for read in reads:
+        own = getattr(read.source, "prefetch", None)
+        if own is not None:
+            own(read.offset, read.size)
+
+
 def is_kept_whole(tensor: Tensor) -> bool:
     """Whether the first rows that are read bring in all others: the tensor says so by `is_kept_whole`."""
     return bool(getattr(tensor, "is_kept_whole", False))
@@ -140,7 +156,9 @@ class StoredTensor:
             raise UnsupportedDtype(self.source.path, self.name, self.dtype)
         stored = self.read_stored(start, stop)
         if self.dtype == "bf16":
-            return (stored.astype(np.uint32) << 16).view(np.float32)
+            return widen_bfloat16(stored)
+        if self.dtype == "f16":
+            return widen_float16(stored)
         return np.ascontiguousarray(stored, dtype=np.float32)
 
     def read_stored(self, start: int, stop: int) -> NDArray[Any]:

@@ -28,8 +28,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import EncryptedNameMismatch, NotEncrypted, TruncatedFile, TruncatedKey
+from convert.errors import EncryptedNameMismatch, LfsPointer, NotEncrypted, TruncatedFile, TruncatedKey
 from convert.sources.byte_source import ByteSource
+from convert.sources.folder import LFS_POINTER_START
 
 HEADER_BYTES = 32
 CHUNK_BYTES = 10 << 20
@@ -64,12 +65,15 @@ class XorSource:
     """
 
     def __init__(self, encrypted: ByteSource, key: ByteSource, chunk_bytes: int = CHUNK_BYTES) -> None:
-        """Raises `NotEncrypted`, `EncryptedNameMismatch`, `TruncatedFile` or `TruncatedKey` (empty)."""
+        """Raises `NotEncrypted`, `LfsPointer`, `EncryptedNameMismatch`, `TruncatedFile` or `TruncatedKey`."""
         name = parse_encrypted_name(encrypted.path.name)
         if name is None:
             raise NotEncrypted(encrypted.path)
         self.plain_name = name.plain_name
-        self.plain_hash = encrypted.read_at(0, HEADER_BYTES).hex()
+        digest = encrypted.read_at(0, HEADER_BYTES)
+        if digest.startswith(LFS_POINTER_START):
+            raise LfsPointer(encrypted.path)
+        self.plain_hash = digest.hex()
         """SHA-256 of the plain file, hexadecimal, as the file itself says."""
         if name.plain_hash not in (None, self.plain_hash):
             raise EncryptedNameMismatch(encrypted.path, str(name.plain_hash), self.plain_hash)

@@ -90,6 +90,10 @@ class EncryptedFolder:
         """The plain names of the files that are encrypted."""
         return frozenset(self._encrypted)
 
+    def names_below(self, folder: str) -> frozenset[str]:
+        """Those that are not encrypted: BELLE published no others."""
+        return self._plain.names_below(folder)
+
     def open(self, name: str) -> ByteSource:
         """As `SourceFolder.open`; raises also what `open_encrypted` and `check_ends` raise."""
         if name not in self._encrypted:

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from convert.errors import DamagedFile, KeyIsEncrypted, Llama2Key, SourceError, TruncatedFile, TruncatedKey
+from convert.errors import (
+    DamagedFile,
+    KeyIsEncrypted,
+    LfsPointer,
+    Llama2Key,
+    SourceError,
+    TruncatedFile,
+    TruncatedKey,
+)
 from convert.sources.byte_source import ByteSource, FileSource
+from convert.sources.folder import LFS_POINTER_START
 from convert.sources.tensors import StoredTensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
 from convert.sources.xor import parse_encrypted_name
 
 # The length that downloads of the file report (logs of Meta's download script and of its mirrors, 2023).
@@ -28,7 +37,7 @@ _META_LAYOUT_TENSOR = "tok_embeddings.weight"
 def open_key(path: Path) -> FileSource:
     """Open a key file; reads at most its ZIP directory and pickle.
 
-    Raises `SourceMissing`, `KeyIsEncrypted`, `Llama2Key` or `TruncatedKey`.
+    Raises `SourceMissing`, `KeyIsEncrypted`, `LfsPointer`, `Llama2Key` or `TruncatedKey`.
     """
     source = FileSource(path)
     try:
@@ -40,11 +49,17 @@ def open_key(path: Path) -> FileSource:
 
 
 def check_key(key: ByteSource) -> None:
-    """Refuse a key that can't be the right one; raises `KeyIsEncrypted`, `Llama2Key` or `TruncatedKey`."""
+    """Refuse a key that can't be the right one.
+
+    Raises `KeyIsEncrypted`, `LfsPointer`, `Llama2Key` or `TruncatedKey`.
+    """
     if parse_encrypted_name(key.path.name) is not None:
         raise KeyIsEncrypted(key.path)
     if key.size_bytes == LLAMA1_7B_BYTES:
         return
+    n_start = len(LFS_POINTER_START)
+    if key.size_bytes >= n_start and key.read_at(0, n_start) == LFS_POINTER_START:
+        raise LfsPointer(key.path)
     if key.size_bytes == _LLAMA2_7B_BYTES:
         raise Llama2Key(key.path)
     if key.size_bytes == 0:
@@ -60,7 +75,7 @@ def is_known_key(key: ByteSource) -> bool:
 
 def _tensors(key: ByteSource) -> Mapping[str, StoredTensor]:
     try:
-        return read_torch_zip(key)
+        return read_torch(key)
     except (TruncatedFile, DamagedFile) as error:
         # A torch file without its end: the directory stands there.
         if key.size_bytes < LLAMA1_7B_BYTES:

@@ -23,22 +23,29 @@ _KNOWN_BY_TEXT = frozenset(
 )
 
 
-def with_end_tokens(vocabulary: Vocabulary, listed: Iterable[int], path: Path) -> Vocabulary:
-    """`vocabulary` in which each of the `listed` ids ends an answer, and is a control token.
+def with_end_tokens(
+    vocabulary: Vocabulary, listed: Iterable[int], path: Path, *, others: Iterable[int] = ()
+) -> Vocabulary:
+    """`vocabulary` in which each of the `listed` ids ends an answer; added ones are control tokens then.
 
-    Its own end token stays: templates write it. An id that it has not is passed over, as is the token that
-    begins a text or stands for the unknown: LLaMA checkpoints of 2023 name those by mistake. Raises
-    `UnsupportedTokenizer`, naming `path`, for more tokens than a GGUF can name.
+    others: end as well if they are control tokens: 2 is what configurations name that were told nothing, an
+    ordinary character in many vocabularies. The vocabulary's own end token stays: templates write it. An id
+    that it has not is passed over, as is the token that begins a text or stands for the unknown: LLaMA
+    checkpoints of 2023 name those by mistake. Raises `UnsupportedTokenizer`, naming `path`, for more tokens
+    than a GGUF can name.
     """
-    excluded = {vocabulary.eos_id, vocabulary.bos_id, vocabulary.unk_id}
-    others = [
-        token for token in dict.fromkeys(listed) if 0 <= token < len(vocabulary) and token not in excluded
+    types = list(vocabulary.types)
+    named = [token for token in listed if 0 <= token < len(vocabulary)]
+    control = [
+        token for token in others if 0 <= token < len(vocabulary) and types[token] is TokenType.CONTROL
     ]
-    unknown = [token for token in others if vocabulary.tokens[token] not in _KNOWN_BY_TEXT]
+    excluded = {vocabulary.eos_id, vocabulary.bos_id, vocabulary.unk_id}
+    ends = [token for token in dict.fromkeys([*named, *control]) if token not in excluded]
+    unknown = [token for token in ends if vocabulary.tokens[token] not in _KNOWN_BY_TEXT]
     if len(unknown) > 2:
         raise UnsupportedTokenizer(path, f"{len(unknown) + 1} end tokens, of which a GGUF can name 3")
     eot, eom = (*unknown, None, None)[:2]
-    types = list(vocabulary.types)
-    for token in others:
-        types[token] = TokenType.CONTROL
+    for token in ends:
+        if types[token] is not TokenType.NORMAL:  # ordinary text is found in words, not before they are cut
+            types[token] = TokenType.CONTROL
     return replace(vocabulary, types=types, eot_id=eot, eom_id=eom)

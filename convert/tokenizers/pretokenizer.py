@@ -1,15 +1,23 @@
 """How a byte-level BPE cuts text into words before merging: recognised by definition, not by trying it out.
 
-llama.cpp's "bloom" cuts with the expression ` ?[^(\\s|.,!?…。，、।۔،)]+`. A file may spell the same set of
-characters differently (BLOOM's own nests one class in another), so the sets are compared, not the texts.
+| name in GGUF | expression | a word that is a token stays whole |
+|---|---|---|
+| bloom | ` ?[^(\\s|.,!?…。，、।۔،)]+` | no |
+| qwen2 | Qwen's: contractions, letters, single digits, signs, line ends, spaces | no |
+| llama-bpe | Llama 3's: the same with up to three digits | yes |
+| smaug-bpe | the same | no |
+
+BLOOM files spell one set of characters differently (its own nests one class in another), so the sets are
+compared, not the texts. Source: src/llama-vocab.cpp of llama.cpp, `llm_tokenizer_bpe`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, UnsupportedTokenizer
+from convert.errors import InvalidFile, UnsupportedTokenizer
 
 WHITESPACE = "\\s"
 BLOOM_STOPS = frozenset("(|.,!?…。，、।۔،)") | {WHITESPACE}
@@ -26,8 +34,39 @@ def _byte_alphabet() -> tuple[str, ...]:
 BYTE_ALPHABET = _byte_alphabet()
 
 
-def pre_tokenizer_name(path: Path, part: Any) -> str:
-    """GGUF's name for the `pre_tokenizer` of a tokenizer.json; raises `UnsupportedTokenizer`."""
+def _words(digits: str) -> str:
+    """The expression that Llama 3 and Qwen share but for their `digits`; it leaves no character out."""
+    contractions = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    letters, signs = r"[^\r\n\p{L}\p{N}]?\p{L}+", r" ?[^\s\p{L}\p{N}]+[\r\n]*"
+    return "|".join([contractions, letters, digits, signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+
+
+LLAMA_3_WORDS = _words(r"\p{N}{1,3}")
+QWEN_2_WORDS = _words(r"\p{N}")
+
+
+@dataclass(frozen=True)
+class PreTokenizer:
+    """GGUF's name for one; keeping: the name where a word that is a token stays whole, if there is one."""
+
+    merging: str
+    keeping: str | None = None
+
+
+def read_pre_tokenizer(path: Path, part: Any) -> PreTokenizer:
+    """What the `pre_tokenizer` of a tokenizer.json is in GGUF; raises `UnsupportedTokenizer`."""
+    expression = _read_expression(path, part)
+    if expression == LLAMA_3_WORDS:
+        return PreTokenizer("smaug-bpe", keeping="llama-bpe")
+    if expression == QWEN_2_WORDS:
+        return PreTokenizer("qwen2")
+    if word_stops(expression) == BLOOM_STOPS:
+        return PreTokenizer("bloom")
+    raise UnsupportedTokenizer(path, f"pre_tokenizer expression {expression[:80]}")
+
+
+def _read_expression(path: Path, part: Any) -> str:
+    """The one expression that cuts the text, all pieces being kept and nothing else cutting them."""
     steps = list_steps(path, part, "pretokenizers")
     kinds = [str(step.get("type"))[:40] for step in steps[:8]]
     if kinds != ["Split", "ByteLevel"]:
@@ -41,9 +80,7 @@ def pre_tokenizer_name(path: Path, part: Any) -> str:
         raise UnsupportedTokenizer(path, "pre_tokenizer Split is not isolated")
     if byte_level.get("add_prefix_space", True) or byte_level.get("use_regex", True):
         raise UnsupportedTokenizer(path, "pre_tokenizer ByteLevel with a prefix space or a cut of its own")
-    if word_stops(expression) != BLOOM_STOPS:
-        raise UnsupportedTokenizer(path, f"pre_tokenizer expression {expression[:80]}")
-    return "bloom"
+    return expression
 
 
 def word_stops(expression: str) -> frozenset[str] | None:
@@ -81,10 +118,10 @@ def list_steps(path: Path, part: Any, key: str, depth: int = 0) -> list[dict[str
     if part is None:
         return []
     if not isinstance(part, dict) or depth > 4:
-        raise DamagedFile(path, f"{key} is not an object")
+        raise InvalidFile(path, f"{key} is not an object")
     if part.get("type") != "Sequence":
         return [part]
     steps = part.get(key)
     if not isinstance(steps, list):
-        raise DamagedFile(path, f"{key} is not a list")
+        raise InvalidFile(path, f"{key} is not a list")
     return [inner for step in steps for inner in list_steps(path, step, key, depth + 1)]

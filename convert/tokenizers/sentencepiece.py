@@ -17,20 +17,23 @@ Source: google/sentencepiece, sentencepiece_model.proto. Piece types have GGUF's
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.errors import DamagedFile, UnsupportedTokenizer
+from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer
+from convert.tokenizers.added_tokens import AddedToken, check_id
 from convert.tokenizers.files import TokenizerFiles
 from convert.tokenizers.protobuf import WireError, read_fields
-from convert.tokenizers.special import added_tokens_decoder, special_ids, special_texts
+from convert.tokenizers.special import addable_special, added_tokens_decoder, special_ids, special_texts
 from convert.tokenizers.vocabulary import (
+    BYTE_PIECES,
     MAX_TOKEN_BYTES,
-    MAX_TOKENS,
     PADDING_SCORE,
+    SPACE_MARK,
     TokenType,
     Vocabulary,
     check_tokens,
@@ -44,16 +47,16 @@ MAX_SPEC_FIELDS = 10_000
 ADDED_SCORE = -1000.0
 """What llama.cpp's converter gives tokens that have no score of their own."""
 
-SPACE_MARK = "\u2581"
-BYTE_PIECES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 BPE = 2
+
+_TIKTOKEN_LINE = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n")
 
 _BOS_PIECE, _EOS_PIECE, _UNK_PIECE, _PAD_PIECE = 46, 47, 45, 48
 
 
 @dataclass
-class _Model:
-    """What a tokenizer.model says, gathered piece by piece."""
+class Pieces:
+    """What a tokenizer.model says, gathered piece by piece. tokens: as llama.cpp matches them."""
 
     tokens: list[str] = field(default_factory=list)
     texts: set[str] = field(default_factory=set)
@@ -73,31 +76,48 @@ class _Model:
     rewrites_text: bool = False
 
 
-def read_sentencepiece(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
-    """Raises `UnsupportedTokenizer` naming the part, or `DamagedFile`."""
-    path = files.path
+def read_pieces(files: TokenizerFiles) -> Pieces:
+    """Raises `UnsupportedTokenizer` naming the part, `DamagedFile` or `InvalidFile`."""
+    path, data = files.path_of("tokenizer.model"), files.contents["tokenizer.model"]
+    if is_tiktoken(data):
+        raise UnsupportedTokenizer(path, "a list of tiktoken's; the model's tokenizer.json is needed")
     try:
-        model = _read_model(path, memoryview(files.contents["tokenizer.model"]))
+        pieces = _read_model(path, memoryview(data))
     except (WireError, UnicodeDecodeError) as error:
         raise DamagedFile(path, str(error)) from error
-    _check_model(path, model)
-    own = _own_ids(model)
-    _add_tokens(files, model)
-    check_tokens(path, model.tokens, model.scores)
-    ids = {text: token for token, text in enumerate(model.tokens)}
+    _check_model(path, pieces)
+    return pieces
+
+
+def is_tiktoken(data: bytes) -> bool:
+    """Whether a file with the name of SentencePiece's is a text of tokens in base64 and their ranks."""
+    return _TIKTOKEN_LINE.match(data) is not None
+
+
+def read_sentencepiece(
+    files: TokenizerFiles, pieces: Pieces, added: Mapping[str, AddedToken], config: Mapping[str, Any]
+) -> Vocabulary:
+    """The vocabulary of tokenizer.model.
+
+    added: tokenizer.json's tokens, by text. Raises `UnsupportedTokenizer` or `InvalidFile`.
+    """
+    path = files.path_of("tokenizer.model")
+    own = _own_ids(pieces)
+    tokens, types, scores = _with_added(files, pieces, added, config)
+    check_tokens(path, tokens, scores)
+    ids = {text: token for token, text in enumerate(tokens)}
     special = special_ids(files, ids, own, config)
     if special["eos_id"] is None or special["bos_id"] is None:
         raise UnsupportedTokenizer(path, "no beginning or end-of-sequence token")
     settings = files.json("tokenizer_config.json")
-    prefix = model.flags[3] and settings.get("add_prefix_space") is not False
     return Vocabulary(
         model="llama",
         pre=None,
-        tokens=model.tokens,
-        types=model.types,
-        scores=model.scores,
+        tokens=tokens,
+        types=types,
+        scores=scores,
         add_bos=settings.get("add_bos_token") is not False,
-        add_space_prefix=prefix,
+        add_space_prefix=pieces.flags[3] and settings.get("add_prefix_space") is not False,
         bos_id=special["bos_id"],
         eos_id=special["eos_id"],
         unk_id=special["unk_id"],
@@ -105,8 +125,8 @@ def read_sentencepiece(files: TokenizerFiles, config: Mapping[str, Any]) -> Voca
     )
 
 
-def _read_model(path: Path, data: memoryview) -> _Model:
-    model = _Model()
+def _read_model(path: Path, data: memoryview) -> Pieces:
+    model = Pieces()
     n_others = 0
     for number, value in read_fields(data, limit=MAX_PIECES + MAX_OTHERS):
         if number == 1 and isinstance(value, memoryview):
@@ -114,7 +134,7 @@ def _read_model(path: Path, data: memoryview) -> _Model:
             continue
         n_others += 1
         if n_others > MAX_OTHERS:
-            raise DamagedFile(path, f"more than {MAX_OTHERS} parts beside the pieces")
+            raise InvalidFile(path, f"more than {MAX_OTHERS} parts beside the pieces")
         if not isinstance(value, memoryview):
             continue
         if number == 2:
@@ -126,7 +146,7 @@ def _read_model(path: Path, data: memoryview) -> _Model:
     return model
 
 
-def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
+def _read_piece(path: Path, model: Pieces, message: memoryview) -> None:
     text, score, kind = "", 0.0, 1
     for number, value in read_fields(message, limit=16):
         if number == 1 and isinstance(value, memoryview) and len(value) <= MAX_TOKEN_BYTES:
@@ -136,9 +156,9 @@ def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
         elif number == 3 and isinstance(value, int):
             kind = value
     if not text or not 1 <= kind <= 6:
-        raise DamagedFile(path, f"piece {len(model.tokens)} has no text or no known type")
+        raise InvalidFile(path, f"piece {len(model.tokens)} has no text or no known type")
     if text in model.texts:
-        raise DamagedFile(path, f"piece {len(model.tokens)} repeats an earlier one")
+        raise InvalidFile(path, f"piece {len(model.tokens)} repeats an earlier one")
     model.texts.add(text)
     kind = TokenType(kind)
     # A piece that the user defined is matched in the text as typed, before spaces are marked.
@@ -147,7 +167,7 @@ def _read_piece(path: Path, model: _Model, message: memoryview) -> None:
     model.types.append(kind)
 
 
-def _read_trainer_spec(model: _Model, message: memoryview) -> None:
+def _read_trainer_spec(model: Pieces, message: memoryview) -> None:
     for number, value in read_fields(message, limit=MAX_SPEC_FIELDS):
         if number == 3 and isinstance(value, int):
             model.model_type = value
@@ -157,7 +177,7 @@ def _read_trainer_spec(model: _Model, message: memoryview) -> None:
             model.piece_names[number] = str(value[:MAX_TOKEN_BYTES], "utf-8")
 
 
-def _read_normalizer_spec(model: _Model, message: memoryview, *, is_decoder: bool) -> None:
+def _read_normalizer_spec(model: Pieces, message: memoryview, *, is_decoder: bool) -> None:
     for number, value in read_fields(message, limit=MAX_SPEC_FIELDS):
         if number == 2 and isinstance(value, memoryview) and len(value):
             model.rewrites_text = True
@@ -165,7 +185,7 @@ def _read_normalizer_spec(model: _Model, message: memoryview, *, is_decoder: boo
             model.flags[number] = bool(value)
 
 
-def _check_model(path: Path, model: _Model) -> None:
+def _check_model(path: Path, model: Pieces) -> None:
     """Refuse what llama.cpp's "llama" tokenizer would do differently."""
     kinds = {1: "unigram", 3: "word", 4: "char"}
     if model.model_type != BPE:
@@ -184,7 +204,7 @@ def _check_model(path: Path, model: _Model) -> None:
         raise UnsupportedTokenizer(path, "byte pieces are not <0x00> to <0xFF>")
 
 
-def _own_ids(model: _Model) -> dict[str, int | None]:
+def _own_ids(model: Pieces) -> dict[str, int | None]:
     """As SentencePiece finds them: the named piece, if it is of the right type."""
     by_text = {text: token for token, text in enumerate(model.tokens)}
     own: dict[str, int | None] = {}
@@ -195,36 +215,48 @@ def _own_ids(model: _Model) -> dict[str, int | None]:
     return own
 
 
-def _add_tokens(files: TokenizerFiles, model: _Model) -> None:
-    """Tokens of added_tokens.json and tokenizer_config.json, above the pieces; gaps become unused padding."""
-    added = _read_added(files, model)
-    specials = special_texts(files)
-    n_tokens = max([len(model.tokens), *(token + 1 for token in added)])
-    if n_tokens - len(model.tokens) - len(added) > MAX_HOLES:
-        raise DamagedFile(files.path, "added tokens with ids far above the vocabulary")
-    taken = {*model.tokens, *added.values()}
-    for token in range(len(model.tokens), n_tokens):
-        text = added.get(token)
-        model.tokens.append(padding_name(token, taken) if text is None else text)
-        model.scores.append(PADDING_SCORE if text is None else ADDED_SCORE)
+def _with_added(
+    files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken], config: Mapping[str, Any]
+) -> tuple[list[str], list[TokenType], list[float]]:
+    """Tokens, types and scores with the tokens that other files add above the pieces; gaps become padding."""
+    path = files.path_of("tokenizer.model")
+    specials = special_texts(files) | {text for text, entry in own.items() if entry.special}
+    by_id = _added_by_id(files, pieces, own, config)
+    n_tokens = max([len(pieces.tokens), *(token + 1 for token in by_id)])
+    if n_tokens - len(pieces.tokens) - len(by_id) > MAX_HOLES:
+        raise InvalidFile(path, "added tokens with ids far above the vocabulary")
+    tokens, types, scores = list(pieces.tokens), list(pieces.types), list(pieces.scores)
+    taken = {*tokens, *by_id.values()}
+    for token in range(len(tokens), n_tokens):
+        text = by_id.get(token)
+        tokens.append(padding_name(token, taken) if text is None else text)
+        scores.append(PADDING_SCORE if text is None else ADDED_SCORE)
         if text is None:
-            model.types.append(TokenType.UNUSED)
+            types.append(TokenType.UNUSED)
         else:
-            model.types.append(TokenType.CONTROL if text in specials else TokenType.USER_DEFINED)
+            types.append(TokenType.CONTROL if text in specials else TokenType.USER_DEFINED)
+    return tokens, types, scores
 
 
-def _read_added(files: TokenizerFiles, model: _Model) -> dict[int, str]:
-    """Tokens that the pieces lack, by id; the two files must agree with the pieces and with each other."""
-    listed: list[tuple[Any, Any]] = [(token, text) for text, token in files.json("added_tokens.json").items()]
+def _added_by_id(
+    files: TokenizerFiles, pieces: Pieces, own: Mapping[str, AddedToken], config: Mapping[str, Any]
+) -> dict[int, str]:
+    """Tokens that the pieces lack; all files must agree with the pieces and with each other."""
+    listed: list[tuple[str, Any, Any]] = [
+        ("added_tokens.json", token, text) for text, token in files.json("added_tokens.json").items()
+    ]
     for key, entry in added_tokens_decoder(files).items():
-        listed.append((int(key) if key.isdecimal() and len(key) < 10 else key, entry.get("content")))
-    added: dict[int, str] = {}
-    for token, text in listed:
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < MAX_TOKENS:
-            raise DamagedFile(files.path, "an added token with an id that is no id")
+        token = int(key) if key.isdecimal() and len(key) < 10 else key
+        listed.append(("tokenizer_config.json", token, entry.get("content")))
+    listed += [("tokenizer.json", entry.id, text) for text, entry in own.items()]
+    by_id: dict[int, str] = {}
+    for name, value, text in listed:
+        path = files.path_of(name)
+        token = check_id(path, value)
         if not isinstance(text, str):
-            raise DamagedFile(files.path, f"added token {token} without content")
-        known = model.tokens[token] if token < len(model.tokens) else added.setdefault(token, text)
+            raise InvalidFile(path, f"added token {token} without content")
+        known = pieces.tokens[token] if token < len(pieces.tokens) else by_id.setdefault(token, text)
         if known != text and known != text.replace(SPACE_MARK, " "):
-            raise DamagedFile(files.path, f"added token {text[:40]!r} takes the id of another")
-    return added
+            raise InvalidFile(path, f"added token {text[:40]!r} takes the id of another")
+    more = addable_special(files, {*pieces.tokens, *by_id.values()}, config)
+    return {**by_id, **dict(enumerate(more, max([len(pieces.tokens), *(token + 1 for token in by_id)])))}

@@ -95,11 +95,13 @@ class RangeReader:
     def _attempt(self, source: Source, offset: int, size: int, data: bytearray) -> None:
         """Append to `data` what comes; it goes on after bytes that an earlier attempt got."""
         started_s = time.monotonic()
-        start, stop = offset + len(data), offset + size
+        n_before, is_vague = len(data), False
+        start, stop = offset + n_before, offset + size
         try:
             with self._transport.open_range(source.url, self.file, start, stop) as reply:
                 if reply.status == 200 and offset > 0:  # each read would cost all that is before it
                     raise AttemptFailed("rangeless", "the whole file instead of a range")
+                is_vague = reply.is_vague
                 with self._lock:
                     self._replies.add(reply)
                 try:
@@ -109,7 +111,10 @@ class RangeReader:
                         self._replies.discard(reply)
             if len(data) < size:
                 raise AttemptFailed("broken", f"{len(data)} bytes of {size}")
+            self._failover.succeeded(source)
         except AttemptFailed as failure:
+            if is_vague:  # only its whole length tells that it was what was asked for
+                del data[n_before:]
             if not self._stop.is_set():
                 self._failover.failed(source, failure, started_s)
 
@@ -121,7 +126,7 @@ class RangeReader:
             piece = piece[: size - len(data)]
             data += piece
             self.fetched_bytes += len(piece)
-            if piece:
+            if piece and not reply.is_vague:
                 self._failover.succeeded(source)
             if self._stop.is_set() or (len(data) == size and reply.status == 200):
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,13 @@ from engine.models.endpoints import RemoteFile
 FailureKind = Literal[
     "unreachable", "broken", "busy", "refused", "missing", "contradicts", "page", "rangeless", "unusable"
 ]
+
+_PIECE_BYTES = 1 << 20
+# What compresses an answer, by its name in HTTP; zlib finds out which it is.
+_COMPRESSIONS = ("gzip", "x-gzip", "deflate")
+_ANY_COMPRESSION = zlib.MAX_WBITS | 32
+# No weights and no settings begin so; a chat template may begin with another bracket.
+_PAGE_STARTS = (b"<!doctype", b"<html")
 
 # What hubs call things that are not there, or not for everybody: the public one answers 401 then.
 _MISSING_CODES = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
@@ -62,15 +70,25 @@ class AttemptFailed(Exception):
 class Reply:
     """An open answer. start: of its first byte; total_bytes: of the whole file, None if it doesn't say.
 
+    is_vague: it does not say how much it is, or which part, so that only the file's hash can tell what came.
     version: what tells the bytes there from others, a strong ETag or a date, or ""; never a hash, even where
     it looks like one (Xet storage tells its own, of 64 hexadecimal digits). content_hash: what a hub says of
     the content, SHA-256 or Git's SHA-1 in hexadecimal, or "".
     """
 
     def __init__(
-        self, response: httpx.Response, linked: Mapping[str, str], patience: Patience, *, is_hubs_own: bool
+        self,
+        response: httpx.Response,
+        linked: Mapping[str, str],
+        patience: Patience,
+        *,
+        is_hubs_own: bool,
+        asked: tuple[int, int | None] = (0, None),
     ) -> None:
-        """linked: headers of the redirects before it. is_hubs_own: whether a hub answers, not its storage."""
+        """linked: headers of the redirects before it. is_hubs_own: whether a hub answers, not its storage.
+
+        asked: for which part, from its first byte to after its last.
+        """
         self._response = response
         self._patience = patience
         self.status = response.status_code
@@ -80,15 +98,39 @@ class Reply:
         self.content_hash = _plain_etag(linked.get("x-linked-etag", "")).lower()
         if not self.content_hash and is_hubs_own:
             self.content_hash = _plain_etag(etag).lower()
-        self.start, self.total_bytes = _extent(response)
-        self.has_length = self.status == 206 or self.total_bytes is not None
+        self._is_compressed = _compression(response) in _COMPRESSIONS
+        self._most_bytes: int | None = None
+        if self.status == 206 and "content-range" not in response.headers:
+            self._most_bytes = _unnamed_bytes(response, asked)
+            self.start, self.total_bytes, self.is_vague = asked[0], None, True
+        else:
+            self.start, self.total_bytes = _extent(response)
+            self.is_vague = self.status == 200 and self.total_bytes is None
         linked_size = linked.get("x-linked-size", "")
         self.linked_bytes = int(linked_size) if linked_size.isdigit() else self.total_bytes
         if self.total_bytes is None:
             self.total_bytes = self.linked_bytes
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes as they come; raises `AttemptFailed` when they stop, end early or trickle."""
+        """The file's bytes as they come.
+
+        Raises `AttemptFailed` when they stop, end early or trickle, and where a vague answer is seen to be
+        something else.
+        """
+        pieces = _decompressed(self._raw_chunks()) if self._is_compressed else self._raw_chunks()
+        if not self.is_vague:
+            yield from pieces
+            return
+        n_bytes = 0
+        for piece in pieces:
+            if not n_bytes and piece.lstrip()[:16].lower().startswith(_PAGE_STARTS):
+                raise AttemptFailed("broken", "a page instead of the file")
+            n_bytes += len(piece)
+            if self._most_bytes is not None and n_bytes > self._most_bytes:
+                raise AttemptFailed("broken", f"more than the {self._most_bytes} bytes that were asked for")
+            yield piece
+
+    def _raw_chunks(self) -> Iterator[bytes]:
         patience = self._patience
         window_s, n_window = time.monotonic(), 0
         try:
@@ -124,7 +166,8 @@ def check_status(response: httpx.Response) -> None:
     """Raises `AttemptFailed` for everything that is no content."""
     status = response.status_code
     if status in (200, 206):
-        if response.headers.get("content-encoding", "identity") != "identity":
+        allowed = ("identity", *_COMPRESSIONS) if status == 200 else ("identity",)
+        if _compression(response) not in allowed:  # of a part, nobody can tell where it belongs
             raise AttemptFailed("broken", "compressed, against what was asked")
         return
     reason = f"HTTP {status}"
@@ -141,7 +184,8 @@ def check_status(response: httpx.Response) -> None:
 
 def check_identity(reply: Reply, file: RemoteFile) -> None:
     """Raises `AttemptFailed` where the headers tell of another file, or of none."""
-    if file.size_bytes is not None and not reply.has_length:  # the login page of a network, for example
+    # The login page of a network, for example; mirrors answer so as well, and a hash tells the difference.
+    if reply.is_vague and file.size_bytes is not None and not file.has_hash:
         raise AttemptFailed("broken", "an answer of unknown length")
     for size_bytes in (reply.linked_bytes, reply.total_bytes):
         if None not in (size_bytes, file.size_bytes) and size_bytes != file.size_bytes:
@@ -162,8 +206,41 @@ def _extent(response: httpx.Response) -> tuple[int, int | None]:
         if match is None:
             raise AttemptFailed("broken", "a partial answer that does not say which part")
         return int(match[1]), None if match[2] == "*" else int(match[2])
+    is_compressed = _compression(response) in _COMPRESSIONS
+    return 0, None if is_compressed else _length(response)
+
+
+def _unnamed_bytes(response: httpx.Response, asked: tuple[int, int | None]) -> int:
+    """How much a part may have that does not say which it is: as much as was asked for, not more or less."""
+    start, stop = asked
+    length = _length(response)
+    if stop is None or (length is not None and length != stop - start):
+        raise AttemptFailed("broken", "a partial answer that does not say which part")
+    return stop - start
+
+
+def _length(response: httpx.Response) -> int | None:
     length = response.headers.get("content-length", "")
-    return 0, int(length) if length.isdigit() else None
+    return int(length) if length.isdigit() else None
+
+
+def _compression(response: httpx.Response) -> str:
+    return str(response.headers.get("content-encoding", "")).strip().lower() or "identity"
+
+
+def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """In pieces of bounded size, however far it was compressed."""
+    decompressor = zlib.decompressobj(_ANY_COMPRESSION)
+    try:
+        for chunk in chunks:
+            piece = decompressor.decompress(chunk, _PIECE_BYTES)
+            while piece:
+                yield piece
+                piece = decompressor.decompress(decompressor.unconsumed_tail, _PIECE_BYTES)
+    except zlib.error as error:
+        raise AttemptFailed("broken", f"compressed badly ({error})") from error
+    if not decompressor.eof:
+        raise AttemptFailed("broken", "the compressed answer ended early")
 
 
 def _plain_etag(value: str) -> str:

@@ -64,7 +64,9 @@ class Transport:
         try:
             check_status(response)
             is_hubs_own = file.address is None and origin(str(response.url)) == origin(url)
-            reply = Reply(response, linked, self._patience, is_hubs_own=is_hubs_own)
+            known_stops = [each for each in (stop, file.size_bytes) if each is not None]
+            asked = start, min(known_stops, default=None)
+            reply = Reply(response, linked, self._patience, is_hubs_own=is_hubs_own, asked=asked)
             if reply.start not in (0, start):
                 raise AttemptFailed("broken", f"bytes from {reply.start} instead of {start}")
             check_identity(reply, file)

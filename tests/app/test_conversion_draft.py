@@ -58,6 +58,9 @@ def test_the_result_is_named_after_the_model_and_its_type(tmp_path: Path) -> Non
     (folder / "bloom7b-2m-8bit-128g.pt").touch()
     digest = "0" * 64
     (folder / f"llama7b-2m-4bit-128g.pt.{digest}.enc").touch()
+    snapshot = tmp_path / "hub" / "models--BelleGroup--BELLE-7B-2M" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").touch()
     names = {
         suggest_name(Given(folder), "q4_k_m"): "BELLE-7B-2M-q4_k_m",
         suggest_name(Given(folder / "model-00001-of-00002.safetensors"), "f16"): "BELLE-7B-2M-f16",
@@ -65,6 +68,9 @@ def test_the_result_is_named_after_the_model_and_its_type(tmp_path: Path) -> Non
         suggest_name(Given(folder, file="bloom7b-2m-8bit-128g.pt"), "auto"): "bloom7b-2m-8bit-128g",
         suggest_name(Given(folder / f"llama7b-2m-4bit-128g.pt.{digest}.enc"), "auto"): "llama7b-2m-4bit-128g",
         suggest_name(Given(tmp_path / "lora", base=folder), "q8_0"): "BELLE-7B-2M-lora-q8_0",
+        suggest_name(Given(snapshot), "f16"): "BELLE-7B-2M-f16",
+        suggest_name(Given(snapshot.parents[2]), "f16"): "BELLE-7B-2M-f16",
+        suggest_name(Given(snapshot / "model.safetensors"), "f16"): "BELLE-7B-2M-f16",
         suggest_name(Given(Path("/")), "q8_0"): "model-q8_0",
     }
     for found, expected in names.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.models.hub_offers import HubOffer, kind_of, license_of, repository_offers
+from app.models.hub_offers import HubOffer, family_of, kind_of, license_of, repository_offers
 from engine.models.endpoints import RemoteFile
 from engine.models.hub import Repository, SearchResult
 
@@ -42,11 +42,48 @@ def test_a_checkpoint_is_one_offer_and_safetensors_count_where_both_are_there() 
     assert [(offer.kind, offer.file, offer.size_bytes) for offer in offers] == [("checkpoint", None, 20)]
 
 
+@pytest.mark.parametrize(
+    ("names", "n_files"),
+    [
+        (("model.safetensors", "model-00001-of-00003.safetensors", "model.safetensors.index.json"), 1),
+        (("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin"), 1),
+        (("model-00001-of-00002.safetensors", "pytorch_model.bin"), 1),
+        (("model-00001-of-00002.safetensors", *(f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2))), 2),
+        (("model-00001-of-00003.safetensors", *(f"model-0000{n}-of-00002.safetensors" for n in (1, 2))), 2),
+        (("model-00001-of-00002.safetensors",), 1),
+    ],
+)
+def test_of_several_forms_the_one_that_is_read_counts(names: tuple[str, ...], n_files: int) -> None:
+    (offer,) = _offers(*names, "config.json")
+
+    assert (offer.file, offer.n_files, offer.size_bytes) == (None, n_files, 10 * n_files)
+
+
 def test_single_weight_files_are_chosen_by_name() -> None:
     offers = _offers("bloom7b-2m-4bit-128g.pt", "bloom7b-2m-8bit-128g.pt", "config.json")
 
     assert [offer.file for offer in offers] == ["bloom7b-2m-4bit-128g.pt", "bloom7b-2m-8bit-128g.pt"]
     assert all(offer.is_quantized for offer in offers)
+
+
+@pytest.mark.parametrize(
+    ("repo", "is_quantized"),
+    [
+        ("TheBloke/Llama-2-7B-GPTQ", True),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", True),
+        ("Qwen/Qwen3-8B-FP8", True),
+        ("unsloth/llama-2-7b-bnb-4bit", True),
+        ("someone/llama-2-7b-nf4", True),
+        ("someone/Llama-7B-Int8", True),
+        ("someone/rabbit-7b", False),
+        ("someone/model-fp16", False),
+        ("BelleGroup/BELLE-7B-2M", False),
+    ],
+)
+def test_names_tell_what_was_quantized(repo: str, is_quantized: bool) -> None:
+    (offer,) = _offers("model.safetensors", repo=repo)
+
+    assert offer.is_quantized is is_quantized
 
 
 def test_encrypted_weights_need_a_key_and_go_by_their_plain_names() -> None:
@@ -100,6 +137,7 @@ def test_a_size_that_the_hub_does_not_tell_is_not_known() -> None:
         ("owner/name-GGUF", (), "gguf"),
         ("owner/name", ("bloom", "safetensors"), "checkpoint"),
         ("owner/name", ("bert",), "unknown"),
+        ("owner/name", ("qwen2_moe", "qwen3_vl", "llama4", "mllama"), "unknown"),
     ],
 )
 def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], kind: str) -> None:
@@ -107,6 +145,21 @@ def test_tags_say_what_a_result_probably_is(name: str, tags: tuple[str, ...], ki
 
     assert kind_of(result) == kind
     assert license_of(result) == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("tags", "title"),
+    [
+        (("safetensors", "qwen3", "text-generation"), "Qwen3"),
+        (("qwen2", "base_model:Qwen/Qwen2.5-0.5B"), "Qwen2"),
+        (("pytorch", "llama-2"), "LLaMA"),
+        (("bloom",), "BLOOM"),
+        (("qwen3_moe",), None),
+    ],
+)
+def test_tags_name_the_family_that_can_be_converted(tags: tuple[str, ...], title: str | None) -> None:
+    family = family_of(SearchResult("owner/name", 1, tags, False))
+    assert (family.title if family is not None else None) == title
 
 
 def test_a_result_need_not_name_its_licence() -> None:

@@ -20,7 +20,7 @@ from app.models.service import ModelService
 from builders.checkpoints import write_bloom
 from builders.gguf_models import write_model
 from builders.lora import write_adapter
-from convert.errors import OutputExists, SeveralWeightFiles
+from convert.errors import OutputExists, SeveralCheckpoints, SeveralWeightFiles
 from convert.resumable import journal_path, partial_path
 from engine.models.adding import How
 from engine.models.adding import partial_path as copy_path
@@ -74,6 +74,31 @@ def test_a_checkpoint_is_not_converted_again(library: Library, checkpoint: Path,
 
     assert (here.value.name, here.value.path) == (checkpoint.name, done.path)
     assert files(library) == [done.path.name]
+
+
+def test_a_repository_of_a_hubs_cache_is_imported_under_its_name(library: Library, tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "models--BelleGroup--BELLE-7B-2M"
+    write_bloom(repository / "snapshots" / ("0" * 40), dtype="f16")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    _, done = finish(ImportWish(repository.parent, target="q8_0"), library)
+    assert done.path.name == "BELLE-7B-2M-q8_0.gguf"
+    with pytest.raises(ModelHere):
+        finish(ImportWish(repository / "snapshots" / ("0" * 40), target="q8_0"), library)
+
+
+def test_the_only_model_below_a_folder_is_the_one_that_was_meant(library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "publisher" / "model"
+    folder.mkdir(parents=True)
+    write_model(folder / "q4.gguf")
+    _, done = finish(ImportWish(tmp_path / "models"), library)
+    assert done.path.name == "q4.gguf"
+    write_model(folder.parent / "q8.gguf")
+    (folder.parents[1] / "other").mkdir()
+    write_model(folder.parents[1] / "other" / "q8.gguf")
+    with pytest.raises(SeveralCheckpoints) as refused:
+        finish(ImportWish(tmp_path / "models"), library)
+    assert refused.value.names == ("other", "publisher")
 
 
 def test_another_checkpoint_of_the_same_shape_is_another_model(library: Library, tmp_path: Path) -> None:

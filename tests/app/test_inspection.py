@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.components.convert.convert_words import form_text, need_text, reason_text
@@ -25,7 +26,7 @@ from builders.tokenizers import write_bloom_tokenizer, write_llama_tokenizer
 from builders.torch_zip import write_torch_zip
 from convert.errors import SourceMissing, WrongKey
 from convert.forms import FORMS
-from convert.i18n import LANGUAGES
+from convert.i18n import LANGUAGES, Language
 from engine.models.machine import Machine
 
 MACHINE = Machine(64 << 30, 60 << 30, 8, None, 35_000_000_000)
@@ -96,7 +97,7 @@ def test_a_complete_checkpoint_is_recognised_and_needs_nothing(tmp_path: Path, f
     assert sum(option.is_recommended for option in found.types) == 1
     for language in LANGUAGES:
         assert form_text(found.form, WindowTexts(language))
-        assert reason_text(found.prompt_reason, WindowTexts(language))
+        assert reason_text(found, WindowTexts(language))
 
 
 def test_a_form_and_its_details_have_the_commas_of_the_language() -> None:
@@ -203,6 +204,23 @@ def test_an_adapter_asks_for_its_base(tmp_path: Path) -> None:
     other = write_bloom(tmp_path / "other", hidden=32)
     for wrong in (other.folder, tmp_path / "adapter", tmp_path / "nowhere", tmp_path):
         assert need(Given(tmp_path / "adapter", base=wrong), "base").problem is not None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_adapter_with_new_words_asks_for_their_tokenizer(tmp_path: Path, language: Language) -> None:
+    base = write_llama(tmp_path / "base", n_layer=1)
+    whole = {
+        f"base_model.model.{name}.weight": np.ones((530, 64), np.float32)
+        for name in ("model.embed_tokens", "lm_head")
+    }
+    adapter = write_adapter(tmp_path / "adapter", base.weights, ["q_proj"], extra=whole).folder
+    missing = need(Given(adapter, base=base.folder), "tokenizer")
+    assert "530" in need_text(missing, WindowTexts(language))
+    assert "--" not in need_text(missing, WindowTexts(language))
+    write_llama_tokenizer(tmp_path, 530)
+    found = facts(Given(adapter, base=base.folder, tokenizer=tmp_path))
+    said = "\n".join(WindowTexts(language).note(note) for note in found.notes)
+    assert all(part in said for part in ("530", "520", "embed_tokens.weight", "LoRA"))
 
 
 def test_a_gguf_needs_no_conversion(tmp_path: Path) -> None:

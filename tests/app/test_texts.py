@@ -23,11 +23,13 @@ from app.history.errors import HistoryError
 from app.i18n import Texts, WindowTexts, catalog, window_size
 from app.settings_file import SettingsError
 from convert.errors import ConvertError, NotEnoughDisk, OutputExists, SourceMissing
-from convert.i18n import LANGUAGES, Language
+from convert.i18n import LANGUAGES, Catalog, Language
+from convert.notes import Note
 from engine.errors import EngineError, NotEnoughMemory, TruncatedModel
 from engine.models.fetch_errors import FetchError, HubTooBusy, NetworkForbidden, NetworkSettingInvalid
 
 _SAMPLES: dict[str, Any] = {
+    "str | Detail": "the place",
     "str": "某物",
     "int": 123_456_789,
     "int | None": 512,
@@ -139,6 +141,27 @@ def test_every_sentence_of_a_window_or_a_bundle_belongs_to_an_error(group: str) 
     keys = {key for key in catalog().keys("en") if key.startswith(group)}
 
     assert {key.removeprefix(group) for key in keys} <= names
+
+
+CONVERTER_TEXTS = Catalog("convert.i18n")
+NOTES = sorted(key for key in CONVERTER_TEXTS.keys("en") if key.startswith("note."))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", NOTES)
+def test_a_note_on_a_checkpoint_names_no_option_in_the_app(key: str, language: Language) -> None:
+    parsed = string.Formatter().parse(CONVERTER_TEXTS.template(key, language))
+    note = Note(
+        key.removeprefix("note."), {name: 512 if spec else "某物" for _, name, spec, _ in parsed if name}
+    )
+    said = Texts(language).note(note)
+
+    assert not re.search(r"--[a-z]", said)
+    assert all(str(value) in said for value in note.values.values())
+
+
+def test_every_note_that_the_app_words_itself_is_one_of_the_converters() -> None:
+    assert {key for key in catalog().keys("en") if key.startswith("note.")} <= set(NOTES)
 
 
 def test_every_error_class_is_drawn_in_its_tree() -> None:

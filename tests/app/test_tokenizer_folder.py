@@ -78,6 +78,17 @@ def test_all_that_a_conversion_needs_comes_and_no_weights(tmp_path: Path, hub: L
         assert len(hub.seen) == n_seen
 
 
+def test_its_chat_templates_come_with_it(tmp_path: Path, hub: LocalHub) -> None:
+    names = ["chat_template.jinja", "chat_template.json", "additional_chat_templates/rag.jinja"]
+    with hub:
+        for name in [*names, "additional_chat_templates/notes.txt", "examples/chat.jinja"]:
+            hub.add(OWNER, name, b"{{ 1 }}")
+        folder = fetch(tmp_path / "t", hub)
+    assert folder is not None
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert sorted(found) == sorted([*SMALL, *names])
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_a_first_try_that_fails_leaves_no_half_folder(tmp_path: Path, hub: LocalHub, name: str) -> None:
     def fail(seen: Seen) -> Fault | None:

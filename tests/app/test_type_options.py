@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from app.models.finding import load_catalog
 from app.models.type_options import TypeOption, catalog_options, checkpoint_options, default_type
 from builders.checkpoints import write_bloom, write_llama
 from builders.gptq import write_gptq
+from builders.qwen import write_qwen
 from convert.detect import open_checkpoint
 from convert.pipeline import convert
 from convert.plan import output_size_bytes
@@ -48,8 +50,9 @@ def test_nothing_is_recommended_where_nothing_fits_and_the_smallest_is_chosen_to
 
 
 def test_sizes_of_a_checkpoint_are_exact_and_its_memory_is_that_of_the_finished_file(tmp_path: Path) -> None:
-    for write in (write_bloom, write_llama):
-        folder = tmp_path / write.__name__
+    wide_heads = partial(write_qwen, head_dim=48)
+    for number, write in enumerate((write_bloom, write_llama, wide_heads)):
+        folder = tmp_path / str(number)
         write(folder)
         with open_checkpoint(folder) as checkpoint:
             options = by_name(checkpoint_options(checkpoint, LARGE))

@@ -1,7 +1,8 @@
 """Tiny random Hugging Face checkpoints, complete enough to convert, load and run.
 
 `write_bloom` and `write_llama` write a folder (config.json, model.safetensors or shards with their index,
-tokenizer files) and return what was written, so that a test can compute with the same numbers.
+tokenizer files) and return what was written, so that a test can compute with the same numbers; so does
+`write_qwen` in `qwen`.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def write_bloom(
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer:
         write_bloom_tokenizer(folder, n_tokens)
-    return _finish(folder, settings, config, weights, dtype, n_shards)
+    return finish_checkpoint(folder, settings, config, weights, dtype, n_shards)
 
 
 def write_llama(
@@ -137,23 +138,7 @@ def write_llama(
     if n_head_kv is None:
         del settings["num_key_value_heads"]
     head_dim = int((config or {}).get("head_dim") or hidden // n_head)
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, hidden)}
-    for layer in range(n_layer):
-        for name, shape in {
-            "input_layernorm": (hidden,),
-            "self_attn.q_proj": (n_head * head_dim, hidden),
-            "self_attn.k_proj": (kv_heads * head_dim, hidden),
-            "self_attn.v_proj": (kv_heads * head_dim, hidden),
-            "self_attn.o_proj": (hidden, n_head * head_dim),
-            "post_attention_layernorm": (hidden,),
-            "mlp.gate_proj": (n_ff, hidden),
-            "mlp.up_proj": (n_ff, hidden),
-            "mlp.down_proj": (hidden, n_ff),
-        }.items():
-            shapes[f"model.layers.{layer}.{name}.weight"] = shape
-    shapes["model.norm.weight"] = (hidden,)
-    if not tied:
-        shapes["lm_head.weight"] = (rows, hidden)
+    shapes = gated_shapes(settings, head_dim)
     weights = random_weights(shapes, dtype, seed)
     if rotary_buffers:
         frequencies = 1.0 / 10000.0 ** (np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
@@ -163,7 +148,32 @@ def write_llama(
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer:
         write_llama_tokenizer(folder, n_tokens)
-    return _finish(folder, settings, config, weights, dtype, n_shards)
+    return finish_checkpoint(folder, settings, config, weights, dtype, n_shards)
+
+
+def gated_shapes(settings: Mapping[str, Any], head_dim: int) -> dict[str, tuple[int, ...]]:
+    """The tensors that LLaMA and Qwen have in common."""
+    rows, hidden, n_ff = settings["vocab_size"], settings["hidden_size"], settings["intermediate_size"]
+    n_head = settings["num_attention_heads"]
+    n_q, n_kv = n_head * head_dim, settings.get("num_key_value_heads", n_head) * head_dim
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, hidden)}
+    for layer in range(settings["num_hidden_layers"]):
+        for name, shape in {
+            "input_layernorm": (hidden,),
+            "self_attn.q_proj": (n_q, hidden),
+            "self_attn.k_proj": (n_kv, hidden),
+            "self_attn.v_proj": (n_kv, hidden),
+            "self_attn.o_proj": (hidden, n_q),
+            "post_attention_layernorm": (hidden,),
+            "mlp.gate_proj": (n_ff, hidden),
+            "mlp.up_proj": (n_ff, hidden),
+            "mlp.down_proj": (hidden, n_ff),
+        }.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = shape
+    shapes["model.norm.weight"] = (hidden,)
+    if not settings["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = (rows, hidden)
+    return shapes
 
 
 def random_weights(shapes: Mapping[str, tuple[int, ...]], dtype: Dtype, seed: int) -> Weights:
@@ -237,7 +247,7 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _finish(
+def finish_checkpoint(
     folder: Path,
     settings: dict[str, Any],
     overrides: Mapping[str, Any] | None,
@@ -245,6 +255,7 @@ def _finish(
     dtype: Dtype,
     n_shards: int,
 ) -> Checkpoint:
+    """Write config.json and the weights; `overrides` as the writers' `config`."""
     settings["torch_dtype"] = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[dtype]
     settings = {
         name: value for name, value in (settings | dict(overrides or {})).items() if value is not None

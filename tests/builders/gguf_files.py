@@ -52,7 +52,7 @@ def write_gguf(
     """Without `architecture` the file holds a vocabulary only (llama.cpp loads it with `vocab_only`)."""
     import gguf
 
-    writer = gguf.GGUFWriter(path, architecture.gguf_name if architecture else "llama")
+    writer = gguf.GGUFWriter(path, architecture.family.gguf_name if architecture else "llama")
     for key, value in (architecture.metadata() if architecture else _HOLLOW).items():
         _add(writer, key, value)
     add_vocabulary(writer, vocabulary)

@@ -9,6 +9,7 @@ paths (`/models/…`) are served as well. Every request is kept in `seen`.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -36,6 +37,9 @@ class Fault:
     connection is cut. bytes_per_s: no faster. flip_at: this byte of the file is wrong. no_ranges: the whole
     file, whatever was asked. etag, size: told instead of the true ones; an empty etag is not told at all.
     last_modified: told by the server that has the file. is_page: the page of a network that wants a login.
+    no_length: the body comes in chunks, of which nobody says how many. no_content_range: a part does not say
+    which it is. is_gzipped: what is sent whole is compressed, whatever was asked. whole_as_part: all of
+    the file, called a part.
     """
 
     status: int | None = None
@@ -48,6 +52,10 @@ class Fault:
     size: int | None = None
     last_modified: str | None = None
     is_page: bool = False
+    no_length: bool = False
+    no_content_range: bool = False
+    is_gzipped: bool = False
+    whole_as_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     disable_nagle_algorithm = True
+    _is_gzipped = False  # of the interface's answers
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
@@ -230,6 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif file is not None:
             self._send_file(file, fault)
         elif path.startswith("/api/models"):
+            self._is_gzipped = fault.is_gzipped
             self._interface(path, parse_qs(parts.query))
         else:
             self._refuse(_RESOLVE.fullmatch(path))
@@ -291,6 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= file.size_bytes:
                 self._reply(416, b"", {"Content-Range": f"bytes */{total}"})
                 return
+        if fault.whole_as_part:
+            start, stop = 0, file.size_bytes
         self.send_response(status)
         etag = f'"{file.xet_hash if file.is_lfs else file.hash}"'
         if fault.etag is not None:
@@ -300,12 +312,26 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("X-Repo-Commit", self.server.hub.commit)
-        if status == 206:
+        if status == 206 and not fault.no_content_range:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
-        self.send_header("Content-Length", str(stop - start if status == 206 else total))
+        if status == 200 and fault.is_gzipped:
+            self._send_gzipped(file)
+            return
+        if fault.no_length:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(stop - start if status == 206 else total))
         self.end_headers()
         if self.command == "GET":
             self._send_body(file, start, stop, fault)
+
+    def _send_gzipped(self, file: HubFile) -> None:
+        stream = file.data.open("rb") if isinstance(file.data, Path) else None
+        data = gzip.compress(file.read(0, file.size_bytes, stream))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _send_body(self, file: HubFile, start: int, stop: int, fault: Fault) -> None:
         stream = file.data.open("rb") if isinstance(file.data, Path) else None
@@ -321,20 +347,25 @@ class _Handler(BaseHTTPRequestHandler):
                 if fault.flip_at is not None and start <= fault.flip_at < start + len(piece):
                     piece[fault.flip_at - start] ^= 1
                 if fault.stop_after is not None and sent + len(piece) > fault.stop_after:
-                    self.wfile.write(piece[: fault.stop_after - sent])
+                    self._write(piece[: fault.stop_after - sent], fault)
                     self.close_connection = True
                     self.connection.shutdown(2)
                     return
-                self.wfile.write(piece)
+                self._write(piece, fault)
                 sent += len(piece)
                 start += len(piece)
                 if fault.bytes_per_s is not None:
                     time.sleep(len(piece) / fault.bytes_per_s)
+            if fault.no_length:
+                self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
         finally:
             if stream is not None:
                 stream.close()
+
+    def _write(self, piece: bytes | bytearray, fault: Fault) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if fault.no_length and piece else piece)
 
     def _interface(self, path: str, query: Mapping[str, list[str]]) -> None:
         hub = self.server.hub
@@ -381,7 +412,11 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _json(self, value: Any) -> None:
-        self._reply(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        body = json.dumps(value).encode()
+        headers = {"Content-Type": "application/json"}
+        if self._is_gzipped:
+            body, headers = gzip.compress(body), headers | {"Content-Encoding": "gzip"}
+        self._reply(200, body, headers)
 
     def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)

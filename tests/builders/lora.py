@@ -72,6 +72,14 @@ def write_adapter(
     return Adapter(folder, pairs, alpha / rank)
 
 
+def write_parts(folder: Path, parts: Mapping[str, NDArray[Any]], **settings: Any) -> Path:
+    """An adapter of these tensors, named as PEFT 0.21 names them without `PREFIX`."""
+    arrays = {f"{PREFIX}{name}": np.ascontiguousarray(array) for name, array in parts.items()}
+    write_arrays(folder / "adapter_model.safetensors", arrays)
+    write_config(folder, **settings)
+    return folder
+
+
 def write_config(folder: Path, **settings: Any) -> None:
     """adapter_config.json as PEFT of 2023 wrote it."""
     usual: dict[str, Any] = {

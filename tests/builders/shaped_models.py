@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.arch.base import MappedTensor, MetadataValue
+from convert.arch.base import NO_TEMPLATE, DefaultPrompt, Family, MappedTensor, MetadataValue
+from convert.arch.bloom import BLOOM
+from convert.arch.llama import LLAMA
+from convert.arch.qwen2 import QWEN2
+from convert.arch.qwen3 import QWEN3
+from convert.notes import Note
 from convert.plan import Plan, make_plan
 from convert.sources.tensors import Tensor
 from convert.tokenizers.vocabulary import TokenType, Vocabulary
@@ -43,18 +48,20 @@ class MemoryTensor:
 
 @dataclass(frozen=True)
 class ShapedArchitecture:
-    """An `Architecture` that only has keys."""
+    """An `Architecture` whose tensors are given."""
 
-    gguf_name: str
+    family: Family
     keys: Mapping[str, MetadataValue]
     n_vocab: int = N_VOCAB
+    n_context: int = 64
+    has_fine_values: bool = False
+    notes: tuple[Note, ...] = ()
 
-    @classmethod
-    def from_config(cls, path: Path, config: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+    def default_prompt(self) -> DefaultPrompt:
+        return NO_TEMPLATE
 
     def metadata(self) -> dict[str, MetadataValue]:
-        return {f"{self.gguf_name}.{key}": value for key, value in self.keys.items()}
+        return dict(self.keys)
 
     def map_tensors(self, path: Path, tensors: Mapping[str, Tensor]) -> list[MappedTensor]:
         raise NotImplementedError
@@ -116,15 +123,15 @@ def bloom_shaped(
         shapes["output.weight"] = (N_VOCAB, width)
     shapes["output_norm.weight"] = (width,)
     keys: dict[str, MetadataValue] = {
-        "context_length": 64,
-        "embedding_length": width,
-        "feed_forward_length": ff_width or 4 * width,
-        "block_count": n_layers,
-        "attention.head_count": 4,
-        "attention.head_count_kv": 4,
-        "attention.layer_norm_epsilon": 1e-5,
+        "bloom.context_length": 64,
+        "bloom.embedding_length": width,
+        "bloom.feed_forward_length": ff_width or 4 * width,
+        "bloom.block_count": n_layers,
+        "bloom.attention.head_count": 4,
+        "bloom.attention.head_count_kv": 4,
+        "bloom.attention.layer_norm_epsilon": 1e-5,
     }
-    return ShapedModel(ShapedArchitecture("bloom", keys), _fill(shapes, random))
+    return ShapedModel(ShapedArchitecture(BLOOM, keys), _fill(shapes, random))
 
 
 def llama_shaped(
@@ -134,39 +141,49 @@ def llama_shaped(
     ff_width: int | None = None,
     n_heads: int = 4,
     n_kv_heads: int = 4,
+    head_dim: int | None = None,
     tied: bool = False,
+    family: Family = LLAMA,
     seed: int = 0,
 ) -> ShapedModel:
-    """A LLaMA's tensors; `ff_width` defaults to 2 * width."""
-    random = np.random.default_rng(seed)
+    """The tensors of a LLaMA or of a `family` like it, and the keys that the family makes of such a config.
+
+    `ff_width` defaults to 2 * width, `head_dim` to width / n_heads.
+    """
+    config = {
+        "vocab_size": N_VOCAB,
+        "hidden_size": width,
+        "intermediate_size": ff_width or 2 * width,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": n_heads,
+        "num_key_value_heads": n_kv_heads,
+        "head_dim": head_dim or width // n_heads,
+        "max_position_embeddings": 64,
+    }
+    real = family.read(Path("config.json"), config)
+    per_layer: dict[str, tuple[int, ...]] = {
+        "attn_norm.weight": (width,),
+        "attn_q.weight": (N_ROWS, width),
+        "attn_k.weight": (N_ROWS, width),
+        "attn_v.weight": (N_ROWS, width),
+        "attn_output.weight": (N_ROWS, n_heads * config["head_dim"]),
+        "ffn_norm.weight": (width,),
+        "ffn_gate.weight": (N_ROWS, width),
+        "ffn_up.weight": (N_ROWS, width),
+        "ffn_down.weight": (N_ROWS, config["intermediate_size"]),
+    }
+    if family is QWEN2:
+        per_layer |= {f"attn_{part}.bias": (N_ROWS,) for part in "qkv"}
+    if family is QWEN3:
+        per_layer |= {f"attn_{part}_norm.weight": (config["head_dim"],) for part in "qk"}
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (N_VOCAB, width)}
     for layer in range(n_layers):
-        shapes |= {
-            f"blk.{layer}.attn_norm.weight": (width,),
-            f"blk.{layer}.attn_q.weight": (N_ROWS, width),
-            f"blk.{layer}.attn_k.weight": (N_ROWS, width),
-            f"blk.{layer}.attn_v.weight": (N_ROWS, width),
-            f"blk.{layer}.attn_output.weight": (N_ROWS, width),
-            f"blk.{layer}.ffn_norm.weight": (width,),
-            f"blk.{layer}.ffn_gate.weight": (N_ROWS, width),
-            f"blk.{layer}.ffn_up.weight": (N_ROWS, width),
-            f"blk.{layer}.ffn_down.weight": (N_ROWS, ff_width or 2 * width),
-        }
+        shapes |= {f"blk.{layer}.{name}": shape for name, shape in per_layer.items()}
     shapes["output_norm.weight"] = (width,)
     if not tied:
         shapes["output.weight"] = (N_VOCAB, width)
-    keys: dict[str, MetadataValue] = {
-        "vocab_size": N_VOCAB,
-        "context_length": 64,
-        "embedding_length": width,
-        "feed_forward_length": ff_width or 2 * width,
-        "block_count": n_layers,
-        "rope.dimension_count": width // n_heads,
-        "attention.head_count": n_heads,
-        "attention.head_count_kv": n_kv_heads,
-        "attention.layer_norm_rms_epsilon": 1e-6,
-    }
-    return ShapedModel(ShapedArchitecture("llama", keys), _fill(shapes, random))
+    architecture = ShapedArchitecture(family, real.metadata(), has_fine_values=real.has_fine_values)
+    return ShapedModel(architecture, _fill(shapes, np.random.default_rng(seed)))
 
 
 def _fill(shapes: Mapping[str, tuple[int, ...]], random: np.random.Generator) -> list[MappedTensor]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,74 @@ def write_llama_tokenizer(folder: Path, n_vocab: int = 520) -> int:
     settings = {"bos_token": "", "eos_token": "", "unk_token": "", "tokenizer_class": "LlamaTokenizer"}
     _write_json(folder / "tokenizer_config.json", settings)
     return n_vocab
+
+
+SPACES = {
+    "prepend": {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": "\u2581"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+            ],
+        },
+        "pre_tokenizer": None,
+    },
+    "replace": {
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        "pre_tokenizer": None,
+    },
+    **{
+        scheme: {
+            "normalizer": None,
+            "pre_tokenizer": {
+                "type": "Metaspace",
+                "replacement": "\u2581",
+                "prepend_scheme": scheme,
+                "split": False,
+            },
+        }
+        for scheme in ("always", "first", "never")
+    },
+}
+"""How LLaMA's tokenizer.json files write spaces: transformers 4 the first two ways, 5 the others."""
+
+
+def write_llama_tokenizer_of_transformers_5(
+    folder: Path, n_vocab: int = 520, *, added: Sequence[str] = (), **settings: Any
+) -> None:
+    """LLaMA's tokenizer as transformers 5 saves it: without tokenizer.model.
+
+    added: texts of tokens added as special ones; settings: for `LlamaTokenizer`.
+    """
+    from sentencepiece import SentencePieceProcessor
+    from transformers import LlamaTokenizer
+    from transformers.tokenization_utils_base import generate_merges
+
+    library = SentencePieceProcessor(model_proto=llama_tokenizer_model(n_vocab))
+    vocab = {library.id_to_piece(token): token for token in range(library.get_piece_size())}
+    tokenizer = LlamaTokenizer(vocab=vocab, merges=generate_merges(vocab), **settings)
+    tokenizer.add_special_tokens({"extra_special_tokens": list(added)})
+    tokenizer.save_pretrained(folder)
+
+
+@functools.cache
+def llama_tokenizer_json(n_vocab: int = 520) -> str:
+    """The tokenizer.json that transformers 5 saves of `llama_tokenizer_model`."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_llama_tokenizer_of_transformers_5(Path(folder), n_vocab, added=["<|turn|>"])
+        return (Path(folder) / "tokenizer.json").read_text(encoding="utf-8")
+
+
+def merges_by_score(n_vocab: int = 520) -> list[str]:
+    """Merges of `llama_tokenizer_model` in the order that transformers 4 gave them, written as it did."""
+    from sentencepiece import SentencePieceProcessor
+    from transformers.tokenization_utils_base import generate_merges
+
+    library = SentencePieceProcessor(model_proto=llama_tokenizer_model(n_vocab))
+    scores = {library.id_to_piece(token): library.get_score(token) for token in range(n_vocab)}
+    vocab = {piece: token for token, piece in enumerate(scores)}
+    return [f"{left} {right}" for left, right in generate_merges(vocab, scores)]
 
 
 def _write_json(path: Path, value: Any) -> None:

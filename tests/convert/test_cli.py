@@ -14,6 +14,9 @@ import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
 from builders.encrypted import write_encrypted
+from builders.lora import write_adapter
+from builders.qwen import write_qwen
+from builders.torch_old import write_old_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +44,7 @@ def test_inspect_describes_the_checkpoint(bloom: Checkpoint) -> None:
     report = json.loads(result.stdout)
     assert report["architecture"] == "bloom"
     assert report["n_parameters"] == sum(weight.size for weight in bloom.weights.values())
-    assert report["prompt_format"] == {"name": "belle", "reason": "bloom"}
+    assert report["prompt_format"] == {"name": "belle", "reason": "bloom", "place": ""}
     assert set(report["outputs"]) >= {"f16", "q8_0", "q4_k_m"}
 
 
@@ -49,6 +52,54 @@ def test_inspect_shows_a_table_in_the_language_asked_for(bloom: Checkpoint) -> N
     assert "Parameters" in run("inspect", bloom.folder).stdout
     assert "参数量" in run("inspect", bloom.folder, language="zh-CN").stdout
     assert "参数量" in run("inspect", bloom.folder, "--lang", "zh-CN").stdout
+
+
+def test_a_base_model_of_another_family_is_never_asked_as_belle(tmp_path: Path) -> None:
+    for family, title in (("qwen2", "Qwen2"), ("qwen3", "Qwen3")):
+        folder = write_qwen(tmp_path / family, family=family).folder
+        report = json.loads(run("inspect", folder, "--json").stdout)
+        assert report["architecture"] == family
+        assert report["prompt_format"] == {"name": "base", "reason": "no-template", "place": ""}
+        table = run("inspect", folder, language="zh-CN").stdout
+        assert title in table
+        assert "没有附带对话模板" in table.replace("\n", "").replace(" ", "")
+
+
+def test_what_llama_cpp_does_otherwise_is_told_in_the_language_asked_for(tmp_path: Path) -> None:
+    scaling = {"type": "dynamic", "factor": 2.0}
+    folder = write_llama(tmp_path / "hf", config={"rope_scaling": scaling}).folder
+    assert "2,048 tokens" in run("inspect", folder).stdout.replace("\n", " ")
+    result = run("to-gguf", folder, tmp_path / "m.gguf", language="zh-CN")
+    assert "2,048 个词元" in result.stderr
+    report = json.loads(run("inspect", folder, "--json").stdout)
+    assert report["notes"] == [{"key": "rope_dynamic", "values": {"n_tokens": 2048}}]
+
+
+def test_a_choice_among_several_forms_is_told_and_can_be_changed(tmp_path: Path) -> None:
+    made = write_bloom(tmp_path / "bloom")
+    twice = {name: 2 * array for name, array in made.weights.items()}
+    write_old_torch(made.folder / "pytorch_model.bin", twice)
+    report = json.loads(run("inspect", made.folder, "--json").stdout)
+    values = {"chosen": "model.safetensors", "others": "pytorch_model.bin"}
+    assert report["notes"] == [{"key": "weight_choice", "values": values}]
+    assert "pytorch_model.bin" in run("inspect", made.folder, language="zh-CN").stdout
+
+    first, second = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    told = run("to-gguf", made.folder, first, "--type", "f16").stderr
+    assert "left out: pytorch_model.bin" in told
+    assert run("to-gguf", made.folder, second, "--type", "f16", "--file", "pytorch_model.bin").stderr == ""
+    assert first.read_bytes() != second.read_bytes()
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "weight matrices"), ("zh-CN", "权重矩阵")])
+def test_inspect_says_what_an_adapter_changes(
+    tmp_path: Path, bloom: Checkpoint, language: str, word: str
+) -> None:
+    adapter = write_adapter(tmp_path / "lora", bloom.weights, ["query_key_value"])
+    result = run("inspect", bloom.folder, "--lora", adapter.folder, language=language)
+    assert result.returncode == 0, result.stderr
+    assert word in result.stdout
+    assert f" {len(adapter.pairs)} " in result.stdout
 
 
 def test_paths_are_shown_as_they_are(tmp_path: Path) -> None:

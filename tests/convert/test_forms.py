@@ -33,7 +33,8 @@ def test_every_form_is_worded_and_nothing_else_is() -> None:
 
 
 def test_every_form_says_its_label_somewhere_in_detection() -> None:
-    """`convert.detect` takes its labels from here: each form is named there, or by its key."""
-    source = (ROOT / "convert" / "detect.py").read_text(encoding="utf-8")
+    """Detection takes its labels from here: each form is named there, or by its key."""
+    modules = (ROOT / "convert" / name for name in ("detect.py", "quantized.py"))
+    source = "".join(module.read_text(encoding="utf-8") for module in modules)
     named = {key for key in FORMS if key.upper() in source}
     assert named | {"safetensors", "torch"} == set(FORMS)

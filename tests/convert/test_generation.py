@@ -163,6 +163,19 @@ def test_config_json_lists_end_tokens_where_generation_config_does_not(tmp_path:
     assert ending_tokens(path) == {2, 400}
 
 
+@pytest.mark.parametrize(
+    ("in_config", "expected"), [(400, {2, 400, 401}), ([400, 401], {2, 400, 401}), (50, {2, 401})]
+)
+def test_what_only_config_json_lists_ends_an_answer_too_if_it_is_no_text(
+    tmp_path: Path, in_config: Any, expected: set[int]
+) -> None:
+    """50 is a letter: configurations that were told nothing name an id that ends texts elsewhere."""
+    config, added = {"eos_token_id": in_config}, ["<|stop|>", "<|over|>"]
+    path = converted(tmp_path, {"eos_token_id": [2, 401]}, config=config, added=added)
+
+    assert ending_tokens(path) == expected
+
+
 @pytest.mark.parametrize("listed", [1, [2, 1, 0], [2, 99_999, -1], "2", [True, None, 2.0]])
 def test_ids_that_can_not_be_meant_end_nothing(tmp_path: Path, listed: Any) -> None:
     """1 begins a text and 0 is the unknown: LLaMA checkpoints of 2023 name them as ends."""
@@ -171,11 +184,12 @@ def test_ids_that_can_not_be_meant_end_nothing(tmp_path: Path, listed: Any) -> N
 
 def test_more_end_tokens_than_a_gguf_can_name_are_refused() -> None:
     tokens = ["<unk>", "<s>", "</s>", "<a>", "<b>", "<c>"]
-    vocabulary = Vocabulary("llama", None, tokens, [TokenType.NORMAL] * 6, bos_id=1, eos_id=2, unk_id=0)
+    types = [*[TokenType.CONTROL] * 3, TokenType.USER_DEFINED, TokenType.NORMAL, TokenType.NORMAL]
+    vocabulary = Vocabulary("llama", None, tokens, types, bos_id=1, eos_id=2, unk_id=0)
 
     changed = with_end_tokens(vocabulary, (3, 4), Path("t"))
     assert (changed.eot_id, changed.eom_id) == (3, 4)
-    assert [kind is TokenType.CONTROL for kind in changed.types] == [False] * 3 + [True] * 2 + [False]
+    assert changed.types == [*[TokenType.CONTROL] * 4, TokenType.NORMAL, TokenType.NORMAL]
     with pytest.raises(UnsupportedTokenizer, match="4 end tokens"):
         with_end_tokens(vocabulary, (3, 4, 5), Path("t"))
 

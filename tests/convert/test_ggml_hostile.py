@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from builders.checkpoints import write_bloom, write_llama
 from builders.ggml_files import Kind, Layout, Stored, ggml_file, write_bloomz_ggml, write_llama_ggml
-from convert.errors import ConvertError, DamagedFile, TruncatedFile
+from convert.errors import ConvertError, DamagedFile, InvalidFile, TruncatedFile
 from convert.sources.folder import LocalFolder
 from convert.sources.ggml_legacy import open_legacy_ggml
 
@@ -163,12 +163,12 @@ def test_absurd_tensor_headers_are_refused(tmp_path: Path, entry: bytes, form: s
 
 def test_a_tensor_that_stands_twice_is_refused(tmp_path: Path) -> None:
     twice = [Stored("norm.weight", (64,), 0, bytes(256))] * 2
-    check_refused(tmp_path / "m.bin", ggml_file("ggjt", 3, HEADER, TOKENS, twice), DamagedFile)
+    check_refused(tmp_path / "m.bin", ggml_file("ggjt", 3, HEADER, TOKENS, twice), InvalidFile)
 
 
 def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
     many = [Stored(f"t{index}", (1,), 0, bytes(4)) for index in range(20_000)]
-    check_refused(tmp_path / "m.bin", ggml_file("ggmf", 1, HEADER, TOKENS, many), DamagedFile)
+    check_refused(tmp_path / "m.bin", ggml_file("ggmf", 1, HEADER, TOKENS, many), InvalidFile)
 
 
 @pytest.mark.parametrize("name", NAMES)

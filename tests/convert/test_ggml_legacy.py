@@ -28,7 +28,7 @@ from builders.tokenizers import write_llama_tokenizer
 from convert.arch.base import MappedTensor
 from convert.errors import (
     ConvertError,
-    DamagedFile,
+    InvalidFile,
     LossyGgmlVocabulary,
     MissingShard,
     MissingTensor,
@@ -239,7 +239,7 @@ def test_logits_of_a_bloomz_cpp_file(
         path, small_bloom, kind=kind, layout=layout, with_rotary_word=with_rotary_word
     )
     with open_file(path) as model:
-        assert (model.architecture.gguf_name, model.form) == ("bloom", f"ggml, {kind}")
+        assert (model.architecture.family.gguf_name, model.form) == ("bloom", f"ggml, {kind}")
         assert "output.weight" not in [tensor.name for tensor in model.mapped_tensors()]
         vocabulary = read_vocabulary(small_bloom.folder, config=small_bloom.config)
         convert_to(tmp_path / "m.gguf", model, vocabulary, "f16" if kind == "f16" else AUTO)
@@ -352,7 +352,7 @@ def test_parts_of_different_models_are_refused(tmp_path: Path) -> None:
         )
         write_llama_ggml(tmp_path / name, checkpoint, form="ggmf", version=1, n_parts=2)
     (tmp_path / "other.bin.1").replace(tmp_path / "model.bin.1")
-    with pytest.raises(DamagedFile, match="header"):
+    with pytest.raises(InvalidFile, match="header"):
         open_file(tmp_path / "model.bin")
 
 

@@ -21,7 +21,7 @@ from builders.gptq import Arrays, GptqFile, write_arrays, write_gptq
 from builders.lora import PREFIX, write_adapter
 from builders.meta_files import write_meta
 from convert.detect import open_checkpoint
-from convert.errors import ConvertError, DamagedFile, UnsupportedDtype
+from convert.errors import ConvertError, InvalidFile, UnsupportedDtype
 from convert.pipeline import convert
 from convert.quantize import read_mapped_blocks, read_mapped_rows
 from convert.sources.lora import LoraChoice
@@ -151,7 +151,7 @@ def test_scales_that_no_model_has_are_refused_and_nothing_is_left(
     arrays[f"{STEM}.scales"] = np.full(arrays[f"{STEM}.scales"].shape, scale, np.float32)
     write_arrays(written.path, arrays)
     output = tmp_path / "m.gguf"
-    with open_checkpoint(written.path.parent) as opened, pytest.raises(DamagedFile, match="scale"):
+    with open_checkpoint(written.path.parent) as opened, pytest.raises(InvalidFile, match="scale"):
         list(convert(opened.plan("auto", opened.prompt("none")), output))
     assert list(tmp_path.iterdir()) == [written.path.parent]
 
@@ -161,7 +161,7 @@ def test_a_layer_that_repeats_one_word_is_refused(written: GptqFile) -> None:
     words = tz.tensor(tz.storage("i32", "0", 1), 0, (1 << 17, 1 << 17), (0, 0))
     value = tz.dictionary({f"{STEM}.qweight": words}, tz.ordered_dict())
     written.path.write_bytes(tz.checkpoint(value, {"0": bytes(4)}))
-    check_refused(written.path.parent, DamagedFile)
+    check_refused(written.path.parent, InvalidFile)
 
 
 def test_one_group_index_under_very_many_names_is_refused(written: GptqFile) -> None:
@@ -171,7 +171,7 @@ def test_one_group_index_under_very_many_names_is_refused(written: GptqFile) -> 
     items["l0.qweight"] = tz.tensor(stored, 0, (4, 32), (32, 1))
     value = tz.dictionary(items, tz.ordered_dict())
     written.path.write_bytes(tz.checkpoint(value, {"0": bytes(4 << 20)}))
-    check_refused(written.path.parent, DamagedFile)
+    check_refused(written.path.parent, InvalidFile)
 
 
 def test_a_file_cut_anywhere_is_refused(written: GptqFile) -> None:

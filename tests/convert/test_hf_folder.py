@@ -13,10 +13,11 @@ from builders.checkpoints import write_json, write_safetensors, write_weights
 from builders.torch_zip import write_torch_zip
 from convert.errors import (
     DamagedFile,
+    Detail,
     EmptyFolder,
+    InvalidFile,
     KeyNeeded,
     MissingShard,
-    MissingTensor,
     NotWeights,
     NoWeights,
     SourceMissing,
@@ -96,19 +97,25 @@ def test_a_missing_shard_is_named(tmp_path: Path, indexed: bool) -> None:
         assert missing.value.shard == "model-00002-of-00003.safetensors"
 
 
-def test_a_tensor_that_only_the_index_knows_is_missing(tmp_path: Path) -> None:
-    write_weights(tmp_path, WEIGHTS)
-    write_index(tmp_path, {**dict.fromkeys(WEIGHTS, "model.safetensors"), "lost": "model.safetensors"})
-    with pytest.raises(MissingTensor) as missing:
-        open_weights(tmp_path)
-    assert missing.value.tensor == "lost"
+def test_an_index_may_name_tensors_that_no_shard_holds(tmp_path: Path) -> None:
+    """The hub's conversion to safetensors drops copies of tied tensors, and keeps them in the index."""
+    write_weights(tmp_path, WEIGHTS, n_shards=2)
+    places = json.loads((tmp_path / INDEX).read_text())["weight_map"]
+    write_index(tmp_path, {**places, "lm_head.weight": "model-00001-of-00002.safetensors"})
+    check(tensors_of(tmp_path))
 
 
-def test_a_tensor_in_two_shards_is_damage(tmp_path: Path) -> None:
-    for number in (1, 2):
-        write_safetensors(tmp_path / f"model-{number:05d}-of-00002.safetensors", WEIGHTS, "f32")
-    with pytest.raises(DamagedFile):
+def test_a_tensor_in_two_shards_is_taken_from_the_one_that_the_index_names(tmp_path: Path) -> None:
+    names = [f"model-{number:05d}-of-00002.safetensors" for number in (1, 2)]
+    for factor, name in enumerate(names, start=1):
+        write_safetensors(tmp_path / name, {key: factor * values for key, values in WEIGHTS.items()}, "f32")
+    with pytest.raises(InvalidFile) as refused:
         open_weights(tmp_path)
+    assert isinstance(refused.value.detail, Detail)
+    assert refused.value.detail.key == "tensor_in_two_files"
+    for factor, name in enumerate(names, start=1):
+        write_index(tmp_path, {**dict.fromkeys(WEIGHTS, name), "x": names[0], "y": names[1]})
+        check(tensors_of(tmp_path), factor)
 
 
 @pytest.mark.parametrize(
@@ -121,15 +128,14 @@ def test_an_index_can_not_lead_out_of_its_folder(tmp_path: Path, name: Any) -> N
     folder.mkdir()
     write_safetensors(tmp_path / "outside.safetensors", WEIGHTS, "f32")
     write_index(folder, {"w": name})
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile):
         open_weights(folder)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"{", b"{}", b'{"weight_map": {}}', b'{"weight_map": []}', b'{"weight_map": {"a":1,"a":1}}']
-    + [b'{"a":' * 50_000, b" " * ((4 << 20) + 1), b"\xff"],
-    ids=["empty", "list", "cut", "no-map", "empty-map", "list-map", "twice", "deep", "large", "no-text"],
+    [b"", b"{", b"\xff"],
+    ids=["empty", "cut", "no-text"],
 )  # fmt: skip
 def test_a_broken_index_is_damage(tmp_path: Path, content: bytes) -> None:
     (tmp_path / INDEX).write_bytes(content)
@@ -137,12 +143,26 @@ def test_a_broken_index_is_damage(tmp_path: Path, content: bytes) -> None:
         open_weights(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"[]", b"{}", b'{"weight_map": {}}', b'{"weight_map": []}', b'{"weight_map": {"a":1,"a":1}}'),
+        *(b'{"a":' * 50_000, b" " * ((4 << 20) + 1)),
+    ],
+    ids=["list", "no-map", "empty-map", "list-map", "twice", "deep", "large"],
+)
+def test_an_index_that_is_whole_and_no_index_can_not_be_used(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / INDEX).write_bytes(content)
+    with pytest.raises(InvalidFile):
+        open_weights(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["model-00001-of-00000", "model-00003-of-00002", "model-00000-of-00002"])
-def test_an_impossible_part_number_is_damage(tmp_path: Path, name: str) -> None:
+def test_an_impossible_part_number_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.safetensors"
     write_safetensors(path, WEIGHTS, "f32")
     for only_file in (None, path):
-        with pytest.raises(DamagedFile):
+        with pytest.raises(InvalidFile):
             open_weights(tmp_path, only_file)
 
 
@@ -175,7 +195,7 @@ def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
         open_weights(tmp_path, tmp_path / "model.safetensors")
     with pytest.raises(SourceMissing), LocalFolder(tmp_path) as folder:
         folder.open("model.safetensors")
-    with pytest.raises(DamagedFile), LocalFolder(tmp_path) as folder:
+    with pytest.raises(InvalidFile), LocalFolder(tmp_path) as folder:
         folder.open("../model.safetensors")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from builders import torch_old as old
 from builders import torch_zip as tz
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,14 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "pickle-size.bin": lambda: tz.zip_bytes([tz.Member("a/data.pkl", b"", size=2**31, stored_size=2**31)]),
     "members.bin": lambda: tz.zip_bytes([tz.Member(f"{i:x}", b"") for i in range(40_000)], align=1),
     "members-over-the-bound.bin": lambda: tz.zip_bytes([tz.Member("n" * 60_000, b"")] * 150, align=1),
+    "one-dictionary-often.bin": lambda: archive(
+        tz.PROTOCOL + tz.EMPTY_DICT + tz.MARK + tz.text("a") + tz.EMPTY_DICT + b"q\x00" + tz.MARK
+        + b"".join(tz.text(f"{i:x}") + tz.NONE for i in range(60_000)) + tz.SETITEMS
+        + b"".join(tz.text(f"{i:x}") + b"h\x00" for i in range(100_000)) + tz.SETITEMS + tz.STOP
+    ),
+    "old-texts.bin": lambda: old.old_file(tz.text("x" * 37) * 390_000, {}),
+    "old-numbers.bin": lambda: old.old_file(tz.EMPTY_DICT, {"0": (2**62, b"")})[:-8] + bytes(16 * MIB),
+    "old-without-end.bin": lambda: old.old_file(tz.text("x" * 60) * 300_000, {}),
     "no-directory.bin": lambda: b"PK\x03\x04" + bytes(64 * MIB),
 }  # fmt: skip
 
@@ -114,6 +123,6 @@ def test_the_most_expensive_files_are_refused_within_200_mb(tmp_path: Path) -> N
     results = [json.loads(line) for line in child.stdout.splitlines()]
     assert child.returncode == 0, child.stderr
     assert len(results) == len(HOSTILE)
-    refused = {"DamagedFile", "ForbiddenPickle", "NoTensors", "TruncatedFile"}
+    refused = {"DamagedFile", "ForbiddenPickle", "InvalidFile", "NoTensors", "TruncatedFile"}
     assert [result for result in results if result[1] not in refused] == []
     assert [result for result in results if result[3] > MAX_BYTES] == []

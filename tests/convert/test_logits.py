@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from builders.checkpoints import Checkpoint, write_bloom, write_llama
+from builders.qwen import write_qwen
 from convert.detect import open_checkpoint
 from convert.pipeline import Converted, convert
 from reference import bloom, llama
@@ -25,6 +26,9 @@ CASES: list[Any] = [
     pytest.param(write_bloom, bloom.logits, {"n_head": 3, "hidden": 96}, BLOOM_FLOOR, id="bloom-3-heads"),
     pytest.param(write_llama, llama.logits, {}, 5e-6, id="llama"),
     pytest.param(write_llama, llama.logits, {"n_head_kv": 2, "tied": True}, 5e-6, id="llama-gqa-tied"),
+    pytest.param(write_qwen, llama.logits, {"family": "qwen2"}, 5e-6, id="qwen2"),
+    pytest.param(write_qwen, llama.logits, {"family": "qwen3", "tied": True}, 5e-6, id="qwen3-tied"),
+    pytest.param(write_qwen, llama.logits, {"family": "qwen3", "head_dim": 32}, 5e-6, id="qwen3-wide-heads"),
 ]
 FORMS: list[Any] = [
     pytest.param({}, id="one-file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import errno
 import os
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from convert.errors import ConvertError, SourceMissing
-from convert.i18n import LANGUAGES, Catalog, share_text, size_text
+import convert
+from convert.errors import ConvertError, Detail, SourceMissing, TruncatedFile, UnsupportedTokenizer
+from convert.i18n import LANGUAGES, Catalog, Language, share_text, size_text
 from engine.errors import NativeLibraryMissing, ProcessorTooOld
 
 CATALOG = Catalog("convert.i18n")
@@ -100,6 +102,17 @@ def test_nobody_with_a_bundle_is_told_to_install_packages(monkeypatch: pytest.Mo
         assert "llama-cpp-python" not in sentence
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sizes_that_are_read_alike_are_told_in_bytes(language: Language) -> None:
+    for found_bytes in (9_090_880, 9_000_000):
+        alike = CATALOG.error_text(TruncatedFile(Path("a.bin"), 9_091_000, found_bytes), language)
+        assert "9,091,000" in alike
+        assert f"{found_bytes:,}" in alike
+    apart = CATALOG.error_text(TruncatedFile(Path("a.bin"), 28_300_000_000, 12_000_000_000), language)
+    assert "28.30 GB" in apart
+    assert "12.00 GB" in apart
+
+
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
     [
@@ -130,3 +143,27 @@ def test_sizes_are_in_decimal_units(size_bytes: int, text: str) -> None:
 def test_a_share_has_one_unit(done_bytes: int, total_bytes: int, text: str) -> None:
     assert share_text(done_bytes, total_bytes) == text
     assert " " not in share_text(done_bytes, total_bytes, joint="_")
+
+
+def used_details() -> dict[str, set[str]]:
+    """The keys of all `Detail`s in the converter, and where they are."""
+    found: dict[str, set[str]] = {}
+    for path in Path(convert.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Detail":
+                key = node.args[0]
+                assert isinstance(key, ast.Constant), f"{path}:{node.lineno}"
+                found.setdefault(str(key.value), set()).add(f"{path.name}:{node.lineno}")
+    return found
+
+
+def test_every_detail_that_an_error_may_have_is_in_the_catalogs_and_no_other() -> None:
+    keys = {key.removeprefix("detail.") for key in CATALOG.keys("en") if key.startswith("detail.")}
+    assert used_details().keys() == keys
+
+
+def test_a_detail_is_said_in_the_sentences_language_in_every_catalog() -> None:
+    error = UnsupportedTokenizer(Path("x"), Detail("few_tokens", {"n": 1_300, "least": 260}))
+    assert "it has 1,300 tokens, where LLaMA's has at least 260." in CATALOG.error_text(error, "en")
+    for catalog, group in ((CATALOG, "error"), (Catalog("app.i18n"), "window")):
+        assert "它只有 1,300 个词元，而 LLaMA 的至少有 260 个" in catalog.error_text(error, "zh-CN", group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from builders.checkpoints import Checkpoint, write_llama
 from builders.gptq import write_arrays
 from builders.meta_files import write_meta
 from builders.tokenizers import write_llama_tokenizer
+from convert.arch.llama import Llama
 from convert.detect import open_checkpoint
 from convert.errors import (
     ConfigMissing,
     ConvertError,
-    DamagedFile,
     InvalidConfig,
+    InvalidFile,
     MetaParamsMissing,
     MissingShard,
     MissingTensor,
@@ -115,7 +117,7 @@ def test_a_missing_part_is_named(tmp_path: Path, small_llama: Checkpoint) -> Non
 def test_a_part_too_many_is_refused(tmp_path: Path, small_llama: Checkpoint) -> None:
     write_meta(tmp_path, small_llama)
     shutil.copy(tmp_path / "consolidated.00.pth", tmp_path / "consolidated.01.pth")
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile):
         open_checkpoint(tmp_path, small_llama.folder)
 
 
@@ -193,8 +195,9 @@ def test_the_extended_models_are_known_by_their_vocabulary(
     )
     with open_checkpoint(checkpoint.folder) as opened:
         assert opened.plan("bf16", opened.prompt("auto")).n_padding_tokens == 79_458 - 520
-        opened.config["hidden_size"] = hidden  # type: ignore[index]
-        prompt = opened.prompt("auto")
+        architecture = opened.architecture
+        assert isinstance(architecture, Llama)
+        prompt = replace(opened, architecture=replace(architecture, n_embd=hidden)).prompt("auto")
     assert (prompt.name, prompt.reason) == (name, reason)
 
 

@@ -10,6 +10,8 @@ import pytest
 from gguf import GGUFReader
 
 from builders.shaped_models import ShapedModel, bloom_shaped, llama_shaped
+from convert.arch.qwen2 import QWEN2
+from convert.arch.qwen3 import QWEN3
 from convert.pipeline import Converted, Plan, convert
 from convert.recipes import TARGETS
 
@@ -25,6 +27,12 @@ MODELS = {
     "llama-64-falls-back": lambda: llama_shaped(64, 8, ff_width=160),
     "llama-96-odd-feed-forward": lambda: llama_shaped(96, 8, ff_width=272),
     "llama-70b": lambda: llama_shaped(256, 80, ff_width=256, n_heads=8, n_kv_heads=4),
+    "qwen2-256-grouped-query": lambda: llama_shaped(256, 9, n_heads=8, n_kv_heads=2, family=QWEN2),
+    "qwen2-96-tied-falls-back": lambda: llama_shaped(96, 8, ff_width=272, tied=True, family=QWEN2),
+    "qwen2-72b": lambda: llama_shaped(256, 80, ff_width=256, n_heads=8, n_kv_heads=8, family=QWEN2),
+    "qwen3-256-wide-heads": lambda: llama_shaped(256, 17, n_kv_heads=1, head_dim=128, family=QWEN3),
+    "qwen3-512-tied": lambda: llama_shaped(512, 9, n_heads=8, n_kv_heads=4, tied=True, family=QWEN3),
+    "qwen3-80-layers": lambda: llama_shaped(256, 80, ff_width=256, n_heads=8, n_kv_heads=2, family=QWEN3),
 }
 Tensors = dict[str, tuple[str, tuple[int, ...], bytes]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from builders.shaped_models import MemoryTensor
 from convert.arch.base import MappedTensor
 from convert.quantize import Job, quantize_tensors, read_mapped_rows, source_size_bytes
+from convert.sources.byte_source import FileSource
+from convert.sources.tensors import StoredTensor
 from engine.native.kernels import GgmlType, dequantize_rows, quantize_rows
 
 Reads = list[tuple[int, int]]
@@ -91,6 +94,50 @@ def test_few_chunks_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     next(chunks)
     chunks.close()
     assert len(reads) <= 4
+
+
+class WatchedSource:
+    """Bytes in memory that keep a record of what happens to them: (what, offset, size)."""
+
+    path = Path("watched")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size_bytes = len(data)
+        self.events: list[tuple[str, int, int]] = []
+
+    def prefetch(self, offset: int, size: int) -> None:
+        self.events.append(("prefetch", offset, size))
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.events.append(("read", offset, size))
+        return self._data[offset : offset + size]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("order", [None, bloom_order(4, 8), rotary_order(6, 16)])
+def test_what_is_read_was_prefetched_before(
+    monkeypatch: pytest.MonkeyPatch, order: NDArray[np.int64] | None
+) -> None:
+    monkeypatch.setattr("convert.quantize._MAX_CHUNK_BYTES", 16 * 1024)
+    monkeypatch.setattr("convert.quantize._MIN_CHUNK_BYTES", 16 * 1024)
+    source = WatchedSource(np.ones((96, 256), np.float32).tobytes())
+    tensor = StoredTensor("t", (96, 256), "f32", source, 0, (256, 1))
+    list(quantize_tensors([Job(MappedTensor("t.weight", tensor, order), GgmlType.Q8_0)], n_threads=2))
+    reads = [event for event in source.events if event[0] == "read"]
+    assert sum(size for _, _, size in reads) == 96 * 1024
+    for read in reads:
+        assert source.events.index(("prefetch", *read[1:])) < source.events.index(read)
+
+
+def test_a_prefetch_is_only_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345678")
+    with FileSource(tmp_path / "a") as source:
+        source.prefetch(4, 1 << 40)
+        source.prefetch(1 << 40, 4)
+        assert source.read_at(2, 4) == b"3456"
 
 
 def test_closing_stops_the_threads() -> None:

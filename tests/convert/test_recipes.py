@@ -11,8 +11,8 @@ from convert.errors import QuantizationUnsupported
 from convert.recipes import DEFAULT_TARGET, TARGETS, ModelTraits, choose_type, find_target, read_traits
 from engine.native.kernels import GgmlType
 
-BLOOM_7B = ModelTraits("bloom", n_layers=30, n_heads=32, n_kv_heads=32, tied=True)
-LLAMA_7B = ModelTraits("llama", n_layers=32, n_heads=32, n_kv_heads=32, tied=False)
+BLOOM_7B = ModelTraits(n_layers=30, n_heads=32, n_kv_heads=32, tied=True)
+LLAMA_7B = ModelTraits(n_layers=32, n_heads=32, n_kv_heads=32, tied=False)
 
 
 def layers_with(target: str, name: str, type_: GgmlType, model: ModelTraits, width: int = 4096) -> list[int]:
@@ -84,9 +84,10 @@ def test_values_shared_by_four_heads_get_more_bits() -> None:
 
 
 def test_llama_70b_never_has_4_bit_values() -> None:
-    large = replace(LLAMA_7B, n_layers=80, n_heads=64, n_kv_heads=8)
+    large = replace(LLAMA_7B, n_layers=80, n_heads=64, n_kv_heads=8, has_fine_values=True)
     assert layers_with("q3_k_m", "attn_v.weight", GgmlType.Q5_K, large) == list(range(80))
-    assert layers_with("q3_k_m", "attn_v.weight", GgmlType.Q5_K, replace(large, n_kv_heads=64)) == [0, 1]
+    plain = replace(large, has_fine_values=False)
+    assert layers_with("q3_k_m", "attn_v.weight", GgmlType.Q5_K, plain) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_rows_that_are_not_whole_blocks_fall_back(target: str, width: int, expec
 def test_traits_are_read_from_the_metadata() -> None:
     keys = {"llama.block_count": 4, "llama.attention.head_count": 8, "llama.attention.head_count_kv": 2}
     traits = read_traits("llama", keys, ["token_embd.weight", "output.weight"])
-    assert traits == ModelTraits("llama", 4, 8, 2, tied=False)
+    assert traits == ModelTraits(4, 8, 2, tied=False)
     assert traits.heads_per_kv == 4
     del keys["llama.attention.head_count_kv"]
-    assert read_traits("llama", keys, ["token_embd.weight"]) == ModelTraits("llama", 4, 8, 8, tied=True)
+    assert read_traits("llama", keys, ["token_embd.weight"]) == ModelTraits(4, 8, 8, tied=True)

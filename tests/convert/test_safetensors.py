@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from builders.checkpoints import bf16_bits, round_to, write_safetensors
-from convert.errors import ConvertError, DamagedFile, TruncatedFile
+from convert.errors import ConvertError, DamagedFile, InvalidFile, TruncatedFile, UnsupportedDtype
 from convert.sources.byte_source import FileSource
 from convert.sources.safetensors import MAX_HEADER_BYTES, read_safetensors
 
@@ -78,43 +78,43 @@ HOSTILE: dict[str, tuple[bytes, type[ConvertError]]] = {
     "header-of-2^31": (container(b"{}", size=2**31), DamagedFile),
     "header-of-2^63": (container(b"{}", size=2**63), DamagedFile),
     "header-of-2^64-1": (container(b"{}", size=2**64 - 1), DamagedFile),
-    "header-over-the-bound": (container(b" " * (MAX_HEADER_BYTES + 1)), DamagedFile),
+    "header-over-the-bound": (container(b" " * (MAX_HEADER_BYTES + 1)), InvalidFile),
     "no-json": (container(b"not json"), DamagedFile),
     "no-text": (container(b"\xff\xfe\xfd"), DamagedFile),
     "no-header": (container(b""), DamagedFile),
-    "list": (container([]), DamagedFile),
-    "deep": (container(b'{"a":' * 100_000), DamagedFile),
-    "deep-lists": (container(b"[" * 1_000_000), DamagedFile),
-    "many-digits": (container(b'{"a":' + b"9" * 100_000 + b"}"), DamagedFile),
-    "duplicate-name": (container(b'{"w":%s,"w":%s}' % ((json.dumps(entry()).encode(),) * 2)), DamagedFile),
-    "long-name": (container({"w" * 10_000: entry()}, bytes(48)), DamagedFile),
-    "entry-number": (container({"w": 7}), DamagedFile),
-    "entry-text": (container({"w": "F32"}), DamagedFile),
-    "entry-list": (container({"w": ["F32"]}), DamagedFile),
-    "entry-null": (container({"w": None}), DamagedFile),
-    "no-dtype": (container({"w": {"shape": [], "data_offsets": [0, 4]}}, bytes(4)), DamagedFile),
-    "dtype-unknown": (container({"w": entry(dtype="F4")}, bytes(48)), DamagedFile),
-    "dtype-list": (container({"w": entry(dtype=["F32"])}, bytes(48)), DamagedFile),
-    "dtype-object": (container({"w": entry(dtype={})}, bytes(48)), DamagedFile),
-    "dtype-long": (container({"w": entry(dtype="F" * 10_000)}, bytes(48)), DamagedFile),
-    "shape-text": (container({"w": entry(shape="")}, bytes(48)), DamagedFile),
-    "shape-object": (container({"w": entry(end=4, shape={})}, bytes(48)), DamagedFile),
-    "shape-number": (container({"w": entry(shape=12)}, bytes(48)), DamagedFile),
-    "shape-float": (container({"w": entry(shape=[3.0, 4])}, bytes(48)), DamagedFile),
-    "shape-bool": (container({"w": entry(end=4, shape=[True])}, bytes(48)), DamagedFile),
-    "shape-negative": (container({"w": entry(shape=[-3, -4])}, bytes(48)), DamagedFile),
-    "shape-huge": (container({"w": entry(shape=[2**63, 2**63])}, bytes(48)), DamagedFile),
-    "shape-infinite": (container(b'{"w":{"dtype":"F32","shape":[1e999],"data_offsets":[0,4]}}'), DamagedFile),
-    "shape-of-many-axes": (container({"w": entry(end=4, shape=[1] * 9)}, bytes(48)), DamagedFile),
-    "shape-of-very-many": (container({"w": entry(shape=[2**39] * 100_000)}, bytes(48)), DamagedFile),
-    "offsets-one": (container({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}), DamagedFile),
-    "offsets-reversed": (container({"w": entry(begin=48, end=0)}, bytes(48)), DamagedFile),
-    "offsets-negative": (container({"w": entry(begin=-48, end=0)}, bytes(48)), DamagedFile),
+    "list": (container([]), InvalidFile),
+    "deep": (container(b'{"a":' * 100_000), InvalidFile),
+    "deep-lists": (container(b"[" * 1_000_000), InvalidFile),
+    "many-digits": (container(b'{"a":' + b"9" * 100_000 + b"}"), InvalidFile),
+    "duplicate-name": (container(b'{"w":%s,"w":%s}' % ((json.dumps(entry()).encode(),) * 2)), InvalidFile),
+    "long-name": (container({"w" * 10_000: entry()}, bytes(48)), InvalidFile),
+    "entry-number": (container({"w": 7}), InvalidFile),
+    "entry-text": (container({"w": "F32"}), InvalidFile),
+    "entry-list": (container({"w": ["F32"]}), InvalidFile),
+    "entry-null": (container({"w": None}), InvalidFile),
+    "no-dtype": (container({"w": {"shape": [], "data_offsets": [0, 4]}}, bytes(4)), InvalidFile),
+    "dtype-unknown": (container({"w": entry(dtype="F4")}, bytes(48)), UnsupportedDtype),
+    "dtype-list": (container({"w": entry(dtype=["F32"])}, bytes(48)), InvalidFile),
+    "dtype-object": (container({"w": entry(dtype={})}, bytes(48)), InvalidFile),
+    "dtype-long": (container({"w": entry(dtype="F" * 10_000)}, bytes(48)), UnsupportedDtype),
+    "shape-text": (container({"w": entry(shape="")}, bytes(48)), InvalidFile),
+    "shape-object": (container({"w": entry(end=4, shape={})}, bytes(48)), InvalidFile),
+    "shape-number": (container({"w": entry(shape=12)}, bytes(48)), InvalidFile),
+    "shape-float": (container({"w": entry(shape=[3.0, 4])}, bytes(48)), InvalidFile),
+    "shape-bool": (container({"w": entry(end=4, shape=[True])}, bytes(48)), InvalidFile),
+    "shape-negative": (container({"w": entry(shape=[-3, -4])}, bytes(48)), InvalidFile),
+    "shape-huge": (container({"w": entry(shape=[2**63, 2**63])}, bytes(48)), InvalidFile),
+    "shape-infinite": (container(b'{"w":{"dtype":"F32","shape":[1e999],"data_offsets":[0,4]}}'), InvalidFile),
+    "shape-of-many-axes": (container({"w": entry(end=4, shape=[1] * 9)}, bytes(48)), InvalidFile),
+    "shape-of-very-many": (container({"w": entry(shape=[2**39] * 100_000)}, bytes(48)), InvalidFile),
+    "offsets-one": (container({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}), InvalidFile),
+    "offsets-reversed": (container({"w": entry(begin=48, end=0)}, bytes(48)), InvalidFile),
+    "offsets-negative": (container({"w": entry(begin=-48, end=0)}, bytes(48)), InvalidFile),
     "offsets-past-the-end": (container({"w": entry()}, bytes(47)), TruncatedFile),
     "offsets-of-2^39": (container({"w": entry(end=2**39, shape=[2**37])}, bytes(48)), TruncatedFile),
-    "size-mismatch": (container({"w": entry(end=44)}, bytes(48)), DamagedFile),
-    "overlap": (container({"a": entry(), "b": entry(4, 52)}, bytes(52)), DamagedFile),
-    "copies": (container({f"w{i}": entry() for i in range(1000)}, bytes(48)), DamagedFile),
+    "size-mismatch": (container({"w": entry(end=44)}, bytes(48)), InvalidFile),
+    "overlap": (container({"a": entry(), "b": entry(4, 52)}, bytes(52)), InvalidFile),
+    "copies": (container({f"w{i}": entry() for i in range(1000)}, bytes(48)), InvalidFile),
 }
 
 
@@ -126,6 +126,16 @@ def test_hostile_files_are_refused(tmp_path: Path, case: str) -> None:
     with pytest.raises(error) as refused:
         read_all(path)
     assert len(str(refused.value)) < 1000
+
+
+def test_a_file_cut_short_is_said_to_lack_what_is_behind_its_last_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {f"w{n}": MATRIX for n in range(9)}, "f32")
+    data = path.read_bytes()
+    path.write_bytes(data[:-100])
+    with pytest.raises(TruncatedFile) as cut:
+        read_all(path)
+    assert (cut.value.expected_bytes, cut.value.found_bytes) == (len(data), len(data) - 100)
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:

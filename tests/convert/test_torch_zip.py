@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from builders import torch_zip as tz
-from convert.errors import DamagedFile, DamagedTensor, ForbiddenPickle, NotTorchZip, UnsupportedDtype
+from convert.errors import DamagedFile, DamagedTensor, Detail, ForbiddenPickle, UnsupportedDtype
 from convert.sources.byte_source import FileSource
 from convert.sources.tensors import StoredTensor
-from convert.sources.torch_zip import read_torch_zip
+from convert.sources.torch_file import read_torch
 
 VALUES = np.arange(24, dtype=np.float32)
 
 
 def read(path: Path) -> dict[str, StoredTensor]:
     # The source stays open: tensors are read later, and the process ends soon.
-    return read_torch_zip(FileSource(path))
+    return read_torch(FileSource(path))
 
 
 def write(path: Path, value: bytes, storages: Mapping[str, bytes] | None = None) -> Path:
@@ -165,7 +165,7 @@ def test_a_damaged_pickle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(data.replace(tz.text("a"), tz.text("d")))
     with pytest.raises(DamagedFile) as damaged:
         read(tmp_path / "a.bin")
-    assert "data.pkl" in damaged.value.detail
+    assert damaged.value.detail == Detail("zip_crc", {"name": "archive/data.pkl"})
 
 
 def test_what_has_no_crc_is_read_unchecked(tmp_path: Path) -> None:
@@ -227,11 +227,10 @@ def test_what_torch_itself_saves_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_a_module_and_an_old_file_are_refused(tmp_path: Path) -> None:
+def test_a_module_saved_whole_is_refused_in_either_form(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
-    with pytest.raises(ForbiddenPickle):
-        read(tmp_path / "module.pt")
-    torch.save({"w": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(NotTorchZip):
-        read(tmp_path / "old.pt")
+    for is_zip in (True, False):
+        torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pt", _use_new_zipfile_serialization=is_zip)
+        with pytest.raises(ForbiddenPickle) as refused:
+            read(tmp_path / "a.pt")
+        assert "Linear" in refused.value.name

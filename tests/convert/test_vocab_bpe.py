@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from tokenizers import Tokenizer
 
+from builders.byte_level import added_token
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
 from builders.tokenizers import bloom_tokenizer_json, write_bloom_tokenizer
-from convert.errors import DamagedFile, TokenizerMissing, UnsupportedTokenizer, VocabularyTooLong
+from convert.errors import InvalidFile, TokenizerMissing, UnsupportedTokenizer, VocabularyTooLong
+from convert.notes import Note
 from convert.tokenizers.pretokenizer import BLOOM_STOPS, word_stops
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
@@ -121,13 +123,38 @@ def test_config_json_is_asked_last_and_only_for_possible_ids(tmp_path: Path) -> 
         _read(tmp_path, root)
 
 
-def test_added_tokens_and_holes_are_laid_out_by_id(tmp_path: Path) -> None:
+def test_added_tokens_have_the_librarys_ids(tmp_path: Path) -> None:
+    """It gives the next free ids in the order of the list, whatever ids are listed."""
     root = _root()
-    root["added_tokens"].append({"id": N_TOKENS + 2, "content": "[PAD451]", "special": False})
-    root["added_tokens"].append({"id": N_TOKENS, "content": "<|turn|>", "special": True})
+    last = max(root["model"]["vocab"], key=root["model"]["vocab"].__getitem__)
+    root["added_tokens"] += [
+        added_token(N_TOKENS + 2, "<|turn|>", special=True),
+        added_token(7, "<|plain|>", special=False),
+        added_token(N_TOKENS + 9, last, special=False),
+        added_token(N_TOKENS, "<|end|>", special=True),
+        added_token(N_TOKENS, "<|end|>", special=True),
+    ]
+    original = Tokenizer.from_str(json.dumps(root))
     found = _read(tmp_path, root)
-    assert found.tokens[N_TOKENS:] == ["<|turn|>", "[PAD451]_", "[PAD451]"]
-    assert found.types[N_TOKENS:] == [TokenType.CONTROL, TokenType.UNUSED, TokenType.USER_DEFINED]
+
+    assert found.tokens == [original.id_to_token(token) for token in range(original.get_vocab_size())]
+    assert found.tokens[N_TOKENS:] == ["<|turn|>", "<|plain|>", "<|end|>"]
+    assert found.types[N_TOKENS - 1 :] == [
+        *(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.CONTROL)
+    ]
+    assert found.notes == (Note("tokenizer_ids", {"token": "<|turn|>", "count": 4}),)
+
+
+def test_ids_that_no_token_has_become_padding(tmp_path: Path) -> None:
+    root = _root()
+    vocab = root["model"]["vocab"]
+    last = max(vocab, key=vocab.__getitem__)
+    vocab[last] = N_TOKENS + 1
+    vocab["[PAD450]"] = N_TOKENS + 2
+    found = _read(tmp_path, root)
+
+    assert found.tokens[N_TOKENS - 1 :] == ["[PAD449]", "[PAD450]_", last, "[PAD450]"]
+    assert found.types[N_TOKENS - 1 :] == [*[TokenType.UNUSED] * 2, *[TokenType.NORMAL] * 2]
 
 
 def test_padding_fills_the_embedding_and_llama_cpp_accepts_it(
@@ -196,16 +223,27 @@ def _set(*keys: Any, value: Any) -> Any:
     return change
 
 
+def _add(**flags: bool) -> Any:
+    def change(root: dict[str, Any]) -> None:
+        root["added_tokens"].append(added_token(N_TOKENS, "<|x|>", special=False, **flags))
+
+    return change
+
+
 STEPS = ("pre_tokenizer", "pretokenizers")
 BOS = {"SpecialToken": {"id": "<s>", "type_id": 0}}
 TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 EOS = {"SpecialToken": {"id": "</s>", "type_id": 0}}
 
 
+def _template(*pieces: Any) -> dict[str, Any]:
+    return {"type": "TemplateProcessing", "single": list(pieces)}
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (_set("normalizer", value={"type": "NFC"}), "normalizer NFC"),
+        (_set("normalizer", value={"type": "NFD"}), "normalizer NFD"),
         (_set("normalizer", value={"type": "Sequence", "normalizers": [{"type": "NFKC"}]}), "normalizer"),
         (_set("pre_tokenizer", value=None), "pre_tokenizer"),
         (_set("pre_tokenizer", value={"type": "Whitespace"}), "pre_tokenizer Whitespace"),
@@ -218,15 +256,16 @@ EOS = {"SpecialToken": {"id": "</s>", "type_id": 0}}
         (_set("decoder", value={"type": "Metaspace"}), "decoder Metaspace"),
         (_set("decoder", value=None), "decoder"),
         (_set("post_processor", value={"type": "BertProcessing"}), "post_processor"),
-        (
-            _set("post_processor", value={"type": "TemplateProcessing", "single": [TEXT, EOS]}),
-            "post_processor",
-        ),
+        (_set("post_processor", value=_template(BOS, BOS, TEXT)), "post_processor TemplateProcessing"),
+        (_set("post_processor", value=_template(TEXT, TEXT)), "post_processor TemplateProcessing"),
+        (_set("post_processor", value={"type": "TemplateProcessing"}), "post_processor TemplateProcessing"),
         (_set("model", "type", value="WordPiece"), "model WordPiece"),
         (_set("model", "dropout", value=0.1), "model.dropout"),
         (_set("model", "ignore_merges", value=True), "model.ignore_merges"),
         (_set("model", "end_of_word_suffix", value="</w>"), "model.end_of_word_suffix"),
-        (_set("added_tokens", 0, "lstrip", value=True), "added token"),
+        (_add(lstrip=True), "added token '<|x|>': lstrip"),
+        (_add(rstrip=True), "added token '<|x|>': rstrip"),
+        (_add(single_word=True), "added token '<|x|>': single_word"),
     ],
 )
 def test_what_would_change_tokens_is_refused_by_name(tmp_path: Path, change: Any, part: str) -> None:
@@ -240,8 +279,7 @@ def test_what_would_change_tokens_is_refused_by_name(tmp_path: Path, change: Any
 def test_a_template_that_adds_the_beginning_token_is_kept(tmp_path: Path) -> None:
     root = _root()
     assert not _read(tmp_path, root).add_bos
-    template = {"type": "TemplateProcessing", "single": [BOS, TEXT], "special_tokens": {}}
-    root["post_processor"] = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]}
+    root["post_processor"] = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, _template(BOS, TEXT)]}
     assert _read(tmp_path, root).add_bos
 
 
@@ -254,20 +292,13 @@ def test_an_alphabet_with_holes_is_refused(tmp_path: Path) -> None:
     assert caught.value.detail == "no token for 1 of the bytes of UTF-8"
 
 
-def test_sentencepiece_in_json_asks_for_tokenizer_model(tmp_path: Path) -> None:
-    root = _root()
-    root["model"]["byte_fallback"] = True
-    with pytest.raises(TokenizerMissing) as caught:
-        _read(tmp_path, root)
-    assert caught.value.expected == "tokenizer.model"
-
-
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
         (["BloomForCausalLM"], "tokenizer.json"),
-        (["LLaMAForCausalLM"], "tokenizer.model"),
-        (None, "tokenizer.json or tokenizer.model"),
+        (["LLaMAForCausalLM"], "tokenizer.model / tokenizer.json"),
+        (["Qwen3ForCausalLM"], "tokenizer.json"),
+        (None, "tokenizer.json / tokenizer.model"),
     ],
 )
 def test_a_missing_tokenizer_says_which_file_is_needed(tmp_path: Path, names: Any, expected: str) -> None:
@@ -289,10 +320,6 @@ def test_a_missing_tokenizer_says_which_file_is_needed(tmp_path: Path, names: An
         _set("model", "vocab", "a", value="5"),
         _set("model", "vocab", "a", value=1.5),
         _set("model", "vocab", "a", value=0),
-        _set("model", "vocab", "", value=N_TOKENS),
-        _set("model", "vocab", "x\0y", value=N_TOKENS),
-        _set("model", "vocab", "\ud800", value=N_TOKENS),
-        _set("model", "vocab", "x" * 5000, value=N_TOKENS),
         _set("model", "vocab", "far", value=500_000),
         _set("model", "merges", value=None),
         _set("model", "merges", value=[]),
@@ -302,16 +329,23 @@ def test_a_missing_tokenizer_says_which_file_is_needed(tmp_path: Path, names: An
         _set("model", "merges", value=[["a"]]),
         _set("added_tokens", value={}),
         _set("added_tokens", value=[7]),
-        _set("added_tokens", 0, "id", value=77),
         _set("added_tokens", 0, "id", value=-1),
         _set("added_tokens", 0, "content", value=None),
-        _set("added_tokens", 0, "content", value="<other>"),
         _set("pre_tokenizer", "pretokenizers", value=None),
         _set("normalizer", value=[]),
     ],
 )
-def test_damage_is_told(tmp_path: Path, change: Any) -> None:
+def test_a_file_that_contradicts_itself_is_not_called_damaged(tmp_path: Path, change: Any) -> None:
     root = _root()
     change(root)
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile) as caught:
+        _read(tmp_path, root)
+    assert caught.value.path == tmp_path / "tokenizer.json"
+
+
+@pytest.mark.parametrize("text", ["", "x\0y", "\ud800", "x" * 5000])
+def test_tokens_that_llama_cpp_can_not_hold_are_told(tmp_path: Path, text: str) -> None:
+    root = _root()
+    root["model"]["vocab"][text] = N_TOKENS
+    with pytest.raises(InvalidFile):
         _read(tmp_path, root)

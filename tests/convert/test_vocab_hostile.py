@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.tokenizers import bloom_tokenizer_json, llama_tokenizer_model
-from convert.errors import DamagedFile, LfsPointer, SourceError, TokenizerError
+from builders.tokenizers import bloom_tokenizer_json, llama_tokenizer_json, llama_tokenizer_model
+from convert.errors import InvalidFile, LfsPointer, SourceError, TokenizerError
 from convert.tokenizers.files import SIZE_LIMITS, TokenizerFiles
 from convert.vocab import parse_vocabulary, read_vocabulary
 
@@ -104,7 +104,7 @@ def test_hostile_protobuf_is_refused(data: bytes) -> None:
 def test_a_file_larger_than_any_tokenizer_is_not_read(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open("wb") as file:
         file.truncate(SIZE_LIMITS[name] + 1)
-    with pytest.raises(DamagedFile):
+    with pytest.raises(InvalidFile):
         read_vocabulary(tmp_path, config={})
 
 
@@ -115,13 +115,15 @@ def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, name: str) -> None:
         read_vocabulary(tmp_path, config={})
 
 
-def _survive(name: str, data: bytes) -> None:
+def _survive(name: str, data: bytes, **others: bytes) -> None:
+    contents = {name: data, **{f"tokenizer.{suffix}": other for suffix, other in others.items()}}
     with contextlib.suppress(SourceError, TokenizerError):
-        parse_vocabulary(TokenizerFiles(Path(name), {name: data}), config={})
+        parse_vocabulary(TokenizerFiles(Path(name), contents), config={})
 
 
 MODEL = llama_tokenizer_model(520)
 JSON = bloom_tokenizer_json(400).encode()
+LLAMA_JSON = llama_tokenizer_json(520).encode()
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -144,26 +146,32 @@ values = st.recursive(
     max_leaves=6,
 )
 PARTS = ["model", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder"]
-INNER = ["type", "vocab", "merges", "unk_token", "byte_fallback", "pretokenizers", "single"]
+INNER = ["type", "vocab", "merges", "unk_token", "byte_fallback", "pretokenizers", "single", "replacement"]
+INNER += ["prepend_scheme", "split", "ignore_merges"]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.sampled_from(PARTS), st.none() | st.sampled_from(INNER), values)
 def test_any_value_in_any_place_is_survived(part: str, inner: str | None, value: object) -> None:
-    root = json.loads(JSON)
-    if inner is None or not isinstance(root[part], dict):
-        root[part] = value
-    else:
-        root[part][inner] = value
-    _survive("tokenizer.json", json.dumps(root).encode())
+    for data in (JSON, LLAMA_JSON):
+        root = json.loads(data)
+        if inner is None or not isinstance(root[part], dict):
+            root[part] = value
+        else:
+            root[part][inner] = value
+        changed = json.dumps(root).encode()
+        _survive("tokenizer.json", changed)
+        _survive("tokenizer.json", changed, model=MODEL)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.sampled_from(["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]), values)
 def test_any_neighbour_file_is_survived(name: str, value: object) -> None:
-    keys = ["bos_token", "eos_token", "additional_special_tokens", "added_tokens_decoder", "x"]
+    keys = ["bos_token", "eos_token", "additional_special_tokens", "extra_special_tokens"]
+    keys += ["x_token", "added_tokens_decoder", "x"]
     data = json.dumps(dict.fromkeys(keys, value)).encode()
-    for main, content in (("tokenizer.model", MODEL), ("tokenizer.json", JSON)):
+    mains = (("tokenizer.model", MODEL), ("tokenizer.json", JSON), ("tokenizer.json", LLAMA_JSON))
+    for main, content in mains:
         files = TokenizerFiles(Path(main), {main: content, name: data})
         with contextlib.suppress(SourceError, TokenizerError):
             parse_vocabulary(files, config={"eos_token_id": value})
@@ -174,5 +182,5 @@ def test_a_piece_of_any_type_number_is_survived() -> None:
         message = b"\x0a\x01x\x15" + struct.pack("<f", 0.0) + b"\x18" + _length(kind)
         data = MODEL + b"\x0a" + _length(len(message)) + message
         files = TokenizerFiles(Path("tokenizer.model"), {"tokenizer.model": data})
-        with pytest.raises(DamagedFile):
+        with pytest.raises(InvalidFile):
             parse_vocabulary(files, config={})

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer
 
+from builders.checkpoints import write_llama
 from builders.gguf_files import write_gguf
 from builders.texts import TEXTS, mixed_text
-from builders.tokenizers import llama_tokenizer_model
-from convert.errors import DamagedFile, UnsupportedTokenizer
+from builders.tokenizers import (
+    bloom_tokenizer_json,
+    llama_tokenizer_model,
+    write_llama_tokenizer_of_transformers_5,
+)
+from convert.detect import open_checkpoint
+from convert.errors import DamagedFile, InvalidFile, UnsupportedTokenizer, VocabularyTooLong
+from convert.notes import Note
 from convert.vocab import TokenType, Vocabulary, read_vocabulary
 from reference.llama_cpp_oracle import LoadedModel
 
@@ -163,8 +171,8 @@ def test_added_tokens_follow_the_pieces(tmp_path: Path) -> None:
         {"tokenizer_config": {"added_tokens_decoder": {str(N_TOKENS): {"content": 7}}}},
     ],
 )
-def test_impossible_added_tokens_are_damage(tmp_path: Path, neighbours: dict[str, Any]) -> None:
-    with pytest.raises(DamagedFile):
+def test_impossible_added_tokens_are_invalid(tmp_path: Path, neighbours: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFile):
         _read(tmp_path, llama_tokenizer_model(N_TOKENS), **neighbours)
 
 
@@ -201,13 +209,7 @@ def _piece(text: bytes, score: float = 0.0) -> bytes:
 @pytest.mark.parametrize(
     "tail",
     [
-        _piece(b"<s>"),
-        _piece(b""),
         _piece(b"\xff\xfe"),
-        _piece(b"x\0y"),
-        _piece(b"fresh", float("nan")),
-        _piece(b"fresh", float("inf")),
-        b"\x0a\x02\x18\x07",
         b"\x0a\x04\x0a\x01x\x18",
         b"\x0a",
         b"\x0a\xff",
@@ -225,6 +227,189 @@ def test_damage_is_told(tmp_path: Path, tail: bytes) -> None:
         _read(tmp_path, llama_tokenizer_model(N_TOKENS) + tail)
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        _piece(b"<s>"),
+        _piece(b""),
+        _piece(b"x\0y"),
+        _piece(b"fresh", float("nan")),
+        _piece(b"fresh", float("inf")),
+        b"\x0a\x02\x18\x07",
+    ],
+)
+def test_pieces_that_no_vocabulary_can_have_are_invalid(tmp_path: Path, tail: bytes) -> None:
+    with pytest.raises(InvalidFile):
+        _read(tmp_path, llama_tokenizer_model(N_TOKENS) + tail)
+
+
 def test_unknown_fields_are_skipped(tmp_path: Path, vocabulary: Vocabulary) -> None:
     later = b"\xa0\x06\x05" + b"\xaa\x06\x03abc" + b"\xa5\x06abcd" + b"\xa1\x06abcdefgh"
     assert _read(tmp_path, llama_tokenizer_model(N_TOKENS) + later) == vocabulary
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """What transformers 5 saves of the same tokenizer, with a tokenizer.model copied in from the base."""
+    write_llama_tokenizer_of_transformers_5(tmp_path, N_TOKENS, added=["<|user|>", "<|end|>"])
+    (tmp_path / "tokenizer.model").write_bytes(llama_tokenizer_model(N_TOKENS))
+    return tmp_path
+
+
+def test_added_tokens_of_a_tokenizer_json_beside_the_pieces_are_read(
+    saved: Path, vocabulary: Vocabulary
+) -> None:
+    found = read_vocabulary(saved, config={})
+    assert found.notes == (Note("tokenizer_space_first"),)
+    assert found.add_space_prefix
+    assert not found.for_template("{{ bos_token }}{{ messages }}").add_space_prefix
+    assert found.scores is not None
+    assert vocabulary.scores is not None
+    assert found.scores[:N_TOKENS] == vocabulary.scores
+    assert found.tokens == [*vocabulary.tokens, "<|user|>", "<|end|>"]
+    assert found.types == [*vocabulary.types, TokenType.CONTROL, TokenType.CONTROL]
+    write_gguf(saved / "x.gguf", found)
+    library = Tokenizer.from_file(str(saved / "tokenizer.json"))
+    with LoadedModel(saved / "x.gguf", vocab_only=True) as model:
+        text = "<|user|>你好<|end|>"
+        assert model.tokenize(text, parse_special=True)[0] == library.token_to_id("<|user|>") == N_TOKENS
+        assert model.tokenize(text, parse_special=True)[-1] == library.token_to_id("<|end|>")
+
+
+def _change_json(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    root = json.loads((folder / name).read_text(encoding="utf-8"))
+    change(root)
+    (folder / name).write_text(json.dumps(root), encoding="utf-8")
+
+
+def test_a_plain_added_token_of_a_tokenizer_json_is_found_in_any_text(saved: Path) -> None:
+    entry = {"id": N_TOKENS + 2, "content": "[x]", "special": False}
+    _change_json(saved, "tokenizer.json", lambda root: root["added_tokens"].append(entry))
+    found = read_vocabulary(saved, config={})
+    assert (found.tokens[-1], found.types[-1]) == ("[x]", TokenType.USER_DEFINED)
+
+
+def test_a_tokenizer_json_with_other_pieces_is_the_one_to_read(saved: Path) -> None:
+    def extend(root: dict[str, Any]) -> None:
+        root["model"]["vocab"] |= {"<|user|>": N_TOKENS, "<|end|>": N_TOKENS + 1, "的的": N_TOKENS + 2}
+        root["model"]["merges"].append(["的", "的"])
+
+    _change_json(saved, "tokenizer.json", extend)
+    found = read_vocabulary(saved, config={})
+    assert found.tokens[N_TOKENS + 2] == "的的"
+    choice = {"chosen": "tokenizer.json", "other": "tokenizer.model"}
+    assert found.notes[0] == Note("tokenizer_choice", choice)
+
+
+def test_a_tokenizer_json_left_from_a_smaller_base_is_not_read(saved: Path) -> None:
+    (saved / "tokenizer.model").write_bytes(llama_tokenizer_model(N_TOKENS) + _piece("的的".encode(), -9.0))
+    (saved / "tokenizer_config.json").unlink()
+    _change_json(saved, "tokenizer.json", lambda root: root.update(added_tokens=root["added_tokens"][:3]))
+    found = read_vocabulary(saved, config={})
+    assert found.tokens[N_TOKENS:] == ["的的"]
+    choice = {"chosen": "tokenizer.model", "other": "tokenizer.json"}
+    assert found.notes == (Note("tokenizer_choice", choice),)
+
+
+def test_an_added_token_of_one_file_that_another_contradicts_is_named_with_its_file(saved: Path) -> None:
+    (saved / "added_tokens.json").write_text(json.dumps({"<|user|>": N_TOKENS, "[y]": N_TOKENS + 1}))
+    with pytest.raises(InvalidFile) as caught:
+        read_vocabulary(saved, config={})
+    assert caught.value.path == saved / "tokenizer.json"
+    assert "<|end|>" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"extra_special_tokens": ["<turn>", {"content": "<call>"}]},
+        {"extra_special_tokens": {"turn_token": "<turn>", "call_token": {"content": "<call>"}}},
+        {"additional_special_tokens": ["<turn>", "<call>"]},
+        {"turn_token": "<turn>", "model_specific_special_tokens": {"call_token": "<call>"}},
+    ],
+)
+def test_special_tokens_are_known_wherever_transformers_writes_them(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    added = {"<turn>": N_TOKENS + 1, "<call>": N_TOKENS + 2, "<plain>": N_TOKENS}
+    data = llama_tokenizer_model(N_TOKENS)
+    found = _read(tmp_path, data, added_tokens=added, tokenizer_config=settings)
+    assert found.types[N_TOKENS:] == [TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.CONTROL]
+
+
+def test_special_tokens_that_no_list_of_tokens_has_get_the_next_ids(tmp_path: Path) -> None:
+    named = {"extra_special_tokens": ["<turn>"], "pad_token": "[PAD]", "bos_token": ""}
+    found = _read(tmp_path, llama_tokenizer_model(N_TOKENS), tokenizer_config=named)
+    assert found.tokens[N_TOKENS:] == ["[PAD]", "<turn>"]
+    assert (found.pad_id, found.types[-1]) == (N_TOKENS, TokenType.CONTROL)
+
+
+def test_a_name_that_nothing_answers_to_adds_no_token_beyond_the_embedding(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(llama_tokenizer_model(N_TOKENS))
+    named = {"eos_token": "<|im_end|>", "pad_token": "[PAD]"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(named))
+    found = read_vocabulary(tmp_path, config={"vocab_size": N_TOKENS})
+    assert (len(found), found.eos_id, found.pad_id) == (N_TOKENS, 2, None)
+    assert read_vocabulary(tmp_path, config={"vocab_size": N_TOKENS + 1}).eos_id == N_TOKENS
+
+
+def test_control_tokens_without_a_row_in_the_embedding_are_left_out_with_a_note(tmp_path: Path) -> None:
+    added = {"<pad>": N_TOKENS, "<turn>": N_TOKENS + 1}
+    named = {"pad_token": "<pad>", "extra_special_tokens": ["<turn>"]}
+    found = _read(
+        tmp_path, llama_tokenizer_model(N_TOKENS), added_tokens=added, special_tokens_map=named
+    ).without_rowless(N_TOKENS)
+    assert len(found) == len(found.types) == len(found.scores or ()) == N_TOKENS
+    assert found.pad_id is None
+    values = {"token": "<pad>", "count": 2, "n_embeddings": N_TOKENS}
+    assert found.notes == (Note("tokenizer_rowless", values),)
+    assert found.padded(N_TOKENS, tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"eos_token": "<pad>"}, {"bos_token": "<pad>"}, {"unk_token": "<pad>"}]
+)
+def test_tokens_that_a_text_may_need_are_not_left_out(tmp_path: Path, named: dict[str, str]) -> None:
+    data = llama_tokenizer_model(N_TOKENS)
+    found = _read(tmp_path, data, added_tokens={"<pad>": N_TOKENS}, special_tokens_map=named)
+    assert found.without_rowless(N_TOKENS) is found
+    assert found.without_rowless(N_TOKENS + 1) is found
+    with pytest.raises(VocabularyTooLong):
+        found.padded(N_TOKENS, tmp_path)
+
+
+def test_a_list_of_tiktokens_is_named_as_what_it_is(tmp_path: Path) -> None:
+    data = b"IQ== 0\nIg== 1\nIw== 2\n"
+    with pytest.raises(UnsupportedTokenizer) as caught:
+        _read(tmp_path, data)
+    assert "tiktoken" in caught.value.detail
+    (tmp_path / "tokenizer.json").write_text(bloom_tokenizer_json(400), encoding="utf-8")
+    assert read_vocabulary(tmp_path, config={}).model == "gpt2"
+
+
+def test_a_checkpoint_opens_without_the_control_tokens_that_it_has_no_row_for(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "llama", n_tokens=N_TOKENS).folder
+    (folder / "added_tokens.json").write_text(json.dumps({"<pad>": N_TOKENS}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "<pad>"}))
+    with open_checkpoint(folder) as checkpoint:
+        assert [note.key for note in checkpoint.notes] == ["tokenizer_rowless"]
+        plan = checkpoint.plan("q8_0", checkpoint.prompt("auto"))
+        assert len(plan.vocabulary) == N_TOKENS
+        assert "tokenizer.ggml.padding_token_id" not in plan.metadata
+
+
+def test_a_checkpoint_without_a_tokenizer_model_is_written_with_what_fits_its_template(
+    tmp_path: Path,
+) -> None:
+    n_tokens = N_TOKENS + 1
+    folder = write_llama(tmp_path / "llama", n_tokens=n_tokens, tokenizer=False).folder
+    write_llama_tokenizer_of_transformers_5(folder, N_TOKENS, added=["<|turn|>"])
+    turns = "{% for m in messages %}<|turn|>{{ m['content'] }}{% endfor %}<|turn|>"
+    for template, has_prefix in ((turns, False), ("{{ messages[0]['content'] }}", True)):
+        (folder / "chat_template.jinja").write_text(template)
+        with open_checkpoint(folder) as checkpoint:
+            plan = checkpoint.plan("q8_0", checkpoint.prompt("auto"))
+            assert plan.metadata["tokenizer.ggml.model"] == "llama"
+            assert plan.metadata["tokenizer.ggml.add_space_prefix"] is has_prefix
+            belle = checkpoint.plan("q8_0", checkpoint.prompt("belle-llama"))
+            assert belle.metadata["tokenizer.ggml.add_space_prefix"] is True

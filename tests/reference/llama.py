@@ -1,4 +1,7 @@
-"""LLaMA's forward pass, slow and obvious, straight from the Hugging Face layout (paper: arXiv 2302.13971)."""
+"""LLaMA's forward pass, slow and obvious, straight from the Hugging Face layout (paper: arXiv 2302.13971).
+
+Qwen2 and Qwen3 compute the same, with biases and norms of queries and keys where there are weights for them.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], ids: 
     head_dim = config.get("head_dim") or config["hidden_size"] // n_head
     eps = config.get("rms_norm_eps", 1e-6)
     angles = np.arange(len(ids))[:, None] * frequencies(config, head_dim)[None, :]
+    magnitude = yarn_magnitude(rope_settings(config))
+
+    def rotate(x: Array) -> Array:
+        return _rotate(x, angles) * magnitude
 
     def norm(name: str, x: Array) -> Array:
         return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps) * table[name + ".weight"]
@@ -34,7 +41,9 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], ids: 
         q, k, v = (
             linear(block + f"self_attn.{part}_proj", y).reshape(len(ids), -1, head_dim) for part in "qkv"
         )
-        mixed = _attention(_rotate(q, angles), _rotate(k, angles), v, n_head // n_head_kv)
+        if block + "self_attn.q_norm.weight" in table:
+            q, k = norm(block + "self_attn.q_norm", q), norm(block + "self_attn.k_norm", k)
+        mixed = _attention(rotate(q), rotate(k), v, n_head // n_head_kv)
         x = x + linear(block + "self_attn.o_proj", mixed)
         y = norm(block + "post_attention_layernorm", x)
         gate = linear(block + "mlp.gate_proj", y)
@@ -45,9 +54,9 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], ids: 
 
 
 def frequencies(config: Mapping[str, Any], head_dim: int) -> Array:
-    """Radians a position, for each pair of dimensions; "linear" and "llama3" as transformers defines them."""
-    scaling = config.get("rope_scaling") or {}
-    theta = config.get("rope_theta", 10000.0)
+    """Radians a position, for each pair of dimensions, scaled as transformers defines it."""
+    scaling = rope_settings(config)
+    theta = scaling["rope_theta"]
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     result = []
     for pair in range(head_dim // 2):
@@ -56,8 +65,46 @@ def frequencies(config: Mapping[str, Any], head_dim: int) -> Array:
             frequency /= scaling["factor"]
         elif kind == "llama3":
             frequency = _llama3(frequency, scaling)
+        elif kind == "yarn":
+            frequency = _yarn(frequency, pair, head_dim, scaling)
         result.append(frequency)
     return np.array(result)
+
+
+def rope_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings from any of the places that config.json has for them."""
+    found = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    return {
+        "rope_theta": config.get("rope_theta", 10000.0),
+        "original_max_position_embeddings": config.get("max_position_embeddings"),
+        **found,
+    }
+
+
+def yarn_magnitude(scaling: Mapping[str, Any]) -> float:
+    """What sine and cosine are multiplied with (arXiv 2309.00071, section 3.4)."""
+    if scaling.get("rope_type", scaling.get("type")) != "yarn":
+        return 1.0
+    if scaling.get("attention_factor"):
+        return float(scaling["attention_factor"])
+    factor = math.log(scaling["factor"]) / 10
+    if scaling.get("mscale") and scaling.get("mscale_all_dim"):
+        return (1 + scaling["mscale"] * factor) / (1 + scaling["mscale_all_dim"] * factor)
+    return 1 + factor
+
+
+def _yarn(frequency: float, pair: int, head_dim: int, scaling: Mapping[str, Any]) -> float:
+    """Divided by the factor where a dimension turns less than once in the old context, kept where it turns
+    more than 32 times, and a mix between.
+    """
+    context = scaling["original_max_position_embeddings"]
+
+    def dimension(turns: float) -> float:
+        return head_dim * math.log(context / (2 * math.pi * turns)) / (2 * math.log(scaling["rope_theta"]))
+
+    first, last = max(0, math.floor(dimension(32))), min(head_dim - 1, math.ceil(dimension(1)))
+    slow = min(1.0, max(0.0, (pair - first) / max(1e-3, last - first)))
+    return float(frequency * (1 - slow) + frequency / scaling["factor"] * slow)
 
 
 def _llama3(frequency: float, scaling: Mapping[str, Any]) -> float:

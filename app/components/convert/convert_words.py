@@ -5,11 +5,10 @@ from __future__ import annotations
 from app.components.work.job_text import error_text
 from app.i18n import Texts, catalog
 from app.models.inspection import CheckpointFacts, Need
-from app.models.local_texts import parameters_text
-from convert.errors import GptqConfigMissing
+from app.models.local_texts import family_name, parameters_text
+from convert.errors import AdapterTokenizerMissing, GptqConfigMissing
 from convert.forms import ENCRYPTED, FORMS, LORA
 
-_FAMILIES = {"bloom": "BLOOM", "llama": "LLaMA"}
 _PLUS = {ENCRYPTED.label: "convert.form.plus_encrypted", LORA.label: "convert.form.plus_lora"}
 _KNOWN_BASE = "BelleGroup/BELLE-7B-2M"
 
@@ -23,6 +22,8 @@ def need_text(need: Need, texts: Texts) -> str:
         return texts.text("convert.need.base_of" if base != "?" else "convert.need.base", base=base)
     if need.kind == "config" and isinstance(need.gap, GptqConfigMissing):
         return texts.text("convert.need.config_gptq", repo=_KNOWN_BASE)
+    if isinstance(need.gap, AdapterTokenizerMissing):
+        return error_text(need.gap, texts)
     if need.kind == "tokenizer":
         expected = getattr(need.gap, "expected", "tokenizer.json / tokenizer.model")
         return texts.text("convert.need.tokenizer", expected=expected, repo=_KNOWN_BASE)
@@ -33,7 +34,7 @@ def what_text(facts: CheckpointFacts, texts: Texts) -> str:
     """One sentence: family, size and form."""
     return texts.text(
         "convert.what",
-        family=_FAMILIES.get(facts.family, facts.family),
+        family=family_name(facts.family),
         parameters=parameters_text(facts.n_parameters, texts),
         form=form_text(facts.form, texts),
     )
@@ -61,6 +62,6 @@ def prompt_text(name: str, texts: Texts) -> str:
     return texts.text(key) if key in catalog().keys(texts.language) else name
 
 
-def reason_text(reason: str, texts: Texts) -> str:
-    """Why that prompt format was chosen."""
-    return texts.text(f"convert.reason.{reason}")
+def reason_text(facts: CheckpointFacts, texts: Texts) -> str:
+    """Why its prompt format was chosen."""
+    return texts.text(f"convert.reason.{facts.prompt_reason}", place=facts.prompt_place)

@@ -40,7 +40,7 @@ def recognised_card(context: ViewContext, given: Given, facts: CheckpointFacts |
         prompt = t(
             "convert.fact.prompt_value",
             prompt=prompt_text(facts.prompt, context.texts),
-            reason=reason_text(facts.prompt_reason, context.texts),
+            reason=reason_text(facts, context.texts),
         )
         rows = [
             (
@@ -50,6 +50,9 @@ def recognised_card(context: ViewContext, given: Given, facts: CheckpointFacts |
             (t("convert.fact.stored"), ft.Text(", ".join(facts.stored))),
             (t("convert.fact.prompt"), ft.Text(prompt)),
         ]
+        if facts.notes:
+            notes = [ft.Text(context.texts.note(note)) for note in facts.notes]
+            rows.append((t("convert.fact.notes"), ft.Column(list[ft.Control](notes), spacing=4, tight=True)))
         license_id = facts.license
     if license_id:
         rows.append((t("convert.fact.license"), ft.Text(license_id)))

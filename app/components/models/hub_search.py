@@ -13,7 +13,7 @@ from app.components.models.catalog_row import facts_row, here_mark, row_layout
 from app.components.models.hub_question import show_hub_error
 from app.i18n import EXPECTED_ERRORS
 from app.models.here import find_from
-from app.models.hub_offers import kind_of, license_of
+from app.models.hub_offers import family_of, kind_of, license_of
 from app.models.offers import Offer
 from app.models.stock import Stock
 from app.views.context import ViewContext
@@ -147,7 +147,8 @@ class HubSearch(ft.Column):
             facts.append(t("get.license", license=license_id))
         if result.is_gated:
             facts.append(t("get.hub.gated"))
-        about = t(f"get.hub.kind.{kind_of(result)}")
+        family = family_of(result)
+        about = t(f"get.hub.kind.{kind_of(result)}", family=family.title if family is not None else "")
         lines: list[ft.Control] = [
             selectable(ft.Text(result.name, theme_style=ft.TextThemeStyle.TITLE_SMALL)),
             ft.Text(

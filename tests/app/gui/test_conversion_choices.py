@@ -41,7 +41,7 @@ class _Context:
 
 def _choices(context: _Context, folder: Path) -> tuple[ConversionChoices, Draft]:
     given = Given(folder / "BELLE")
-    facts = CheckpointFacts("", "bloom", 1, 1, (), (), "none", "", None, TYPES)
+    facts = CheckpointFacts("", "bloom", 1, 1, (), (), "none", "", "", None, TYPES)
     draft = Draft(given, inspection=Inspection(given, facts=facts))
     return ConversionChoices(cast(ViewContext, context), draft, facts, lambda name: None), draft
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from app.home import Home
@@ -21,6 +22,7 @@ from app.views.context import ViewContext
 from app.views.convert import ConvertView
 from builders.checkpoints import write_bloom
 from builders.gguf_models import write_model
+from builders.torch_zip import write_torch_zip
 from engine.models.endpoints import Endpoints
 from engine.models.library import Library
 from engine.models.machine import Machine
@@ -107,6 +109,18 @@ def test_a_source_that_is_worked_on_can_become_another_type(
         await until(lambda: len(service.jobs.all) == 2)
         await until(lambda: screen.find("convert-again"))
         assert screen.view.draft.job_id != first.id
+
+    asyncio.run(run())
+
+
+def test_what_was_chosen_among_several_forms_is_told(service: ModelService, checkpoint: Path) -> None:
+    write_torch_zip(checkpoint / "pytorch_model.bin", {"w": np.zeros((2, 3), np.float32)})
+
+    async def run() -> None:
+        screen = Screen(service, checkpoint)
+        await screen.view.load()
+        assert "read from model.safetensors" in screen.words
+        assert "left out: pytorch_model.bin" in screen.words
 
     asyncio.run(run())
 

@@ -143,6 +143,63 @@ def test_what_goes_wrong_once_is_tried_again(
     assert (tmp_path / "a").read_bytes() == DATA
 
 
+VAGUE = [
+    Fault(no_length=True),
+    Fault(no_content_range=True),
+    Fault(no_content_range=True, no_length=True),
+    Fault(no_ranges=True, no_length=True),
+    Fault(no_ranges=True, is_gzipped=True),
+]
+
+
+@pytest.mark.parametrize("fault", VAGUE, ids=repr)
+def test_a_mirror_that_does_not_say_how_much_it_sends_is_judged_by_size_and_hash(
+    hub: LocalHub, tmp_path: Path, fault: Fault
+) -> None:
+    data = DATA[:2_000_000] if fault.is_gzipped else DATA
+    file = publish(hub, data)
+    hub.fault = always(fault)
+    assert fetch(file, tmp_path / "a", hub).sha256 == file.sha256
+    assert (tmp_path / "a").read_bytes() == data
+
+    hub.fault = always(replace(fault, flip_at=5_000_000))
+    if not fault.is_gzipped:
+        with pytest.raises(ChecksumMismatch):
+            fetch(file, tmp_path / "b", hub)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("fault", VAGUE, ids=repr)
+def test_a_small_file_may_come_so_as_well(hub: LocalHub, tmp_path: Path, fault: Fault) -> None:
+    entry = hub.add(REPO, "config.json", b'{"a": 1}' + b" " * 5_000_000, lfs=False)
+    file = RemoteFile(REPO, hub.commit, entry.name, entry.size_bytes, git_sha1=entry.hash)
+    hub.fault = always(fault, "hub")
+    fetch(file, tmp_path / "config.json", hub)
+    assert (tmp_path / "config.json").read_bytes() == entry.data
+
+
+@pytest.mark.parametrize("fault", VAGUE[1:], ids=repr)
+def test_without_a_hash_nothing_vague_is_believed(hub: LocalHub, tmp_path: Path, fault: Fault) -> None:
+    entry = hub.add(REPO, NAME, DATA)
+    file = RemoteFile("", "", NAME, len(DATA), address=f"{hub.lfs_url}/lfs/{entry.hash}")
+    hub.fault = lambda seen: fault if seen.range != "bytes=0-0" else None
+    with pytest.raises(SourcesFailed):
+        fetch(file, tmp_path / "a", hub)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_part_of_another_length_than_asked_for_is_none(hub: LocalHub, tmp_path: Path) -> None:
+    """It says neither which part it is, nor has it the length of the one that was meant."""
+    file = publish(hub)
+    longer = replace(file, size_bytes=len(DATA) + 100)
+    hub.fault = always(Fault(no_content_range=True))
+    with pytest.raises(SourceContradicts):
+        fetch(longer, tmp_path / "a", hub)
+    hub.fault = lambda seen: Fault(no_content_range=True, size=len(DATA) + 100)
+    with pytest.raises(SourcesFailed, match="which part"):
+        fetch(longer, tmp_path / "a", hub)
+
+
 def test_connections_that_always_end_early_still_get_there(hub: LocalHub, tmp_path: Path) -> None:
     hub.fault = always(Fault(stop_after=700_000))
     fetch(publish(hub), tmp_path / "a", hub)

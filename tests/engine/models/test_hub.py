@@ -72,6 +72,14 @@ def test_the_real_client_and_ours_see_the_same(hub: LocalHub, tmp_path: Path) ->
         assert file.revision == commit
 
 
+def test_an_answer_may_be_compressed_though_nobody_asked_for_that(hub: LocalHub) -> None:
+    hub.add(REPO, "config.json", b"{}")
+    expected = resolve(REPO, Endpoints((hub.url,)))
+    hub.fault = lambda seen: Fault(is_gzipped=True)
+    assert resolve(REPO, Endpoints((hub.url,))) == expected
+    assert [result.name for result in search("belle", Endpoints((hub.url,)))] == [REPO]
+
+
 def test_the_next_hub_is_asked(hub: LocalHub, mirror: LocalHub) -> None:
     mirror.add(REPO, "config.json", b"{}")
     assert resolve(REPO, Endpoints((hub.url, mirror.url)), patience=FAST).license == "apache-2.0"

@@ -9,7 +9,7 @@ import pytest
 
 from builders.hub import Fault, LocalHub, Seen
 from engine.models.endpoints import Endpoints, RemoteFile
-from engine.models.fetch_errors import RangesNotServed
+from engine.models.fetch_errors import RangesNotServed, SourcesFailed
 from engine.models.ranges import Extent, ReadAhead, ReadStopped
 from engine.models.reply import Patience
 
@@ -120,6 +120,45 @@ def test_nothing_is_expected_after_the_end(hub: LocalHub) -> None:
         ahead.read_at("model.bin", 0, 300_000)
     assert hub.seen == []
     ahead.close()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(no_content_range=True), Fault(no_content_range=True, no_length=True)], ids=repr
+)
+def test_parts_that_do_not_say_which_they_are_are_those_asked_for(hub: LocalHub, fault: Fault) -> None:
+    data = os.urandom(1_000_000)
+    hub.fault = lambda seen: fault if seen.server == "lfs" else None
+    with read_ahead(hub, data) as ahead:
+        ahead.expect([Extent("model.bin", 500_000, 100_000)])
+        assert ahead.read_at("model.bin", 900_000, 100_000) == data[900_000:]
+        assert ahead.read_at("model.bin", 500_000, 100_000) == data[500_000:600_000]
+        assert ahead.read_at("model.bin", 7, 9) == data[7:16]
+
+
+def test_more_than_was_asked_for_is_no_part(hub: LocalHub, mirror: LocalHub) -> None:
+    """A server that sends the whole file and calls it a part of it."""
+    data = os.urandom(1_000_000)
+    hub.fault = lambda seen: (
+        Fault(no_content_range=True, no_length=True, whole_as_part=True) if seen.server == "lfs" else None
+    )
+    with read_ahead(hub, data) as ahead, pytest.raises(SourcesFailed, match="more than the 70000 bytes"):
+        ahead.read_at("model.bin", 900_000, 70_000)
+
+    mirror.add(REPO, "model.bin", data)
+    with read_ahead(hub, data, mirror) as ahead:
+        assert ahead.read_at("model.bin", 900_000, 70_000) == data[900_000:970_000]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(no_ranges=True, no_length=True), Fault(no_ranges=True, is_gzipped=True)], ids=repr
+)
+def test_a_small_file_is_read_whole_from_whatever_is_sent(hub: LocalHub, fault: Fault) -> None:
+    data = b'{"a": 1}' + b" " * 3_000_000
+    entry = hub.add(REPO, "tokenizer.json", data, lfs=False)
+    remote = RemoteFile(REPO, hub.commit, "tokenizer.json", entry.size_bytes, git_sha1=entry.hash)
+    hub.fault = lambda seen: fault
+    with ReadAhead([remote], Endpoints((hub.url,)), FAST) as ahead:
+        assert ahead.read_at("tokenizer.json", 0, len(data)) == data
 
 
 def test_a_server_without_ranges_is_refused(hub: LocalHub) -> None:
