@@ -89,7 +89,8 @@ def formula_block(state: StateBlock, start_line: int, end_line: int, silent: boo
     lines = [_line(state, line) for line in range(start_line, last_line + 1)]
     source = "\n".join(lines)
     tex = source[2 : source.rindex(_ENDS[opening])] if is_closed else source[2:]
-    if _is_prose(tex) and (is_closed or tex.strip()):
+    # The first line decides: what a later one says would change blocks that are over already.
+    if _is_prose(next((line for line in tex.split("\n") if line.strip()), "")):
         return False
     if silent:
         return True

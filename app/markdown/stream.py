@@ -11,7 +11,7 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 
-from app.markdown.blocks import Block
+from app.markdown.blocks import Block, FormulaBlock
 from app.markdown.reading import Definitions, ListPlace, Placed, read_blocks
 
 _NEWLINE = re.compile(r"\r\n?|\n")
@@ -122,7 +122,10 @@ def _n_over(placed: list[Placed], n_lines: int) -> int:
     """How many blocks at the beginning can't change any more.
 
     All before the last, which may still grow; the one before it too, while the last is but the beginning of a
-    line: it may still become a part of it. n_lines: how many lines are complete.
+    line, or a formula without an end: it may still become a part of it. n_lines: how many lines are complete.
     """
-    n_growing = 1 if placed and placed[-1].lines[0] < n_lines else 2
-    return max(0, len(placed) - n_growing)
+    if not placed:
+        return 0
+    last = placed[-1]
+    is_open = isinstance(last.block, FormulaBlock) and not last.block.is_closed
+    return max(0, len(placed) - (1 if last.lines[0] < n_lines and not is_open else 2))

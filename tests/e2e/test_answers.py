@@ -77,6 +77,6 @@ def test_what_a_model_wrote_is_read_and_copied_as_it_was_written(
     _open(app, "What is written")
     for text in SHOWN:
         app.wait_for_text(text)
-    app.click_text("Copy the code")
+    app.press("Copy the code")
 
     app.wait_for(lambda: app.page.evaluate("() => navigator.clipboard.readText()") == CODE, "the code")

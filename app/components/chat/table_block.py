@@ -33,14 +33,9 @@ class TableBlock(ft.Container):
         """Show another table; returns whether it is different. A row that stays is not sent again."""
         if table == self._table:
             return False
-        widths = column_widths_px(table, text_size(self._context) * _SCALE)
+        widths = self._widths_px(table)
         before, self._table = self._table, table
-        same = before is not None and (before.header, before.alignments) == (table.header, table.alignments)
-        if (
-            not same
-            or before is None
-            or widths != column_widths_px(before, text_size(self._context) * _SCALE)
-        ):
+        if before is None or not self._keeps_columns(before, table):
             self._rows.controls = [self._row(table.header, table.alignments, widths, is_header=True)]
             n_kept = 0
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.markdown.blocks import Block, Code, FormulaBlock, Item, Paragraph, Run
@@ -81,6 +81,9 @@ def test_the_text_stays_exact_and_finished_blocks_change_for_definitions_only(pi
 
 
 @_many
+@example(["$$\n```python\n你好，世界。"])
+@example(["你好\n$$\n0", "\n\n你好"])
+@example(["$$\n- 你好\n", "  x^2"])
 @given(_pieces())
 def test_how_the_text_arrived_makes_no_difference(pieces: list[str]) -> None:
     stream = MarkdownStream()
