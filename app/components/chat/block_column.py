@@ -29,8 +29,9 @@ from app.views.context import ViewContext
 
 _CARET = Run(" \u258d")
 _HEADING_SCALES = (1.5, 1.3, 1.15, 1.0, 1.0, 1.0)
-_BULLETS = "•◦▪"
-_GAP_PX, _ITEM_GAP_PX, _HEADING_GAP_PX = 12, 4, 18
+_BULLET_SCALE = 0.36
+_GAP_PX, _ITEM_GAP_PX = 12, 4
+_ABOVE_HEADING_PX, _BELOW_HEADING_PX = 24, 8
 
 
 class _Shown(Protocol):
@@ -115,12 +116,30 @@ class _ItemBlock(ft.Row):
             label = self._context.t("chat.task.done" if item.is_done else "chat.task.open")
             icon = ft.Icon(box, size=size * 1.2, color=ft.Colors.ON_SURFACE_VARIANT, semantics_label=label)
             self._sign.content, self._sign.padding = icon, ft.Padding.only(top=size * 0.2)
-            text = "☐"
+            n_signs = 1
+        elif item.number is None:
+            self._sign.content = _bullet(size * _BULLET_SCALE, item.depth)
+            self._sign.padding = ft.Padding.only(top=size * 0.65)
+            n_signs = 1
         else:
-            text = f"{item.number}." if item.number is not None else _BULLETS[item.depth % len(_BULLETS)]
+            text = f"{item.number}."
             self._sign.content = InlineText(self._context, (Run(text),), Manner(is_quiet=self._is_quiet))
+            n_signs = len(text)
         # Two digits without a change of the indent; what needs more pushes its own text only.
-        self._sign.width = size * max(1.5, 0.62 * len(text) + 0.1)
+        self._sign.width = size * max(1.5, 0.62 * n_signs + 0.1)
+
+
+def _bullet(size: float, depth: int) -> ft.Container:
+    """A disc, a ring or a square; drawn, since fonts have them in sizes of their own."""
+    color = ft.Colors.ON_SURFACE_VARIANT
+    is_ring, is_square = depth % 3 == 1, depth % 3 == 2
+    return ft.Container(
+        width=size,
+        height=size,
+        bgcolor=None if is_ring else color,
+        border=ft.Border.all(1.2, color) if is_ring else None,
+        shape=ft.BoxShape.RECTANGLE if is_square else ft.BoxShape.CIRCLE,
+    )
 
 
 class _FormulaBlock(ft.Markdown):
@@ -217,9 +236,21 @@ def _kind_key(block: Block) -> tuple[str, object]:
 def _gap_px(block: Block, before: Block | None) -> int:
     if before is None:
         return 0
-    if isinstance(block, Item) and (isinstance(before, Item) or block.depth > 0):
-        return _ITEM_GAP_PX
-    return _HEADING_GAP_PX if isinstance(block, Heading) else _GAP_PX
+    if isinstance(block, Heading):
+        return _ABOVE_HEADING_PX
+    if isinstance(before, Heading):
+        return _BELOW_HEADING_PX
+    if isinstance(block, Item) and (block.depth > 0 or isinstance(before, Item)):
+        return _GAP_PX if _is_tall(before) else _ITEM_GAP_PX
+    return _GAP_PX
+
+
+def _is_tall(block: Block) -> bool:
+    """Whether it has more than one paragraph and items in it."""
+    if not isinstance(block, Item):
+        return False
+    n_paragraphs = sum(isinstance(part, Paragraph) for part in block.blocks)
+    return n_paragraphs > 1 or any(not isinstance(part, Paragraph | Item) for part in block.blocks)
 
 
 def _manner_of(block: Block, is_quiet: bool) -> Manner:

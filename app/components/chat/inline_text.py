@@ -6,6 +6,7 @@ Markdown draws the line, because only that has formulas; it is given nothing tha
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from app.views.context import ViewContext
 # What a formula must be followed by, or the renderer takes it for text.
 _FORMULA_ENDS = frozenset(" \n?!.,:？！。，：")
 _HAIR_SPACE = "\u200a"
+_ESCAPED = re.compile(r"&#(\d+);")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +128,33 @@ def _drawn(inline: Run | Formula) -> Run | Formula:
 def as_markdown(inlines: Inlines) -> str:
     """A line for Flet's Markdown, in which nothing but the formulas and the runs' own styles is a mark."""
     parts: list[str] = []
+    before: Run | Formula | None = None
     for inline in inlines:
-        after_formula = bool(parts) and parts[-1].endswith("$")
         if isinstance(inline, Run):
-            written = _runas_markdown(inline)
-            if after_formula and inline.text[0] in _FORMULA_ENDS and written == _escaped(inline.text):
-                written = inline.text[0] + _escaped(inline.text[1:])
-            elif after_formula:
-                written = _HAIR_SPACE + written
+            written = _run_as_markdown(inline)
         else:
             sign = "$$" if inline.is_display else "$"
-            written = f"{_HAIR_SPACE if after_formula else ''}{sign}{inline.tex}{sign}"
-        parts.append(written)
+            written = f"{sign}{inline.tex}{sign}"
+        parts.append(_joined_to(before, written))
+        before = inline
     return "\n".join(line.lstrip(" \t") for line in "".join(parts).split("\n"))
 
 
-def _runas_markdown(run: Run) -> str:
+def _joined_to(before: Run | Formula | None, written: str) -> str:
+    """What is written after a formula or code, which the renderer wants to end before certain signs only."""
+    sign = _ESCAPED.match(written)
+    if isinstance(before, Formula):
+        first = chr(int(sign[1])) if sign else written[0]
+        if first not in _FORMULA_ENDS:
+            return _HAIR_SPACE + written
+        return written.replace(sign[0], first, 1) if sign else written
+    # Right behind a backtick it takes a number for text.
+    if before is not None and before.is_code and sign:
+        return written.replace(sign[0], "\\" + chr(int(sign[1])), 1)
+    return written
+
+
+def _run_as_markdown(run: Run) -> str:
     if run.is_code:
         ticks = "`" * (_longest_run(run.text, "`") + 1)
         pad = " " if run.text.startswith(("`", " ")) or run.text.endswith(("`", " ")) else ""

@@ -26,6 +26,9 @@ FORMULA = Formula("x=1", "$x=1$")
         ((Run("“重要”", is_bold=True), FORMULA), "“**重要**”$x=1$"),
         ((Run("a`b", is_code=True), FORMULA), "``a`b``$x=1$"),
         ((Run("docs", href="https://a/b?c=<d>"), FORMULA), "[docs](<https://a/b?c=%3Cd%3E>)$x=1$"),
+        ((FORMULA, Run(" 值。", is_bold=True)), "$x=1$ **值**。"),
+        ((FORMULA, Run("b", is_code=True)), "$x=1$\u200a`b`"),
+        ((Run("a", is_code=True), Run(", $b"), FORMULA), "`a`\\, &#36;b$x=1$"),
         ((Run("    1. a"), FORMULA), "1&#46; a$x=1$"),
     ],
 )
