@@ -43,6 +43,7 @@ class MarkdownStream:
         self._definitions: Definitions = {}
         self._changed_from = 0
         self._is_ended = False
+        self._is_read = True
 
     @property
     def text(self) -> str:
@@ -52,30 +53,39 @@ class MarkdownStream:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, as they are now."""
+        self._read()
         return (*(part.block for part in self._finished), *self._tail)
 
     @property
     def n_finished(self) -> int:
         """How many of `blocks` are over."""
+        self._read()
         return len(self._finished)
 
     @property
     def n_growing_chars(self) -> int:
-        """Characters of the text that its unfinished end has."""
+        """Characters that the next look at `blocks` reads: the unfinished end, and what came since."""
         return len(self._rest)
 
     def take_changed_from(self) -> int:
         """The first block that may look different since the last call."""
+        self._read()
         changed, self._changed_from = self._changed_from, len(self._finished)
         return changed
 
     def append(self, piece: str) -> None:
-        """Add to the text; one that was over is read again from its beginning."""
+        """Add to the text, which is read when somebody looks; one that was over, from its beginning."""
         if self._is_ended:
             piece = self.text + piece
             self._begin()
-        self._changed_from = min(self._changed_from, len(self._finished))
         self._rest += piece
+        self._is_read = False
+
+    def _read(self) -> None:
+        if self._is_read:
+            return
+        self._is_read = True
+        self._changed_from = min(self._changed_from, len(self._finished))
         # Half of a line break would be one.
         source = self._rest.removesuffix("\r")
         placed = read_blocks(source, deepcopy(self._definitions), self._place)
@@ -88,7 +98,7 @@ class MarkdownStream:
     def end(self) -> None:
         """The text is over: all its blocks are finished, and all its definitions are known."""
         self._changed_from = min(self._changed_from, len(self._finished))
-        self._is_ended, self._tail = True, ()
+        self._is_ended, self._is_read, self._tail = True, True, ()
         if self._rest:
             self._finish(len(_NEWLINE.split(self._rest)))
 

@@ -153,4 +153,5 @@ def test_a_long_answer_leaves_little_to_resend() -> None:
     for _ in range(200):
         stream.append("A sentence of some length, as models write them.\n\n- an item\n- another\n\n")
 
+    assert len(stream.blocks) == 600
     assert stream.n_growing_chars < 100
