@@ -197,5 +197,5 @@ ENVIRONMENTS: Mapping[str, bool] = dict.fromkeys(
         "aligned",
     ],
     False,
-) | dict.fromkeys(["array", "darray", "subarray", "alignedat"], True)
+) | dict.fromkeys(["array", "darray", "alignedat"], True)
 """Environments, and whether they take an argument, such as the columns of an array."""
