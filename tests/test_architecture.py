@@ -37,6 +37,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "numpy": ("engine/llama.py", "engine/penalties.py", "engine/native/", "convert/"),
     "jinja2": ("engine/template_sandbox.py",),
     "rich": ("app/commands/", "convert/terminal.py"),
+    "markdown_it": ("app/markdown/",),
     "prompt_toolkit": ("app/questions.py",),
     "webview": ("app/gui/system_view.py",),
     "torch": (),

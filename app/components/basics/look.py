@@ -63,44 +63,19 @@ def centred(content: ft.Control, width: int = TEXT_WIDTH, padding: ft.Padding | 
     )
 
 
-def markdown_style(
-    context: ViewContext, *, is_list: bool = False, is_quiet: bool = False
-) -> ft.MarkdownStyleSheet:
-    """How Markdown looks; in lists, lines are closer to each other. is_quiet: less than an answer."""
-    size = text_size(context) * (0.92 if is_quiet else 1)
-    colour = ft.Colors.ON_SURFACE_VARIANT if is_quiet else ft.Colors.ON_SURFACE
-    body = ft.TextStyle(size=size, height=1.6, color=colour)
-    headings = {
-        f"h{level}_text_style": ft.TextStyle(
-            size=size * factor, height=1.4, weight=ft.FontWeight.W_600, color=colour
-        )
-        for level, factor in enumerate((1.5, 1.3, 1.15, 1.0, 1.0, 1.0), start=1)
-    }
+def line_style(body: ft.TextStyle) -> ft.MarkdownStyleSheet:
+    """How Markdown of one paragraph looks whose text is like `body`."""
     return ft.MarkdownStyleSheet(
         p_text_style=body,
-        list_bullet_text_style=body,
+        strong_text_style=ft.TextStyle(weight=ft.FontWeight.W_600),
         a_text_style=ft.TextStyle(color=ft.Colors.PRIMARY, decoration=ft.TextDecoration.UNDERLINE),
         code_text_style=ft.TextStyle(
-            size=size * 0.9,
+            size=0.9 * (body.size or _TEXT_SIZE),
             font_family=MONOSPACE,
             bgcolor=ft.Colors.SURFACE_CONTAINER_HIGHEST,
-            color=colour,
+            color=body.color,
         ),
-        blockquote_text_style=ft.TextStyle(size=size, height=1.6, color=ft.Colors.ON_SURFACE_VARIANT),
-        blockquote_padding=ft.Padding.only(left=2 * UNIT, top=4, bottom=4),
-        blockquote_decoration=ft.BoxDecoration(
-            border=ft.Border(left=ft.BorderSide(3, ft.Colors.OUTLINE_VARIANT))
-        ),
-        horizontal_rule_decoration=ft.BoxDecoration(
-            border=ft.Border(top=ft.BorderSide(1, ft.Colors.OUTLINE_VARIANT))
-        ),
-        table_head_text_style=ft.TextStyle(size=size * 0.95, weight=ft.FontWeight.W_600),
-        table_body_text_style=ft.TextStyle(size=size * 0.95),
-        table_cells_padding=ft.Padding.symmetric(horizontal=12, vertical=UNIT),
-        codeblock_padding=ft.Padding.all(0),
-        codeblock_decoration=ft.BoxDecoration(bgcolor=ft.Colors.TRANSPARENT),
-        block_spacing=4 if is_list else UNIT,
-        **headings,  # type: ignore[arg-type]
+        block_spacing=UNIT,
     )
 
 

@@ -7,6 +7,7 @@ import unicodedata
 
 import flet as ft
 
+from app.components.basics.identified import identified
 from app.components.basics.look import (
     MONOSPACE_ADVANCE,
     UNIT,
@@ -47,13 +48,15 @@ class CodeBlock(ft.Container):
 
     def show(self, language: str, code: str) -> bool:
         """Change what is shown; returns whether it is different. The caller updates."""
-        value = fenced(language, code)
+        self._code = code
+        # The highlighter would draw a tab as eight blanks, wherever it stands.
+        drawn = code.expandtabs(_TAB)
+        value = fenced(language, drawn)
         if value == self._markdown.value:
             return False
-        self._code = code
         self._label.value = language or self._context.t("chat.code.plain")
         self._markdown.value = value
-        self._sheet.width = _width_px(code, code_size(self._context)) + 3 * UNIT
+        self._sheet.width = _width_px(drawn, code_size(self._context)) + 3 * UNIT
         return True
 
     def _header(self) -> ft.Control:
@@ -65,7 +68,11 @@ class CodeBlock(ft.Container):
             on_click=self._context.guard(lambda: self._context.copy(self._code)),
         )
         return ft.Container(
-            ft.Row([self._label, copy], alignment=ft.MainAxisAlignment.SPACE_BETWEEN),
+            ft.Row(
+                # One node with name and button; without it, the name would be that of the whole answer.
+                [self._label, identified(ft.MergeSemantics(copy), "copy-code")],
+                alignment=ft.MainAxisAlignment.SPACE_BETWEEN,
+            ),
             padding=ft.Padding.only(left=12, right=4),
             height=36,
         )
@@ -92,4 +99,4 @@ def _width_px(code: str, size: float) -> float:
 
 def _columns(line: str) -> float:
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in line)
-    return len(line.expandtabs(_TAB)) - wide + wide / MONOSPACE_ADVANCE
+    return len(line) - wide + wide / MONOSPACE_ADVANCE

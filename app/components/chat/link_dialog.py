@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import flet as ft
 
 from app.components.basics.dialogs import cancel_button
 from app.components.basics.identified import identified
 from app.components.basics.look import UNIT, selectable
-from app.components.chat.safe_markdown import is_safe_address
 from app.views.context import ViewContext
 
 _WIDTH = 480
@@ -51,3 +52,10 @@ def show_link(context: ViewContext, address: str) -> None:
         actions=actions,
     )
     context.open_dialog(dialog)
+
+
+def is_safe_address(address: str) -> bool:
+    """Whether a link may be offered for opening: web and mail only, nothing that runs or reads files."""
+    return bool(re.match(r"(?:https?://|mailto:)\S", address, re.IGNORECASE)) and not re.search(
+        r"[\x00-\x20\x7f\u202a-\u202e\u2066-\u2069]", address
+    )

@@ -1,0 +1,1 @@
+"""What models write: Markdown with formulas, read into blocks. Knows no controls."""
