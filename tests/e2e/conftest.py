@@ -132,9 +132,10 @@ class App:
         return self.wait_until_ready()
 
     def wait_until_ready(self) -> App:
-        """After a load or reload: until the prompt is there."""
+        """After a load or reload: until the prompt is there, or the screen for a file that was opened."""
         self.switch_on_semantics()
-        self.find("prompt").wait_for(state="attached", timeout=WAIT_S * 1000)
+        shown = self.find("prompt").or_(self.find("source")).first
+        shown.wait_for(state="attached", timeout=WAIT_S * 1000)
         self.page.wait_for_selector("#splash", state="detached", timeout=WAIT_S * 1000)
         return self
 
