@@ -62,8 +62,10 @@ def _is_word(text: str, at: int) -> bool:
 
 
 def _is_escaped(text: str, at: int) -> bool:
-    before = text[:at]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+    n_backslashes = 0
+    while n_backslashes < at and text[at - 1 - n_backslashes] == "\\":
+        n_backslashes += 1
+    return n_backslashes % 2 == 1
 
 
 def _is_prose(tex: str) -> bool:

@@ -111,20 +111,20 @@ class _Reader:
         while self._at < len(self._tokens):
             token = self._tokens[self._at]
             if token.type in ("bullet_list_open", "ordered_list_open"):
-                found += self._items(place if not found else None)
+                found += self._items(place if not found else None, depth=0)
                 continue
             block = self._block(depth=0)
             begin, end = token.map or (0, 0)
             found.append(Placed(block, (begin, end)))
         return _with_whole_html(found, self._lines)
 
-    def _items(self, place: ListPlace | None) -> Iterator[Placed]:
+    def _items(self, place: ListPlace | None, depth: int) -> Iterator[Placed]:
         sign, number = self._open_list()
         if place is not None and place.sign == sign and number is not None and place.number is not None:
             number = place.number + 1
         while self._tokens[self._at].type == "list_item_open":
             begin, end = self._tokens[self._at].map or (0, 0)
-            yield Placed(self._item(number, depth=0), (begin, end), ListPlace(sign, number))
+            yield Placed(self._item(number, depth), (begin, end), ListPlace(sign, number))
             number = None if number is None else number + 1
         self._at += 1
 
@@ -137,21 +137,17 @@ class _Reader:
     def _item(self, number: int | None, depth: int) -> Item:
         self._at += 1
         blocks = self._blocks_until("list_item_close", depth + 1)
-        return _with_box(Item(number, tuple(blocks), depth))
+        return _with_box(Item(number, blocks, depth))
 
-    def _blocks_until(self, closing: str, depth: int) -> Iterator[Block]:
+    def _blocks_until(self, closing: str, depth: int) -> tuple[Block, ...]:
         blocks: list[Block] = []
         while self._tokens[self._at].type != closing:
             if self._tokens[self._at].type in ("bullet_list_open", "ordered_list_open"):
-                _, number = self._open_list()
-                while self._tokens[self._at].type == "list_item_open":
-                    blocks.append(self._item(number, depth))
-                    number = None if number is None else number + 1
-                self._at += 1
+                blocks += (placed.block for placed in self._items(None, depth))
             else:
                 blocks.append(self._block(depth))
         self._at += 1
-        return iter(blocks)
+        return tuple(blocks)
 
     def _next(self) -> Token:
         self._at += 1
@@ -202,7 +198,7 @@ class _Reader:
         return FormulaBlock(token.content, token.info, token.meta["is_closed"])
 
     def _quote(self, token: Token, depth: int) -> Block:
-        return Quote(tuple(self._blocks_until("blockquote_close", depth)))
+        return Quote(self._blocks_until("blockquote_close", depth))
 
     def _definition(self, token: Token, depth: int) -> Block:
         return Paragraph(read_inlines([_text(token.content)]), is_note=True)

@@ -9,6 +9,7 @@ was written.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from app.markdown.tex_commands import (
     COLORS,
@@ -35,6 +36,7 @@ _ALIGNED = re.compile(r"\\(begin|end)\s*\{(?:align|eqnarray|flalign|split)\*?\}"
 _GATHERED = re.compile(r"\\(begin|end)\s*\{(?:gather|gathered|multline)\*?\}")
 
 
+@lru_cache(maxsize=256)  # a block is asked for its kind, and then shown
 def to_draw(tex: str) -> str | None:
     """A formula without its delimiters as the renderer takes it, on one line; None where it can't be drawn.
 

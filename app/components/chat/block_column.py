@@ -174,7 +174,6 @@ class BlockColumn(ft.Column):
         self._context = context
         self._is_quiet = is_quiet
         self._blocks: list[Block] = []
-        self._has_caret = False
         super().__init__(spacing=0, tight=True, controls=[])
 
     def show(self, blocks: Sequence[Block], caret: bool) -> bool:

@@ -80,9 +80,13 @@ class CodeBlock(ft.Container):
 
 def fenced(language: str, code: str) -> str:
     """Markdown for code, in a fence that is longer than any in it."""
-    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, longest_ticks(code) + 1)
     return f"{fence}{_known_language(language)}\n{code}\n{fence}"
+
+
+def longest_ticks(text: str) -> int:
+    """How many backticks stand in a row at most."""
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)
 
 
 def _known_language(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import flet as ft
 
 from app.components.basics.look import MONOSPACE, line_style, text_size
+from app.components.chat.code_block import longest_ticks
 from app.components.chat.link_dialog import show_link
 from app.markdown.blocks import Formula, Inlines, Run
 from app.markdown.tex import to_draw
@@ -156,7 +157,7 @@ def _joined_to(before: Run | Formula | None, written: str) -> str:
 
 def _run_as_markdown(run: Run) -> str:
     if run.is_code:
-        ticks = "`" * (_longest_run(run.text, "`") + 1)
+        ticks = "`" * (longest_ticks(run.text) + 1)
         pad = " " if run.text.startswith(("`", " ")) or run.text.endswith(("`", " ")) else ""
         return f"{ticks}{pad}{run.text}{pad}{ticks}"
     if run.href:
@@ -184,11 +185,3 @@ def _escaped(text: str) -> str:
         else character
         for character in text
     )
-
-
-def _longest_run(text: str, sign: str) -> int:
-    longest = length = 0
-    for character in text:
-        length = length + 1 if character == sign else 0
-        longest = max(longest, length)
-    return longest
